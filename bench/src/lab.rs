@@ -1,0 +1,292 @@
+//! One lab, from its first file to its last.
+
+mod servers;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::args::{LabOptions, Underlay, Web};
+use crate::cluster_file;
+use crate::error::{Doing, LabError, Result};
+use crate::leftovers;
+use crate::load::{self, Load, Progress, Tally, What};
+use crate::netns::Namespace;
+use crate::nginx;
+use crate::plan::{Addresses, Plan, VIP_V4, VIP_V6};
+use crate::processes::{Process, Start, Starter};
+use crate::scrape::{self, NodeSamples};
+use crate::state::State;
+use crate::topology::{self, CLIENT, ROUTER};
+
+/// The longest that nodes may take to be ready.
+const READY_DEADLINE: Duration = Duration::from_secs(20);
+/// How often they are asked.
+const READY_INTERVAL: Duration = Duration::from_millis(50);
+/// How long a request may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest that flows may take to be forgotten after the load: linger plus 5 s (S5).
+const FORGET_DEADLINE: Duration = Duration::from_secs(7);
+/// How often tables are looked at meanwhile.
+const FORGET_INTERVAL: Duration = Duration::from_millis(200);
+/// Where logs are in the lab's directory.
+pub(crate) const LOGS: &str = "logs";
+/// Bytes of the larger downloads and of the uploads of the load.
+const DOWNLOAD: u64 = nginx::DOWNLOADS[0];
+const UPLOAD: u64 = 50_000;
+
+/// The gauges of flows that go to zero after the last close, whatever the role.
+const FLOW_GAUGES: [&str; 6] = [
+    "jlb_tracker_flows",
+    "jlb_tracker_searches",
+    "jlb_host_flows",
+    "jlb_ingress_flows",
+    "jlb_ingress_pending_flows",
+    "jlb_host_statements_pending",
+];
+
+/// A lab that stands. It is taken away when the value goes, unless it was [kept](Lab::keep).
+pub(crate) struct Lab {
+    plan: Plan,
+    web: Web,
+    state: State,
+    starter: Starter,
+    processes: Vec<Process>,
+    kept: bool,
+}
+
+/// What is left in tables after the load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Forgotten {
+    /// How long it took until nothing was left, or until it was no longer waited for.
+    pub(crate) after: Duration,
+    /// What was left then.
+    pub(crate) left: u64,
+}
+
+impl Lab {
+    /// Builds everything and starts every process; does not wait for them.
+    pub(crate) fn build(options: &LabOptions) -> Result<Self> {
+        let nginx = match options.web {
+            Web::Nginx => Some(nginx::find()?),
+            Web::Embedded => None,
+        };
+        let jlb = own_program()?;
+        let mut state = State::create()?;
+        state.programs.push(jlb.clone());
+        state.programs.extend(nginx.clone());
+        let ipv6 = options.underlay == Underlay::Ipv6;
+        let plan = Plan::new(state.id.clone(), options.counts(), ipv6);
+        let starter = Starter::new()?;
+        // From here on a failure drops the lab, which takes away what is there so far.
+        let mut lab = Self {
+            plan,
+            web: options.web,
+            state,
+            starter,
+            processes: Vec::new(),
+            kept: false,
+        };
+        lab.state.write()?;
+        let directory = lab.plan.directory();
+        for part in [LOGS, "state"] {
+            let path = directory.join(part);
+            std::fs::create_dir_all(&path).doing(format_args!("make {}", path.display()))?;
+        }
+        let config = cluster_file::write(&lab.plan, &options.policy)?;
+        topology::build(&lab.plan)?;
+        // Hosts have their servers before their agents: an agent must not take what nobody serves.
+        lab.start_servers(&jlb, nginx.as_deref(), options.keep)?;
+        lab.start_nodes(&jlb, &config, options.keep)?;
+        Ok(lab)
+    }
+
+    fn start_nodes(&mut self, jlb: &Path, config: &Path, keep: bool) -> Result<()> {
+        for node in self.plan.nodes.clone() {
+            let mut arguments = vec![
+                node.role.subcommand().into(),
+                "--config".into(),
+                config.into(),
+                "--name".into(),
+                node.name.clone().into(),
+                "--state-dir".into(),
+                self.plan.directory().join("state").into(),
+                // There is no routing to drain.
+                "--stop-delay-ms".into(),
+                "0".into(),
+            ];
+            if !keep {
+                arguments.extend(["--die-with-parent".into(), std::process::id().to_string().into()]);
+            }
+            self.start(&node.name, &node.name, jlb.to_owned(), arguments)?;
+        }
+        Ok(())
+    }
+
+    /// Starts a program in a node's namespace and writes down that it did.
+    fn start(
+        &mut self,
+        name: &str,
+        node: &str,
+        program: PathBuf,
+        arguments: Vec<std::ffi::OsString>,
+    ) -> Result<()> {
+        let process = self.starter.start(Start {
+            name: name.to_owned(),
+            namespace: Namespace::existing(&self.plan.namespace(node)),
+            program,
+            arguments,
+            log: self.plan.directory().join(LOGS).join(format!("{name}.log")),
+        })?;
+        let pid = process.pid();
+        self.processes.push(process);
+        self.state.record(name, pid)
+    }
+
+    /// Waits until every node says that it is ready.
+    pub(crate) async fn ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_DEADLINE;
+        loop {
+            for process in &mut self.processes {
+                process.check()?;
+            }
+            let plan = self.plan.clone();
+            let waiting = self
+                .beside_nodes(move |runtime| Ok(runtime.block_on(first_unready(&plan))))
+                .await?;
+            let Some((name, why)) = waiting else { return Ok(()) };
+            if Instant::now() >= deadline {
+                let what = format!("is not ready after {} s ({why})", READY_DEADLINE.as_secs());
+                let process = self.processes.iter().find(|process| process.name() == name);
+                return Err(process.map_or_else(
+                    || LabError::new(format!("{name} {what}")),
+                    |process| process.complaint(&what),
+                ));
+            }
+            sleep(READY_INTERVAL).await;
+        }
+    }
+
+    /// Runs the load; the lab can be looked after meanwhile.
+    pub(crate) fn load(
+        &self,
+        options: &LabOptions,
+        progress: &Arc<Progress>,
+    ) -> impl Future<Output = Result<Tally>> + use<> {
+        let load = self.load_plan(options);
+        let client = Namespace::existing(&self.plan.namespace(CLIENT));
+        let progress = Arc::clone(progress);
+        async move { client.start(move || load::run_here(&load, &progress)).await }
+    }
+
+    fn load_plan(&self, options: &LabOptions) -> Load {
+        let mut mix = vec![What::Small; 14];
+        mix.push(What::Download(DOWNLOAD));
+        // nginx takes uploads, but does not tell their sum.
+        mix.push(if self.web == Web::Embedded { What::Upload(UPLOAD) } else { What::Small });
+        let sources: Vec<IpAddr> =
+            Plan::client().flat_map(Addresses::with_prefixes).map(|(address, _)| address).collect();
+        Load {
+            targets: vec![SocketAddr::new(VIP_V4.into(), 80), SocketAddr::new(VIP_V6.into(), 80)],
+            sources,
+            workers: options.connections,
+            duration: Duration::from_secs(options.seconds),
+            patience: PATIENCE,
+            rate: options.rate.map(f64::from),
+            mix,
+        }
+    }
+
+    /// The metrics of all nodes.
+    pub(crate) async fn metrics(&self) -> Result<Vec<NodeSamples>> {
+        let plan = self.plan.clone();
+        self.beside_nodes(move |runtime| runtime.block_on(scrape::all(&plan))).await
+    }
+
+    /// Waits until no table holds a flow any more, but not for ever; returns what was left, and
+    /// the metrics that say so.
+    pub(crate) async fn forget(&self) -> Result<(Forgotten, Vec<NodeSamples>)> {
+        let begin = Instant::now();
+        loop {
+            let metrics = self.metrics().await?;
+            let left = flows_left(&metrics);
+            let after = begin.elapsed();
+            if left == 0 || after >= FORGET_DEADLINE {
+                return Ok((Forgotten { after, left }, metrics));
+            }
+            sleep(FORGET_INTERVAL).await;
+        }
+    }
+
+    /// An error when one of the processes has ended.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.processes.iter_mut().try_for_each(Process::check)
+    }
+
+    /// Where the lab's files are, and who is in it.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Leaves the lab up when this value goes.
+    pub(crate) fn keep(mut self) -> Result<Plan> {
+        self.state.kept = true;
+        self.state.write()?;
+        self.kept = true;
+        Ok(self.plan.clone())
+    }
+
+    /// Takes everything away, and says so if it cannot.
+    pub(crate) fn take_down(mut self) -> Result<()> {
+        self.kept = true;
+        leftovers::remove(&self.state)
+    }
+
+    /// Runs `work` in the router's namespace, from where all nodes can be reached.
+    async fn beside_nodes<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&tokio::runtime::Runtime) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let router = Namespace::existing(&self.plan.namespace(ROUTER));
+        router.start(move || work(&load::runtime()?)).await
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if !self.kept
+            && let Err(error) = leftovers::remove(&self.state)
+        {
+            eprintln!("jlb lab: {error}; the next start tries again");
+        }
+    }
+}
+
+/// The first node that is not ready, and why.
+async fn first_unready(plan: &Plan) -> Option<(String, String)> {
+    for node in &plan.nodes {
+        let why = match scrape::ready(node).await {
+            Ok(Ok(())) => continue,
+            Ok(Err(why)) => why,
+            Err(error) => error.to_string(),
+        };
+        return Some((node.name.clone(), why));
+    }
+    None
+}
+
+/// Flows that any table of any node still has.
+fn flows_left(metrics: &[NodeSamples]) -> u64 {
+    let of = |node: &NodeSamples| {
+        FLOW_GAUGES.iter().filter_map(|name| node.samples.sum(name, &[])).sum::<u64>()
+    };
+    metrics.iter().map(of).sum()
+}
+
+/// The running program; what /proc/PID/exe says of its children too.
+fn own_program() -> Result<PathBuf> {
+    std::env::current_exe().doing("find the running program")
+}

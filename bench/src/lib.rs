@@ -1,0 +1,28 @@
+//! The lab, the load generator and reports.
+//!
+//! `jlb lab` builds a whole cluster in network namespaces of one machine, runs HTTP load through
+//! it, and says what it saw. It needs root and a kernel, and no program but `jlb` itself.
+
+mod args;
+mod lab;
+mod report;
+mod run;
+
+pub mod cluster_file;
+pub mod content;
+pub mod error;
+pub mod leftovers;
+pub mod load;
+pub mod netns;
+pub mod nginx;
+pub mod plan;
+pub mod process_id;
+pub mod processes;
+pub mod scrape;
+pub mod state;
+pub mod topology;
+pub mod web;
+
+pub use args::LabArgs;
+pub use run::lab;
+pub use web::{LabWebArgs, run as lab_web};

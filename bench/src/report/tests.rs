@@ -1,0 +1,89 @@
+use std::time::Duration;
+
+use clap::Parser;
+
+use super::*;
+use crate::args::LabArgs;
+use crate::scrape::Samples;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    args: LabArgs,
+}
+
+fn options() -> LabOptions {
+    Cli::parse_from(["lab", "--ingress", "1", "--trackers", "1", "--hosts", "1"]).args.options
+}
+
+const BALANCED: &str = "\
+jlb_received_total{layer=\"stack\"} 0
+jlb_received_total{layer=\"link\"} 0
+jlb_received_total{layer=\"role\"} 5
+jlb_sent_total{layer=\"role\"} 4
+jlb_dropped_total{layer=\"role\",reason=\"no_service\"} 1
+jlb_books_imbalance{layer=\"stack\"} 0
+jlb_books_imbalance{layer=\"link\"} 0
+jlb_books_imbalance{layer=\"role\"} 0
+jlb_ingress_accepts_total 100
+jlb_tracker_searches_begun_total 100
+jlb_host_accepted_total 100
+";
+
+fn metrics(plan: &Plan, page: &str) -> Vec<NodeSamples> {
+    plan.nodes
+        .iter()
+        .map(|node| NodeSamples {
+            node: node.name.clone(),
+            role: node.role,
+            samples: Samples::parse(page).unwrap(),
+        })
+        .collect()
+}
+
+fn report(page: &str, left: u64) -> Report {
+    let options = options();
+    let plan = Plan::new("abcd".into(), options.counts(), false);
+    let mut tally = Tally::for_tests();
+    tally.answered = 1000;
+    tally.connections = 100;
+    tally.hosts.insert("host-1".into(), 1000);
+    tally.elapsed = Duration::from_secs(2);
+    let forgotten = Forgotten { after: Duration::from_secs(1), left };
+    Report::new(&options, &plan, &tally, &metrics(&plan, page), forgotten)
+}
+
+#[test]
+fn a_good_run_has_no_problem() {
+    let report = report(BALANCED, 0);
+    assert!(report.ok, "{:?}", report.problems);
+    assert_eq!(report.requests.per_second, 500.0);
+    let text = report.to_string();
+    for part in ["1,000 answered, 0 failed", "host-1", "9 of 9 layers", "empty 1.0 s", "no_service"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}
+
+#[test]
+fn each_fault_is_a_problem() {
+    let wrong = BALANCED
+        .replace("jlb_sent_total{layer=\"role\"} 4", "jlb_sent_total{layer=\"role\"} 3")
+        .replace("jlb_host_accepted_total 100", "jlb_host_accepted_total 0");
+    let report = report(&wrong, 7);
+    assert!(!report.ok);
+    let problems = report.problems.join("\n");
+    for part in ["host-1 took no", "books of ingress-1 (role) miss 1", "7 flows are left"] {
+        assert!(problems.contains(part), "{part} is not in {problems}");
+    }
+    assert!(report.to_string().contains("PROBLEM"));
+}
+
+#[test]
+fn the_json_is_one_document_with_the_verdict() {
+    let json = report(BALANCED, 0).json().unwrap();
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["ok"], true);
+    assert_eq!(value["requests"]["answered"], 1000);
+    assert_eq!(value["spread"]["hosts"]["host-1"], 100);
+    assert_eq!(value["books"].as_array().unwrap().len(), 9);
+}

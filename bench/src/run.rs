@@ -1,0 +1,261 @@
+//! `jlb lab`: what happens in which order, what the person sees, and how it ends.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, interval};
+
+use crate::args::{LabArgs, LabCommand, LabOptions, Web};
+use crate::cluster_file;
+use crate::error::{Doing, LabError, Result};
+use crate::lab::{LOGS, Lab};
+use crate::leftovers;
+use crate::load::{Progress, Tally, runtime};
+use crate::nginx;
+use crate::plan::{Plan, VIP_V4, VIP_V6};
+use crate::report::Report;
+use crate::state::State;
+use crate::topology::CLIENT;
+
+/// Exit status after a signal, as shells have it for Ctrl-C.
+const INTERRUPTED: u8 = 130;
+/// How often the progress bar moves and processes are looked after.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Runs `jlb lab`.
+pub fn lab(args: LabArgs) -> ExitCode {
+    let done = match args.command {
+        Some(LabCommand::Down { id, all }) => root().and_then(|()| down(id.as_deref(), all)),
+        Some(LabCommand::List) => {
+            list();
+            Ok(ExitCode::SUCCESS)
+        }
+        None => root().and_then(|()| build_and_load(&args.options)),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("jlb lab: {error}");
+        if let Some(mend) = error.how_to_mend() {
+            eprintln!("  mend: {mend}");
+        }
+        ExitCode::FAILURE
+    })
+}
+
+fn root() -> Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(LabError::new("network namespaces can be made by root alone").mend("sudo jlb lab"))
+}
+
+fn build_and_load(options: &LabOptions) -> Result<ExitCode> {
+    for id in leftovers::sweep()? {
+        eprintln!("took away lab {id}, whose process was gone");
+    }
+    allow_many_files();
+    runtime()?.block_on(async {
+        let mut signals = Signals::new()?;
+        tokio::select! {
+            // Both branches end with the lab gone, or kept: it goes when `run` is dropped.
+            result = run(options) => result,
+            () = signals.any() => {
+                eprintln!("\njlb lab: interrupted, taking the lab down");
+                Ok(ExitCode::from(INTERRUPTED))
+            }
+        }
+    })
+}
+
+async fn run(options: &LabOptions) -> Result<ExitCode> {
+    let bar = progress_bar(options);
+    bar.set_message("building namespaces");
+    let mut lab = Lab::build(options)?;
+    bar.set_message("waiting for the nodes");
+    lab.ready().await?;
+    let outcome = if options.seconds == 0 {
+        None
+    } else {
+        bar.set_message("");
+        bar.set_style(style("{bar:32} {pos}/{len} s  {msg}"));
+        let tally = load(&mut lab, options, &bar).await?;
+        bar.set_message("waiting for tables to empty");
+        let (forgotten, metrics) = lab.forget().await?;
+        Some(Report::new(options, lab.plan(), &tally, &metrics, forgotten))
+    };
+    bar.finish_and_clear();
+    let mut status = ExitCode::SUCCESS;
+    if let Some(report) = outcome {
+        if options.json {
+            println!("{}", report.json().doing("write the report")?);
+        } else {
+            print!("{report}");
+        }
+        if !report.ok {
+            status = ExitCode::FAILURE;
+        }
+    }
+    if options.keep {
+        let plan = lab.keep()?;
+        let words = how_to_use(&plan, options.web);
+        // With --json there is nothing else on standard output.
+        if options.json { eprint!("{words}") } else { print!("{words}") }
+    } else {
+        lab.take_down()?;
+    }
+    Ok(status)
+}
+
+/// The load, with the bar moving and the processes looked after.
+async fn load(lab: &mut Lab, options: &LabOptions, bar: &ProgressBar) -> Result<Tally> {
+    let progress = Arc::new(Progress::default());
+    let begin = Instant::now();
+    let mut ticks = interval(TICK);
+    let running = lab.load(options, &progress);
+    tokio::pin!(running);
+    loop {
+        tokio::select! {
+            tally = &mut running => return tally,
+            _ = ticks.tick() => {
+                bar.set_position(begin.elapsed().as_secs().min(options.seconds));
+                let (answered, failed) = (progress.answered(), progress.failed());
+                bar.set_message(format!("{answered} answered, {failed} failed"));
+                lab.check()?;
+            }
+        }
+    }
+}
+
+fn progress_bar(options: &LabOptions) -> ProgressBar {
+    // Nothing is drawn when standard error is no terminal.
+    let bar = ProgressBar::with_draw_target(Some(options.seconds), ProgressDrawTarget::stderr());
+    bar.set_style(style("{spinner} {msg}"));
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// Connections cost files, here and in the servers that inherit the limit.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // A refusal shows when files run out, with a better error than could be given here.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// What ends a lab early.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let on = |kind| signal(kind).doing("wait for signals");
+        Ok(Self([
+            on(SignalKind::interrupt())?,
+            on(SignalKind::terminate())?,
+            on(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn any(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
+fn how_to_use(plan: &Plan, web: Web) -> String {
+    let (id, directory) = (&plan.id, plan.directory());
+    let directory = directory.display();
+    let client = plan.namespace(CLIENT);
+    let mut words = format!(
+        "\nlab {id} stays up\n\
+         \x20 ask       ip netns exec {client} curl -i http://{VIP_V4}/\n\
+         \x20           ip netns exec {client} curl -i 'http://[{VIP_V6}]/'\n"
+    );
+    words.push_str(&match web {
+        Web::Embedded => format!(
+            "\x20 download  ip netns exec {client} curl -o /dev/null http://{VIP_V4}/bytes/104857600\n\
+             \x20 upload    ip netns exec {client} curl -T FILE http://{VIP_V4}/upload\n"
+        ),
+        Web::Nginx => format!(
+            "\x20 https     ip netns exec {client} curl --cacert {directory}/{} https://{VIP_V4}/\n\
+             \x20 download  ip netns exec {client} curl -o OUT http://{VIP_V4}/100MiB; \
+             cmp OUT {directory}/{root}/100MiB\n\
+             \x20 upload    ip netns exec {client} curl -T FILE http://{VIP_V4}/upload/1; \
+             cmp FILE {directory}/{root}/upload/1\n",
+            nginx::CERTIFICATE,
+            root = nginx::ROOT,
+        ),
+    });
+    for node in [plan.nodes.first()].into_iter().flatten() {
+        let (admin, name) = (Plan::admin(node), &node.name);
+        words.push_str(&format!(
+            "\x20 metrics   ip netns exec {client} curl http://{admin}/metrics  ({name})\n"
+        ));
+    }
+    words.push_str(&format!(
+        "\x20 config    {directory}/{}\n\x20 logs      {directory}/{LOGS}/\n\
+         \x20 end       jlb lab down {id}\n",
+        cluster_file::FILE
+    ));
+    words
+}
+
+fn down(id: Option<&str>, all: bool) -> Result<ExitCode> {
+    for id in leftovers::sweep()? {
+        println!("took away lab {id}, whose process was gone");
+    }
+    for state in chosen(&State::all(), id, all)? {
+        leftovers::remove(state)?;
+        println!("took lab {} down", state.id);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The labs that `down` means.
+fn chosen<'a>(labs: &'a [State], id: Option<&str>, all: bool) -> Result<Vec<&'a State>> {
+    let is_kept = |state: &&State| state.kept;
+    if let Some(id) = id {
+        let state = labs.iter().find(|state| state.id == id).ok_or_else(|| {
+            LabError::new(format!("there is no lab {id}")).mend("`jlb lab list` lists labs")
+        })?;
+        if !state.kept {
+            return Err(LabError::new(format!("lab {id} is running"))
+                .mend(format!("end its process: kill {}", state.owner.pid)));
+        }
+        return Ok(vec![state]);
+    }
+    let kept: Vec<&State> = labs.iter().filter(is_kept).collect();
+    if kept.len() > 1 && !all {
+        let ids: Vec<&str> = kept.iter().map(|state| state.id.as_str()).collect();
+        return Err(LabError::new(format!("several labs are kept: {}", ids.join(", ")))
+            .mend("name one, or say --all"));
+    }
+    if kept.is_empty() {
+        println!("no lab is kept");
+    }
+    Ok(kept)
+}
+
+fn list() {
+    for state in State::all() {
+        let alive = state.processes.iter().filter(|process| process.id.is_alive()).count();
+        let how = match (state.kept, state.owner.is_alive()) {
+            (true, _) => "kept",
+            (false, true) => "running",
+            (false, false) => "left over",
+        };
+        println!("{}  {how}, {alive} processes, {}", state.id, state.directory.display());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! Builds the network of the lab: namespaces, links, addresses, routes.
+//!
+//! The router's kernel does what a hardware router does in front of a real cluster: it spreads
+//! each VIP over the ingress nodes by a layer-4 hash, with a resilient group, so that a change
+//! of the members moves as few flows as it can.
+
+mod netlink;
+mod next_hop;
+
+use std::fs;
+use std::fs::File;
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+
+use crate::error::{Doing, LabError, Result};
+use crate::netns::Namespace;
+use crate::plan::{Addresses, MTU, Plan, Role, VIP_V4, VIP_V6};
+use netlink::{Netlink, Peer};
+use next_hop::{NextHopMessage, Resilience};
+
+/// The namespace in which the clients are.
+pub const CLIENT: &str = "client";
+/// The namespace of the router.
+pub const ROUTER: &str = "router";
+
+/// The one interface of every node and of the client.
+const INTERFACE: &str = "eth0";
+/// The router's bridge to the nodes.
+const BRIDGE: &str = "inside";
+
+const GROUP_V4: u32 = 4;
+const GROUP_V6: u32 = 6;
+/// Next hops are numbered: base of the family plus the node's number.
+const HOPS_V4: u32 = 4_000;
+const HOPS_V6: u32 = 6_000;
+
+const RESILIENCE: Resilience =
+    Resilience { buckets: 512, idle_seconds: 1, unbalanced_seconds: 0 };
+
+/// Settings that every namespace gets: addresses are usable at once, nobody listens to
+/// advertisements, and queues do not make the kernel send cookies instead of listening.
+const EVERYWHERE: &[(&str, &str)] = &[
+    ("net/ipv6/conf/all/disable_ipv6", "0"),
+    ("net/ipv6/conf/default/disable_ipv6", "0"),
+    ("net/ipv6/conf/default/accept_dad", "0"),
+    ("net/ipv6/conf/default/accept_ra", "0"),
+    ("net/ipv6/conf/default/router_solicitations", "0"),
+    ("net/core/somaxconn", "65535"),
+    ("net/ipv4/tcp_max_syn_backlog", "65535"),
+];
+
+const ON_THE_ROUTER: &[(&str, &str)] = &[
+    ("net/ipv4/ip_forward", "1"),
+    ("net/ipv6/conf/all/forwarding", "1"),
+    ("net/ipv4/fib_multipath_hash_policy", "1"),
+    ("net/ipv6/fib_multipath_hash_policy", "1"),
+    // Before an interface exists, `default` is what it will have.
+    ("net/ipv4/conf/all/send_redirects", "0"),
+    ("net/ipv4/conf/default/send_redirects", "0"),
+    ("net/ipv4/conf/all/rp_filter", "0"),
+    ("net/ipv4/conf/default/rp_filter", "0"),
+    // A lab is not a place for saving on errors: each too-big packet gets its answer.
+    ("net/ipv4/icmp_ratelimit", "0"),
+    ("net/ipv6/icmp/ratelimit", "0"),
+];
+
+const ON_THE_CLIENT: &[(&str, &str)] =
+    &[("net/ipv4/tcp_tw_reuse", "1"), ("net/ipv4/ip_local_port_range", "1024 65535")];
+
+/// Builds everything that `plan` names. What a failure leaves behind has the lab's prefix.
+///
+/// # Errors
+/// Which step failed, and what the kernel lacks where that is known.
+pub fn build(plan: &Plan) -> Result<()> {
+    let router = make_namespace(plan, ROUTER)?;
+    let client = make_namespace(plan, CLIENT)?;
+    router.run(|| settings(ON_THE_ROUTER))?;
+    client.run(|| settings(ON_THE_CLIENT))?;
+
+    let mut kernel = router.run(|| {
+        let mut kernel = Netlink::open()?;
+        kernel.up("lo")?;
+        kernel.add_bridge(BRIDGE, MTU)?;
+        for (address, prefix) in Plan::router_inside().with_prefixes() {
+            kernel.add_address(BRIDGE, address, prefix)?;
+        }
+        Ok(kernel)
+    })?;
+    let bridge = kernel.index(BRIDGE)?;
+
+    attach(&mut kernel, CLIENT, None, &client)?;
+    for (address, prefix) in Plan::router_outside().with_prefixes() {
+        kernel.add_address(CLIENT, address, prefix)?;
+    }
+    equip(&client, Plan::client(), Plan::router_outside())?;
+
+    for node in &plan.nodes {
+        let namespace = make_namespace(plan, &node.name)?;
+        attach(&mut kernel, &node.name, Some(bridge), &namespace)?;
+        equip(&namespace, [node.addresses].into_iter(), Plan::router_inside())?;
+    }
+    spread_vips(&mut kernel, plan, bridge)
+}
+
+fn make_namespace(plan: &Plan, name: &str) -> Result<Namespace> {
+    let namespace = Namespace::create(&plan.namespace(name))?;
+    namespace.run(|| settings(EVERYWHERE))?;
+    Ok(namespace)
+}
+
+/// Lays a cable from the router to `namespace`.
+fn attach(
+    kernel: &mut Netlink,
+    name: &str,
+    bridge: Option<u32>,
+    namespace: &Namespace,
+) -> Result<()> {
+    let path = namespace.path();
+    let file = File::open(&path).doing(format_args!("open {}", path.display()))?;
+    let peer = Peer { name: INTERFACE, namespace: file.as_raw_fd() };
+    kernel.add_veth(name, MTU, bridge, &peer)
+}
+
+/// Addresses and the default route of a namespace with one interface.
+fn equip(
+    namespace: &Namespace,
+    addresses: impl Iterator<Item = Addresses> + Send,
+    gateway: Addresses,
+) -> Result<()> {
+    namespace.run(|| {
+        let mut kernel = Netlink::open()?;
+        kernel.up("lo")?;
+        kernel.up(INTERFACE)?;
+        for (address, prefix) in addresses.flat_map(Addresses::with_prefixes) {
+            kernel.add_address(INTERFACE, address, prefix)?;
+        }
+        kernel.add_default_route(gateway.v4.into())?;
+        kernel.add_default_route(gateway.v6.into())
+    })
+}
+
+/// Routes each VIP to all ingress nodes.
+fn spread_vips(kernel: &mut Netlink, plan: &Plan, bridge: u32) -> Result<()> {
+    for node in plan.of(Role::Ingress) {
+        let number = u32::from(node.number);
+        let v4 = NextHopMessage::gateway(HOPS_V4 + number, node.addresses.v4.into(), bridge);
+        let v6 = NextHopMessage::gateway(HOPS_V6 + number, node.addresses.v6.into(), bridge);
+        kernel.set_next_hop(v4).map_err(needs_next_hops)?;
+        kernel.set_next_hop(v6).map_err(needs_next_hops)?;
+    }
+    for (vip, group, hops) in [
+        (IpAddr::from(VIP_V4), GROUP_V4, HOPS_V4),
+        (IpAddr::from(VIP_V6), GROUP_V6, HOPS_V6),
+    ] {
+        let members: Vec<u32> =
+            plan.of(Role::Ingress).map(|node| hops + u32::from(node.number)).collect();
+        kernel
+            .set_next_hop(NextHopMessage::resilient_group(group, &members, RESILIENCE))
+            .map_err(needs_next_hops)?;
+        kernel.add_host_route(vip, group)?;
+    }
+    Ok(())
+}
+
+fn needs_next_hops(error: LabError) -> LabError {
+    error.mend("the router of the lab needs Linux 5.13 or newer (resilient next-hop groups)")
+}
+
+/// Writes sysctls of the namespace that the calling thread is in.
+fn settings(wanted: &[(&str, &str)]) -> Result<()> {
+    for (name, value) in wanted {
+        let path = format!("/proc/sys/{name}");
+        fs::write(&path, value).map_err(|error| {
+            let lab = LabError::new(format!("cannot set {path} to {value}: {error}"));
+            match error.kind() {
+                std::io::ErrorKind::NotFound if name.starts_with("net/ipv6") => {
+                    lab.mend("the lab needs a kernel with IPv6 (no ipv6.disable=1)")
+                }
+                std::io::ErrorKind::ReadOnlyFilesystem => {
+                    lab.mend("/proc/sys must be writable (in a container: run it privileged)")
+                }
+                _ => lab,
+            }
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

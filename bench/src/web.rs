@@ -1,0 +1,230 @@
+//! The web server that runs on the hosts of a lab: `jlb lab-web`.
+//!
+//! | request            | answer                                                          |
+//! |--------------------|-----------------------------------------------------------------|
+//! | `GET /`            | a short text                                                    |
+//! | `GET /bytes/N`     | N bytes of [`crate::content`]                                   |
+//! | `GET /slow/MS`     | the short text after MS milliseconds, at most a minute          |
+//! | `GET /close`       | the short text, after which the server closes                   |
+//! | `POST /upload`     | `LENGTH SUM`: how much arrived, and its FNV-1a in hexadecimal   |
+//!
+//! Every answer says in `x-host` which host gave it. Beside HTTP there is a UDP echo.
+
+pub(crate) mod body;
+mod echo;
+#[cfg(test)]
+pub(crate) mod for_tests;
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use jlb_packet_io::process;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::LocalSet;
+
+use crate::content::Fnv;
+use crate::error::{Doing, LabError, Result};
+use body::Answer;
+
+/// Names the host in every answer.
+pub const HOST_HEADER: &str = "x-host";
+
+/// Connections served at once; the rest wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 16_000;
+/// Connections that the kernel keeps until they are taken.
+const BACKLOG: i32 = 65_535;
+/// The longest that `/slow` waits.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The most that `/bytes` sends.
+const MOST_BYTES: u64 = 1 << 40;
+/// A pause after the kernel refused to hand out a connection (out of files).
+const BREATH: Duration = Duration::from_millis(10);
+
+/// The options of `jlb lab-web`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LabWebArgs {
+    /// Name of this host, sent with every answer
+    #[arg(long, default_value = "host")]
+    name: String,
+    /// Address and port to serve HTTP on (repeatable)
+    #[arg(long)]
+    listen: Vec<SocketAddr>,
+    /// Address and port to echo UDP datagrams on; need not be on an interface yet (repeatable)
+    #[arg(long)]
+    echo: Vec<SocketAddr>,
+    /// End when the process with this id, which started this one, ends
+    #[arg(long)]
+    die_with_parent: Option<u32>,
+    /// Become this program instead of serving
+    #[arg(last = true)]
+    program: Vec<OsString>,
+}
+
+/// Runs `jlb lab-web` until it is told to stop.
+pub fn run(args: LabWebArgs) -> ExitCode {
+    match follow(&args).and_then(|()| serve(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("jlb lab-web: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Asks the kernel to end this process with the one that started it.
+fn follow(args: &LabWebArgs) -> Result<()> {
+    let Some(parent) = args.die_with_parent else { return Ok(()) };
+    process::die_with_parent(parent).doing("follow the parent process")?;
+    if !args.program.is_empty() {
+        // What it becomes may have children of its own: it is to end them. The wish outlives exec.
+        let signal = Some(rustix::process::Signal::TERM);
+        rustix::process::set_parent_process_death_signal(signal).doing("follow the parent")?;
+    }
+    Ok(())
+}
+
+fn serve(args: LabWebArgs) -> Result<()> {
+    if let Some((program, arguments)) = args.program.split_first() {
+        // Returns only if it fails.
+        let error = Command::new(program).args(arguments).exec();
+        return Err(error).doing(format_args!("run {}", program.display()));
+    }
+    if args.listen.is_empty() && args.echo.is_empty() {
+        return Err(LabError::new("nothing to do").mend("give --listen or --echo"));
+    }
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().doing("start tokio")?;
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime, async move {
+        let name = HeaderValue::from_str(&args.name).doing("use that --name in a header")?;
+        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        for address in args.listen {
+            let listener = listen(address).doing(format_args!("listen on {address}"))?;
+            tokio::task::spawn_local(accept(listener, name.clone(), Arc::clone(&room)));
+        }
+        for address in args.echo {
+            let socket = echo::bind(address).doing(format_args!("echo on {address}"))?;
+            tokio::task::spawn_local(echo::run(socket));
+        }
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).doing("wait for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).doing("wait for SIGINT")?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    })
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+async fn accept(listener: TcpListener, name: HeaderValue, room: Arc<Semaphore>) {
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(_) => {
+                tokio::time::sleep(BREATH).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let name = name.clone();
+        tokio::task::spawn_local(async move {
+            let service = service_fn(|request| answer(request, name.clone()));
+            // An error here is the client's business: it went away, or sent no HTTP.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .half_close(true)
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+            drop(permit);
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    name: HeaderValue,
+) -> std::result::Result<Response<Answer>, Infallible> {
+    let path = request.uri().path().to_owned();
+    let mut words = path.trim_start_matches('/').splitn(2, '/');
+    let (first, second) = (words.next().unwrap_or_default(), words.next());
+    let number = second.and_then(|word| word.parse::<u64>().ok());
+    let mut response = match (request.method(), first, number) {
+        (&Method::GET | &Method::HEAD, "", _) => text(&name, "here\n"),
+        (&Method::GET, "bytes", Some(count)) if count <= MOST_BYTES => {
+            Response::new(Answer::pattern(count))
+        }
+        (&Method::GET, "slow", Some(wait)) => {
+            tokio::time::sleep(Duration::from_millis(wait).min(LONGEST_WAIT)).await;
+            text(&name, "at last\n")
+        }
+        (&Method::GET, "close", _) => {
+            let mut response = text(&name, "bye\n");
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+        }
+        (&Method::POST | &Method::PUT, "upload" | "echo-length", _) => {
+            match receive(request.into_body()).await {
+                Ok((length, sum)) => {
+                    Response::new(Answer::text(format!("{length} {:016x}\n", sum.value())))
+                }
+                Err(_) => status(StatusCode::BAD_REQUEST),
+            }
+        }
+        _ => status(StatusCode::NOT_FOUND),
+    };
+    response.headers_mut().insert(HOST_HEADER, name);
+    Ok(response)
+}
+
+async fn receive(mut body: Incoming) -> std::result::Result<(u64, Fnv), hyper::Error> {
+    let (mut length, mut sum) = (0, Fnv::default());
+    while let Some(frame) = body.frame().await {
+        if let Some(bytes) = frame?.data_ref() {
+            length += bytes.len() as u64;
+            sum.update(bytes);
+        }
+    }
+    Ok((length, sum))
+}
+
+fn text(name: &HeaderValue, words: &str) -> Response<Answer> {
+    let name = name.to_str().unwrap_or_default();
+    let mut response = Response::new(Answer::text(format!("{name}: {words}")));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
+fn status(status: StatusCode) -> Response<Answer> {
+    let mut response = Response::new(Answer::text(format!("{status}\n")));
+    *response.status_mut() = status;
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
+
+use super::for_tests::start;
+use super::*;
+use crate::content;
+
+fn exchange(to: SocketAddr, request: &[u8]) -> (String, Vec<u8>) {
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.write_all(request).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    (String::from_utf8(answer[..end].to_vec()).unwrap(), answer[end + 4..].to_vec())
+}
+
+#[test]
+fn every_answer_names_its_host() {
+    let (http, _) = start();
+    for (path, status) in [("/", 200), ("/close", 200), ("/slow/1", 200), ("/nothing", 404)] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let (head, _) = exchange(http, request.as_bytes());
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {head}");
+        assert!(head.contains("x-host: h1"), "{path}: {head}");
+    }
+}
+
+#[test]
+fn the_server_closes_when_asked_by_path() {
+    let (http, _) = start();
+    let (_, body) = exchange(http, b"GET /close HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert_eq!(body, b"h1: bye\n");
+}
+
+#[test]
+fn bytes_are_the_known_ones() {
+    let (http, _) = start();
+    let request = b"GET /bytes/300000 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let (_, body) = exchange(http, request);
+    assert_eq!(body.len(), 300_000);
+    assert!(content::matches(0, &body));
+}
+
+#[test]
+fn an_upload_is_counted_and_summed() {
+    let (http, _) = start();
+    let mut request =
+        b"POST /upload HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 5000\r\n\r\n"
+            .to_vec();
+    request.extend_from_slice(&content::piece(0, 5000));
+    let (_, body) = exchange(http, &request);
+    let expected = format!("5000 {:016x}\n", content::sum_of_first(5000).value());
+    assert_eq!(String::from_utf8(body).unwrap(), expected);
+}
+
+#[test]
+fn datagrams_come_back() {
+    let (_, echo) = start();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket.send_to(b"hello", echo).unwrap();
+    let mut buffer = [0; 16];
+    let (length, from) = socket.recv_from(&mut buffer).unwrap();
+    assert_eq!((&buffer[..length], from), (&b"hello"[..], echo));
+}

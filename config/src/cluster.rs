@@ -1,0 +1,268 @@
+//! The cluster as its file describes it, valid and typed.
+
+use crate::keys::Keys;
+use crate::limits::Limits;
+use crate::overhead;
+use crate::timers::Timers;
+use jlb_flow_tracker::config::{Overload, PolicyKind};
+use jlb_protocol::services::{Ports, ServiceMatch};
+use jlb_protocol::view::{Member, MemberState};
+use jlb_protocol::{NodeNumber, Protocol, Role, ServiceNumber, View};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// The port of a node's metrics and health where the file names none.
+pub const ADMIN_PORT: u16 = 9600;
+
+/// A node's addresses towards other nodes: at least one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Underlay {
+    /// Its IPv4 address; preferred where both ends have one.
+    pub v4: Option<Ipv4Addr>,
+    /// Its IPv6 address.
+    pub v6: Option<Ipv6Addr>,
+}
+
+impl Underlay {
+    /// The addresses, IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        let v4 = self.v4.map(IpAddr::V4);
+        v4.into_iter().chain(self.v6.map(IpAddr::V6))
+    }
+}
+
+/// How much a node logs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogLevel {
+    /// What makes the node unable to serve.
+    Error,
+    /// What an operator should look at.
+    Warn,
+    /// Starts, stops and changes.
+    Info,
+    /// What helps to find a fault.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The level's name, as in the file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// One `[[node]]`. Number, name, role and underlay are cluster-wide and fingerprinted; the rest
+/// concerns the node alone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Node {
+    /// Its number.
+    pub number: NodeNumber,
+    /// Its name, unique: what `--name` takes.
+    pub name: String,
+    /// What it does.
+    pub role: Role,
+    /// Its addresses towards other nodes.
+    pub underlay: Underlay,
+    /// Where it serves metrics and health (per node).
+    pub admin: SocketAddr,
+    /// The name of its TUN device, at most 15 bytes (per node).
+    pub tun: String,
+    /// How much it logs (per node).
+    pub log: LogLevel,
+}
+
+/// A host of a service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ServiceHost {
+    /// The host agent.
+    pub node: NodeNumber,
+    /// Its share relative to the other hosts, 1 to 65,535.
+    pub weight: u16,
+    /// Connections of the service that it takes at once; `None` for no limit.
+    pub max_connections: Option<u32>,
+}
+
+/// One `[[service]]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// Its number.
+    pub number: ServiceNumber,
+    /// Its name, unique.
+    pub name: String,
+    /// The virtual address.
+    pub vip: IpAddr,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The ports; no other service of the VIP and protocol has one of them.
+    pub ports: Ports,
+    /// Its hosts in the file's order: at least one, none twice.
+    pub hosts: Vec<ServiceHost>,
+    /// How a host is chosen.
+    pub policy: PolicyKind,
+    /// Offers that a search may make, 1 to 16 (R6).
+    pub search_ttl: u8,
+    /// What happens when no host takes a flow (R6).
+    pub overload: Overload,
+}
+
+impl Service {
+    /// The service as its packets are matched.
+    #[must_use]
+    pub fn matching(&self) -> ServiceMatch {
+        ServiceMatch {
+            service: self.number,
+            vip: self.vip,
+            protocol: self.protocol,
+            ports: self.ports,
+        }
+    }
+
+    /// The host with this node number.
+    #[must_use]
+    pub fn host(&self, node: NodeNumber) -> Option<&ServiceHost> {
+        self.hosts.iter().find(|host| host.node == node)
+    }
+}
+
+/// Where a node is reached, as its peers need it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PeerAddress {
+    /// The node.
+    pub node: NodeNumber,
+    /// What it does.
+    pub role: Role,
+    /// Its IPv4 address; preferred where both ends have one.
+    pub v4: Option<Ipv4Addr>,
+    /// Its IPv6 address.
+    pub v6: Option<Ipv6Addr>,
+}
+
+/// A whole cluster, valid: what every node starts from.
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    /// The cluster's name.
+    pub name: String,
+    /// Where the keys come from: the file's `key_file`, relative to the file's own directory.
+    pub key_file: PathBuf,
+    /// The secrets that all nodes share.
+    pub keys: Keys,
+    /// The MTU between nodes, in bytes.
+    pub underlay_mtu: u16,
+    /// The UDP port of all nodes.
+    pub port: u16,
+    /// Bounds of every node.
+    pub limits: Limits,
+    /// Time spans of every node.
+    pub timers: Timers,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) services: Vec<Service>,
+}
+
+impl ClusterConfig {
+    /// All nodes, sorted by number.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The node of this name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// The node of this number.
+    #[must_use]
+    pub fn node_numbered(&self, number: NodeNumber) -> Option<&Node> {
+        let at = self
+            .nodes
+            .binary_search_by_key(&number, |node| node.number)
+            .ok()?;
+        self.nodes.get(at)
+    }
+
+    /// All services, sorted by number.
+    #[must_use]
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// All services as their packets are matched, sorted by number.
+    #[must_use]
+    pub fn service_matches(&self) -> Vec<ServiceMatch> {
+        self.services.iter().map(Service::matching).collect()
+    }
+
+    /// Every VIP once, sorted.
+    #[must_use]
+    pub fn vips(&self) -> Vec<IpAddr> {
+        sorted(self.services.iter().map(|service| service.vip).collect())
+    }
+
+    /// Every VIP of a service that has this host, once, sorted.
+    #[must_use]
+    pub fn vips_of(&self, host: NodeNumber) -> Vec<IpAddr> {
+        let its = self.services.iter().filter(|it| it.host(host).is_some());
+        sorted(its.map(|service| service.vip).collect())
+    }
+
+    /// The view of a static cluster: every node of the file, active.
+    #[must_use]
+    pub fn view(&self) -> View {
+        let members = self.nodes.iter().map(|node| Member {
+            node: node.number,
+            role: node.role,
+            state: MemberState::Active,
+        });
+        View::new(members.collect())
+    }
+
+    /// Where every node is reached, sorted by number.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerAddress> {
+        let peers = self.nodes.iter().map(|node| PeerAddress {
+            node: node.number,
+            role: node.role,
+            v4: node.underlay.v4,
+            v6: node.underlay.v6,
+        });
+        peers.collect()
+    }
+
+    /// Whether some pair of nodes that talk has only IPv6 in common.
+    #[must_use]
+    pub fn ipv6_underlay(&self) -> bool {
+        overhead::pairs(&self.nodes).any(|(a, b)| overhead::path(a, b) == Some(overhead::Path::V6))
+    }
+
+    /// The largest inner packet in bytes that every path carries: the MTU of TUN devices.
+    #[must_use]
+    pub fn max_inner(&self) -> u16 {
+        overhead::max_inner(self.underlay_mtu, self.ipv6_underlay())
+    }
+
+    /// The largest TCP segment in bytes that fits [`Self::max_inner`]: less 20 bytes of TCP
+    /// header and 20 (IPv4) or 40 (IPv6) of IP header.
+    #[must_use]
+    pub fn mss(&self, ipv6: bool) -> u16 {
+        self.max_inner().saturating_sub(if ipv6 { 60 } else { 40 })
+    }
+}
+
+fn sorted(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+#[cfg(test)]
+mod tests;

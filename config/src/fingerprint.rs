@@ -1,0 +1,118 @@
+//! The fingerprint of the cluster-wide settings, for nodes and operators to compare.
+
+use crate::cluster::{ClusterConfig, Service};
+use jlb_flow_tracker::config::{Overload, PolicyKind};
+use jlb_protocol::services::Ports;
+use siphasher::sip::SipHasher24;
+use std::hash::Hasher;
+use std::net::IpAddr;
+
+impl ClusterConfig {
+    /// A hash of the cluster-wide settings: SipHash-2-4 under the cluster's hash secret, so it also
+    /// differs where that secret does.
+    ///
+    /// It does not depend on comments or the order of tables, nor on what concerns one node alone
+    /// (its admin address, device and log level) or on where the key file lies.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Canonical(SipHasher24::new_with_key(self.keys.hash_bytes()));
+        hash.text("jlb cluster 1");
+        hash.text(&self.name);
+        hash.number(u64::from(self.underlay_mtu));
+        hash.number(u64::from(self.port));
+        for (name, limit) in self.limits.entries() {
+            hash.text(name);
+            hash.number(u64::from(limit));
+        }
+        for (name, span) in self.timers.entries() {
+            hash.text(name);
+            hash.number(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
+        }
+        hash.number(self.nodes.len() as u64);
+        for node in &self.nodes {
+            hash.number(u64::from(node.number.get()));
+            hash.text(&node.name);
+            hash.text(node.role.as_str());
+            hash.number(node.underlay.addresses().count() as u64);
+            for address in node.underlay.addresses() {
+                hash.address(address);
+            }
+        }
+        hash.number(self.services.len() as u64);
+        for service in &self.services {
+            hash.service(service);
+        }
+        hash.0.finish()
+    }
+}
+
+/// Every field with its length or in a fixed width, so that no two settings give the same bytes.
+struct Canonical(SipHasher24);
+
+impl Canonical {
+    fn number(&mut self, number: u64) {
+        self.0.write(&number.to_be_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.0.write(text.as_bytes());
+    }
+
+    fn address(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(v4) => {
+                self.number(4);
+                self.0.write(&v4.octets());
+            }
+            IpAddr::V6(v6) => {
+                self.number(6);
+                self.0.write(&v6.octets());
+            }
+        }
+    }
+
+    fn service(&mut self, service: &Service) {
+        self.number(u64::from(service.number.get()));
+        self.text(&service.name);
+        self.address(service.vip);
+        self.number(u64::from(service.protocol.ip_number()));
+        let (first, last) = match service.ports {
+            // Port 0 is in no range.
+            Ports::Any => (0, 0),
+            Ports::Range(first, last) => (first, last),
+        };
+        self.number(u64::from(first));
+        self.number(u64::from(last));
+        self.text(policy_name(service.policy));
+        self.number(u64::from(service.search_ttl));
+        self.text(overload_name(service.overload));
+        let mut hosts = service.hosts.clone();
+        hosts.sort_by_key(|host| host.node);
+        self.number(hosts.len() as u64);
+        for host in hosts {
+            self.number(u64::from(host.node.get()));
+            self.number(u64::from(host.weight));
+            // A limit is at least 1.
+            self.number(u64::from(host.max_connections.unwrap_or(0)));
+        }
+    }
+}
+
+/// The policy's name in the file.
+pub(crate) const fn policy_name(policy: PolicyKind) -> &'static str {
+    match policy {
+        PolicyKind::RoundRobin => "round-robin",
+        PolicyKind::LeastConnections => "least-connections",
+    }
+}
+
+/// The overload policy's name in the file.
+pub(crate) const fn overload_name(overload: Overload) -> &'static str {
+    match overload {
+        Overload::Refuse => "refuse",
+    }
+}
+
+#[cfg(test)]
+mod tests;

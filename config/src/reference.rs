@@ -1,0 +1,55 @@
+//! What is right for each key: the help of errors about it.
+
+/// What to write for the key at `path` (`node.role`, without indices); `None` for an unknown path.
+pub(crate) fn right(path: &str) -> Option<&'static str> {
+    Some(match path {
+        "cluster" => "add [cluster] with at least `name` and `key_file`",
+        "node" => "write each node as its own [[node]] table",
+        "service" => "write each service as its own [[service]] table",
+        "limits" => "write [limits] as one table",
+        "timers" => "write [timers] as one table",
+        "cluster.name" => "write the cluster's name: name = \"shop\"",
+        "cluster.key_file" => {
+            "write the path of the key file, relative to this file: key_file = \"cluster.key\""
+        }
+        "cluster.underlay_mtu" => "write the MTU between the nodes in bytes: underlay_mtu = 1500",
+        "cluster.port" => "write the UDP port that all nodes use: port = 6081",
+        "cluster.membership" => "write membership = \"static\", or leave the line out",
+        "node.number" => "write a number of its own, 1 to 65535: number = 1",
+        "service.number" => "write a number of its own, 1 to 16777215: number = 1",
+        "node.name" => "write a name of its own: name = \"ingress-1\"",
+        "node.role" => "write role = \"ingress\", \"flow-tracker\" or \"host-agent\"",
+        "node.underlay" => {
+            "write one IPv4 address, one IPv6 address or both: underlay = [\"10.0.0.1\", \"fd00::1\"]"
+        }
+        "node.admin" => "write an address and a port: admin = \"10.0.0.1:9600\"",
+        "node.tun" => "write a device name of 1 to 15 characters: tun = \"jlb0\"",
+        "node.log" => "write log = \"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
+        "service.name" => "write a name of its own: name = \"web\"",
+        "service.vip" => "write one unicast address: vip = \"192.0.2.10\"",
+        "service.protocol" => "write protocol = \"tcp\" or \"udp\"",
+        "service.ports" => {
+            "write one port, a range or \"any\": ports = 80, ports = \"8000-8099\", ports = \"any\"; \
+             ports are 1 to 65535"
+        }
+        "service.hosts" => {
+            "list host-agents by name: hosts = [\"web-1\", { name = \"web-2\", weight = 2 }]"
+        }
+        "service.hosts.name" => "write the name of a host-agent: { name = \"web-1\" }",
+        "service.hosts.weight" => "write a share of 1 to 65535: weight = 2",
+        "service.policy" => "write policy = \"round-robin\" or \"least-connections\"",
+        "service.search_ttl" => "write 1 to 16 offers: search_ttl = 4",
+        "service.overload" => "write overload = \"refuse\", or leave the line out",
+        "service.max_connections" | "service.hosts.max_connections" => {
+            "write the connections that one host may have, 1 to 4294967295: max_connections = 1000"
+        }
+        _ if path.starts_with("timers.") => {
+            "write a number and a unit in quotes, such as \"20ms\"; units are us, ms, s, m and h"
+        }
+        "limits.max_pending_bytes" => {
+            "write a size such as \"32MiB\"; units are B, KiB, MiB and GiB, or none for bytes"
+        }
+        _ if path.starts_with("limits.") => "write a whole number, at least 1",
+        _ => return None,
+    })
+}

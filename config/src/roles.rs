@@ -1,0 +1,208 @@
+//! From the cluster to what one role's state machine is told.
+
+use crate::cluster::{ClusterConfig, Node};
+use crate::problem::{did_you_mean, quoted};
+use jlb_flow_tracker::config::PoolHost;
+use jlb_host_agent::config::AdmissionKind;
+use jlb_protocol::Role;
+use std::fmt;
+
+/// Why a node cannot be started under a name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RoleError {
+    /// The file has no node of that name.
+    UnknownNode {
+        /// The name asked for.
+        name: String,
+        /// Which name was probably meant, or which there are.
+        help: String,
+    },
+    /// The node has another role.
+    OtherRole {
+        /// The node's name.
+        name: String,
+        /// Its role in the file.
+        is: Role,
+        /// The role asked for.
+        wanted: Role,
+    },
+}
+
+impl fmt::Display for RoleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownNode { name, help } => {
+                write!(f, "the cluster file has no node {}; {help}", quoted(name))
+            }
+            Self::OtherRole { name, is, wanted } => write!(
+                f,
+                "node {} has the role {}, not {}; start it with `jlb {}`",
+                quoted(name),
+                is.as_str(),
+                wanted.as_str(),
+                is.as_str()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RoleError {}
+
+impl ClusterConfig {
+    /// The node of this name, which must have this role.
+    ///
+    /// # Errors
+    /// If there is no such node, or it has another role; the text says what would be right.
+    pub fn node_as(&self, name: &str, role: Role) -> Result<&Node, RoleError> {
+        let Some(node) = self.node(name) else {
+            let known: Vec<&str> = self
+                .nodes
+                .iter()
+                .filter(|node| node.role == role)
+                .map(|node| node.name.as_str())
+                .collect();
+            let what = format!("nodes with the role {}", role.as_str());
+            return Err(RoleError::UnknownNode {
+                name: name.to_owned(),
+                help: did_you_mean(name, &known, &what),
+            });
+        };
+        if node.role != role {
+            return Err(RoleError::OtherRole {
+                name: name.to_owned(),
+                is: node.role,
+                wanted: role,
+            });
+        }
+        Ok(node)
+    }
+
+    /// The configuration of the ingress of this name.
+    ///
+    /// # Errors
+    /// If there is no such node, or it has another role.
+    pub fn ingress(&self, name: &str) -> Result<jlb_ingress::Config, RoleError> {
+        use jlb_ingress::config::{Config, Limits, Service, Timers};
+        let node = self.node_as(name, Role::Ingress)?;
+        let services = self.services.iter().map(|service| Service {
+            number: service.number,
+            matching: service.matching(),
+            search_ttl: service.search_ttl,
+        });
+        let (limits, timers) = (&self.limits, &self.timers);
+        Ok(Config {
+            node: node.number,
+            hash_key: self.keys.hash_key(),
+            services: services.collect(),
+            max_inner: self.max_inner(),
+            limits: Limits {
+                max_flows: limits.max_flows,
+                max_pending: limits.max_pending,
+                max_pending_packets_per_flow: u16::try_from(limits.max_pending_packets_per_flow)
+                    .unwrap_or(u16::MAX),
+                max_pending_bytes: limits.max_pending_bytes as usize,
+                max_outbox: limits.max_outbox as usize,
+            },
+            timers: Timers {
+                open_retry: timers.open_retry,
+                open_retry_max: timers.open_retry_max,
+                open_timeout: timers.open_timeout,
+                cache_idle: timers.cache_idle,
+            },
+        })
+    }
+
+    /// The configuration of the flow tracker of this name.
+    ///
+    /// # Errors
+    /// If there is no such node, or it has another role.
+    pub fn flow_tracker(&self, name: &str) -> Result<jlb_flow_tracker::Config, RoleError> {
+        use jlb_flow_tracker::config::{Config, Limits, Service, Timers};
+        let node = self.node_as(name, Role::FlowTracker)?;
+        let services = self.services.iter().map(|service| Service {
+            number: service.number,
+            protocol: service.protocol,
+            hosts: service
+                .hosts
+                .iter()
+                .map(|host| PoolHost {
+                    node: host.node,
+                    weight: host.weight,
+                    max_connections: host.max_connections,
+                })
+                .collect(),
+            policy: service.policy,
+            search_ttl: service.search_ttl,
+            overload: service.overload,
+        });
+        let (limits, timers) = (&self.limits, &self.timers);
+        Ok(Config {
+            node: node.number,
+            hash_key: self.keys.hash_key(),
+            services: services.collect(),
+            limits: Limits {
+                max_flows: limits.max_flows,
+                max_untrusted: limits.max_untrusted,
+                max_searches: limits.max_searches,
+                max_who_has: limits.max_who_has,
+                max_outbox: limits.max_outbox as usize,
+            },
+            timers: Timers {
+                offered: timers.offered,
+                lease: timers.lease,
+                who_has: timers.who_has,
+            },
+        })
+    }
+
+    /// The configuration of the host agent of this name, in this start of it.
+    ///
+    /// # Errors
+    /// If there is no such node, or it has another role.
+    pub fn host_agent(
+        &self,
+        name: &str,
+        incarnation: u32,
+    ) -> Result<jlb_host_agent::Config, RoleError> {
+        use jlb_host_agent::config::{Config, Limits, Service, Timers};
+        let node = self.node_as(name, Role::HostAgent)?;
+        let services = self.services.iter().filter_map(|service| {
+            let host = service.host(node.number)?;
+            let admission = host
+                .max_connections
+                .map_or(AdmissionKind::Always, AdmissionKind::MaxConnections);
+            Some(Service {
+                number: service.number,
+                matching: service.matching(),
+                admission,
+            })
+        });
+        let (limits, timers) = (&self.limits, &self.timers);
+        Ok(Config {
+            node: node.number,
+            incarnation,
+            hash_key: self.keys.hash_key(),
+            services: services.collect(),
+            limits: Limits {
+                max_flows: limits.max_flows,
+                max_rejects: limits.max_rejects,
+                max_statements: limits.max_statements,
+                max_outbox: limits.max_outbox as usize,
+            },
+            timers: Timers {
+                handshake: timers.handshake,
+                linger: timers.linger,
+                udp_idle: timers.udp_idle,
+                refresh: timers.refresh,
+                state_delay: timers.state_delay,
+                state_retry: timers.state_retry,
+                load_interval: timers.load_interval,
+                socketless: timers.socketless,
+                reject_rotation: timers.reject_rotation,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+use super::*;
+use crate::testing::{CLUSTER, cluster};
+use jlb_flow_tracker::config::PolicyKind;
+use std::time::Duration;
+
+#[test]
+fn an_ingress_knows_every_service() {
+    let config = cluster(CLUSTER);
+    let ingress = config.ingress("in-1").unwrap();
+    assert_eq!(ingress.node.get(), 1);
+    let numbers: Vec<u32> = ingress.services.iter().map(|it| it.number.get()).collect();
+    assert_eq!(numbers, [4, 5, 6]);
+    assert_eq!(ingress.services[0].search_ttl, 2);
+    assert_eq!(ingress.services[1].search_ttl, 4);
+    assert_eq!(ingress.max_inner, config.max_inner());
+    assert_eq!(ingress.limits.max_pending_bytes, 32 << 20);
+    assert_eq!(ingress.timers.open_retry, Duration::from_millis(20));
+}
+
+#[test]
+fn a_tracker_knows_weights_and_limits_of_hosts() {
+    let tracker = cluster(CLUSTER).flow_tracker("tr-2").unwrap();
+    assert_eq!(tracker.node.get(), 12);
+    let http = &tracker.services[0];
+    assert_eq!(http.policy, PolicyKind::LeastConnections);
+    let hosts: Vec<(u16, u16, Option<u32>)> = http
+        .hosts
+        .iter()
+        .map(|host| (host.node.get(), host.weight, host.max_connections))
+        .collect();
+    assert_eq!(hosts, [(102, 1, Some(1000)), (101, 3, Some(7))]);
+    assert_eq!(tracker.services[1].hosts[0].max_connections, None);
+    assert_eq!(tracker.timers.lease, Duration::from_secs(60));
+}
+
+#[test]
+fn a_host_agent_knows_its_own_services_only() {
+    let config = cluster(CLUSTER);
+    let host = config.host_agent("web-1", 77).unwrap();
+    assert_eq!((host.node.get(), host.incarnation), (101, 77));
+    let services: Vec<(u32, AdmissionKind)> =
+        host.services.iter().map(|it| (it.number.get(), it.admission)).collect();
+    assert_eq!(
+        services,
+        [(4, AdmissionKind::MaxConnections(7)), (6, AdmissionKind::Always)]
+    );
+    let other = config.host_agent("web-3", 77).unwrap();
+    let services: Vec<u32> = other.services.iter().map(|it| it.number.get()).collect();
+    assert_eq!(services, [5]);
+}
+
+#[test]
+fn a_wrong_name_or_role_says_what_would_be_right() {
+    let config = cluster(CLUSTER);
+    let error = config.ingress("in-3").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the cluster file has no node `in-3`; did you mean `in-2`?"
+    );
+    let error = config.flow_tracker("nothing-like-it").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the cluster file has no node `nothing-like-it`; nodes with the role flow-tracker: \
+         `tr-1`, `tr-2`"
+    );
+    let error = config.host_agent("tr-1", 1).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "node `tr-1` has the role flow-tracker, not host-agent; start it with `jlb flow-tracker`"
+    );
+}

@@ -1,0 +1,67 @@
+//! The tables of the cluster file as they are written, before anything is checked but their shape.
+
+use crate::limits::LimitsTable;
+use crate::timers::TimersTable;
+use crate::value::{HostEntry, Number, PortsValue, Text};
+use serde::Deserialize;
+use std::ops::Range;
+use toml::Spanned;
+
+/// `[cluster]`.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClusterTable {
+    pub(crate) name: Spanned<Text>,
+    pub(crate) key_file: Spanned<Text>,
+    pub(crate) underlay_mtu: Option<Spanned<Number>>,
+    pub(crate) port: Option<Spanned<Number>>,
+    pub(crate) membership: Option<Spanned<Text>>,
+}
+
+/// `[[node]]`.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeTable {
+    pub(crate) number: Spanned<Number>,
+    pub(crate) name: Spanned<Text>,
+    pub(crate) role: Spanned<Text>,
+    pub(crate) underlay: Spanned<Vec<Spanned<Text>>>,
+    pub(crate) admin: Option<Spanned<Text>>,
+    pub(crate) tun: Option<Spanned<Text>>,
+    pub(crate) log: Option<Spanned<Text>>,
+}
+
+/// `[[service]]`.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServiceTable {
+    pub(crate) number: Spanned<Number>,
+    pub(crate) name: Spanned<Text>,
+    pub(crate) vip: Spanned<Text>,
+    pub(crate) protocol: Spanned<Text>,
+    pub(crate) ports: Spanned<PortsValue>,
+    pub(crate) hosts: Spanned<Vec<HostEntry>>,
+    pub(crate) policy: Option<Spanned<Text>>,
+    pub(crate) search_ttl: Option<Spanned<Number>>,
+    pub(crate) overload: Option<Spanned<Text>>,
+    pub(crate) max_connections: Option<Spanned<Number>>,
+}
+
+/// A table with the span of its header.
+#[derive(Debug)]
+pub(crate) struct Table<T> {
+    /// Where `[header]` stands.
+    pub(crate) header: Range<usize>,
+    /// What it holds.
+    pub(crate) table: T,
+}
+
+/// The whole file.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) cluster: Table<ClusterTable>,
+    pub(crate) limits: LimitsTable,
+    pub(crate) timers: TimersTable,
+    pub(crate) nodes: Vec<Table<NodeTable>>,
+    pub(crate) services: Vec<Table<ServiceTable>>,
+}

@@ -1,0 +1,365 @@
+//! The services: numbers, names, VIPs, ports that do not overlap, and their hosts.
+
+use super::nodes::Known;
+use super::{Once, addresses, name, one_of, right, within};
+use crate::cluster::{Node, Service, ServiceHost};
+use crate::problem::{Findings, Problem, did_you_mean, quoted};
+use crate::schema::{Document, ServiceTable, Table};
+use crate::value::{Number, Text};
+use jlb_flow_tracker::config::{Overload, PolicyKind};
+use jlb_protocol::message::MAX_TRIED;
+use jlb_protocol::services::Ports;
+use jlb_protocol::{NodeNumber, Protocol, Role, ServiceNumber};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use toml::Spanned;
+
+const PROTOCOLS: &[(&str, Protocol)] = &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
+
+const POLICIES: &[(&str, PolicyKind)] = &[
+    ("round-robin", PolicyKind::RoundRobin),
+    ("least-connections", PolicyKind::LeastConnections),
+];
+
+/// Overload policies of the protocol that this version does not have.
+const OVERLOADS_TO_COME: &[&str] = &["queue", "pool", "must-accept"];
+
+const DEFAULT_SEARCH_TTL: u8 = 4;
+
+/// The services in the file's order; `None` if any of them has errors.
+pub(crate) fn services(
+    document: &Document,
+    known: &Known<'_>,
+    findings: &mut Findings,
+) -> Option<Vec<Service>> {
+    let before = findings.errors.len();
+    if document.services.is_empty() {
+        let last = document.nodes.last().map(|table| table.header.clone());
+        findings.error(
+            Problem::at(
+                last.unwrap_or_else(|| document.cluster.header.clone()),
+                "the cluster has no service",
+                "no [[service]] after this",
+            )
+            .help("add a [[service]] with number, name, vip, protocol, ports and hosts"),
+        );
+    }
+    let mut numbers = Once::new();
+    let mut names = Once::new();
+    let mut services = Vec::new();
+    for Table { table, .. } in &document.services {
+        let number = within(
+            &table.number,
+            1..=i64::from(ServiceNumber::MAX),
+            "service.number",
+            findings,
+        )
+        .and_then(|number| u32::try_from(number).ok())
+        .and_then(ServiceNumber::new);
+        if let Some(number) = number {
+            numbers.check(
+                number,
+                table.number.span(),
+                || format!("two services have the number {number}"),
+                "give each service a number of its own; it stays when others come and go",
+                findings,
+            );
+        }
+        let name = name(&table.name, "a service", "service.name", findings);
+        if let Some(name) = &name {
+            names.check(
+                name.clone(),
+                table.name.span(),
+                || format!("two services have the name {}", quoted(name)),
+                "give each service a name of its own",
+                findings,
+            );
+        }
+        services.extend(service(table, number, name, known, findings));
+    }
+    overlaps(document, findings);
+    (findings.errors.len() == before).then_some(services)
+}
+
+fn service(
+    table: &ServiceTable,
+    number: Option<ServiceNumber>,
+    name: Option<String>,
+    known: &Known<'_>,
+    findings: &mut Findings,
+) -> Option<Service> {
+    let vip = vip(&table.vip, findings);
+    let protocol = one_of(&table.protocol, PROTOCOLS, "service.protocol", findings);
+    let limit = connections(
+        table.max_connections.as_ref(),
+        "service.max_connections",
+        findings,
+    );
+    let hosts = hosts(table, limit, known, findings);
+    let policy = match &table.policy {
+        Some(written) => one_of(written, POLICIES, "service.policy", findings),
+        None => Some(PolicyKind::RoundRobin),
+    };
+    // The hosts asked travel in each message, which has room for so many.
+    let most = i64::try_from(MAX_TRIED).unwrap_or(i64::MAX);
+    let search_ttl = match &table.search_ttl {
+        Some(written) => within(written, 1..=most, "service.search_ttl", findings)
+            .and_then(|ttl| u8::try_from(ttl).ok()),
+        None => Some(DEFAULT_SEARCH_TTL),
+    };
+    let overload = match &table.overload {
+        Some(written) => overload(written, findings),
+        None => Some(Overload::Refuse),
+    };
+    Some(Service {
+        number: number?,
+        name: name?,
+        vip: vip?,
+        protocol: protocol?,
+        ports: table.ports.get_ref().0,
+        hosts: hosts?,
+        policy: policy?,
+        search_ttl: search_ttl?,
+        overload: overload?,
+    })
+}
+
+fn vip(written: &Spanned<Text>, findings: &mut Findings) -> Option<IpAddr> {
+    let help = right("service.vip");
+    let text = written.get_ref().0.as_str();
+    let Ok(vip) = text.parse::<IpAddr>() else {
+        let message = format!("{} is not an IP address", quoted(text));
+        findings.error(Problem::at(written.span(), message, "not an address").help(help));
+        return None;
+    };
+    let why = match addresses::unusable(vip) {
+        None if vip.is_loopback() => Some("a loopback address"),
+        why => why,
+    };
+    if let Some(why) = why {
+        let message = format!("{vip} cannot be a VIP: it is {why}");
+        findings.error(Problem::at(written.span(), message, "not a VIP").help(help));
+        return None;
+    }
+    Some(vip)
+}
+
+fn overload(written: &Spanned<Text>, findings: &mut Findings) -> Option<Overload> {
+    let help = right("service.overload");
+    let word = written.get_ref().0.as_str();
+    if OVERLOADS_TO_COME.contains(&word) {
+        findings.error(
+            Problem::at(
+                written.span(),
+                format!("overload = \"{word}\" is not available in this version"),
+                "not available",
+            )
+            .help(help),
+        );
+        return None;
+    }
+    one_of(written, &[("refuse", Overload::Refuse)], "service.overload", findings)
+}
+
+/// A limit of connections; the outer `None` is an error, the inner one no limit.
+fn connections(
+    written: Option<&Spanned<Number>>,
+    path: &str,
+    findings: &mut Findings,
+) -> Option<Option<u32>> {
+    let Some(written) = written else {
+        return Some(None);
+    };
+    let limit = within(written, 1..=i64::from(u32::MAX), path, findings)?;
+    Some(u32::try_from(limit).ok())
+}
+
+fn hosts(
+    table: &ServiceTable,
+    limit: Option<Option<u32>>,
+    known: &Known<'_>,
+    findings: &mut Findings,
+) -> Option<Vec<ServiceHost>> {
+    let before = findings.errors.len();
+    let list = table.hosts.get_ref();
+    if list.is_empty() {
+        let service = quoted(&table.name.get_ref().0);
+        findings.error(
+            Problem::at(
+                table.hosts.span(),
+                format!("service {service} has no hosts"),
+                "empty",
+            )
+            .help(right("service.hosts")),
+        );
+    }
+    let mut names = Once::new();
+    let mut hosts = Vec::new();
+    for entry in list {
+        let name = entry.name.get_ref().0.as_str();
+        let node = host(&entry.name, known, findings);
+        names.check(
+            name,
+            entry.name.span(),
+            || format!("host {} is in the list twice", quoted(name)),
+            "a larger share is written as a weight: { name = \"web-1\", weight = 2 }",
+            findings,
+        );
+        let weight = match &entry.weight {
+            Some(written) => within(written, 1..=65_535, "service.hosts.weight", findings)
+                .and_then(|weight| u16::try_from(weight).ok()),
+            None => Some(1),
+        };
+        let own = connections(
+            entry.max_connections.as_ref(),
+            "service.hosts.max_connections",
+            findings,
+        );
+        if let (Some(node), Some(weight), Some(limit), Some(own)) = (node, weight, limit, own) {
+            hosts.push(ServiceHost {
+                node,
+                weight,
+                max_connections: own.or(limit),
+            });
+        }
+    }
+    (findings.errors.len() == before && limit.is_some()).then_some(hosts)
+}
+
+fn host(
+    written: &Spanned<Text>,
+    known: &Known<'_>,
+    findings: &mut Findings,
+) -> Option<NodeNumber> {
+    let name = written.get_ref().0.as_str();
+    let agents = known.host_agents();
+    match known.role_of(name) {
+        None => findings.error(
+            Problem::at(
+                written.span(),
+                format!("there is no node {}", quoted(name)),
+                "no such node",
+            )
+            .help(did_you_mean(name, &agents, "host-agents")),
+        ),
+        Some(role) if role != Role::HostAgent.as_str() => findings.error(
+            Problem::at(
+                written.span(),
+                format!("node {} is not a host-agent, but has the role {}", quoted(name), quoted(role)),
+                "not a host-agent",
+            )
+            .help(did_you_mean("", &agents, "host-agents")),
+        ),
+        // A number that does not fit is an error of the node's own.
+        Some(_) => return known.number_of(name),
+    }
+    None
+}
+
+/// No two services may have one VIP, protocol and port; "any" takes what the others leave.
+fn overlaps(document: &Document, findings: &mut Findings) {
+    let mut by_vip: BTreeMap<(IpAddr, &str), Vec<(Ports, &ServiceTable)>> = BTreeMap::new();
+    for Table { table, .. } in &document.services {
+        if let Ok(vip) = table.vip.get_ref().0.parse() {
+            let protocol = table.protocol.get_ref().0.as_str();
+            let ports = table.ports.get_ref().0;
+            by_vip.entry((vip, protocol)).or_default().push((ports, table));
+        }
+    }
+    for ((vip, protocol), mut services) in by_vip {
+        // Ranges by their first port, "any" before them; of two with one first port the file's
+        // order decides, as the sort is stable.
+        services.sort_by_key(|&(ports, _)| ports);
+        let mut reach: Option<(Ports, u16, &ServiceTable)> = None;
+        for (ports, table) in services {
+            let (first, last) = match ports {
+                Ports::Any => (0, 0),
+                Ports::Range(first, last) => (first, last),
+            };
+            let clash = match reach {
+                Some((Ports::Any, _, other)) if ports == Ports::Any => Some(other),
+                Some((Ports::Range(..), until, other)) if first <= until => Some(other),
+                _ => None,
+            };
+            if let Some(other) = clash {
+                let both = match ports {
+                    Ports::Any => "every port".to_owned(),
+                    Ports::Range(..) => format!("port {first}"),
+                };
+                let (later, earlier) = if table.ports.span().start > other.ports.span().start {
+                    (table, other)
+                } else {
+                    (other, table)
+                };
+                findings.error(
+                    Problem::at(
+                        later.ports.span(),
+                        format!(
+                            "services {} and {} both have {both} of {vip} {}",
+                            quoted(&earlier.name.get_ref().0),
+                            quoted(&later.name.get_ref().0),
+                            quoted(protocol)
+                        ),
+                        "overlaps",
+                    )
+                    .and(earlier.ports.span(), "with this")
+                    .help("give each of them its own VIP, protocol or ports"),
+                );
+            }
+            if reach.is_none_or(|(_, until, _)| last >= until) {
+                reach = Some((ports, last, table));
+            }
+        }
+    }
+}
+
+/// A VIP is nobody's own address.
+pub(crate) fn vips_and_nodes(
+    document: &Document,
+    services: &[Service],
+    nodes: &[Node],
+    findings: &mut Findings,
+) {
+    for (service, Table { table, .. }) in services.iter().zip(&document.services) {
+        let vip = service.vip;
+        let owner = nodes.iter().find_map(|node| {
+            if node.underlay.addresses().any(|address| address == vip) {
+                Some((node, "underlay"))
+            } else {
+                (node.admin.ip() == vip).then_some((node, "admin"))
+            }
+        });
+        if let Some((node, which)) = owner {
+            findings.error(
+                Problem::at(
+                    table.vip.span(),
+                    format!("VIP {vip} is the {which} address of node {}", quoted(&node.name)),
+                    "a node's own address",
+                )
+                .help("a VIP is an address that no machine has and that is routed to the ingress nodes"),
+            );
+        }
+    }
+}
+
+/// A host agent that no service names has nothing to do.
+pub(crate) fn unused_hosts(
+    document: &Document,
+    services: &[Service],
+    nodes: &[Node],
+    findings: &mut Findings,
+) {
+    for (node, table) in nodes.iter().zip(&document.nodes) {
+        let used = services.iter().any(|service| service.host(node.number).is_some());
+        if node.role == Role::HostAgent && !used {
+            findings.warn(
+                Problem::at(
+                    table.table.name.span(),
+                    format!("host-agent {} is in no service", quoted(&node.name)),
+                    "gets no connections",
+                )
+                .help("add its name to the `hosts` of a [[service]]"),
+            );
+        }
+    }
+}

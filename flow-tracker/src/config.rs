@@ -1,0 +1,91 @@
+//! What a flow tracker is told at its start, already valid.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+use jlb_protocol::keyed_hash::HashKey;
+use jlb_protocol::{NodeNumber, Protocol, ServiceNumber};
+
+/// How a service's host is chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PolicyKind {
+    /// Each host in turn, by weight.
+    RoundRobin,
+    /// The host with the fewest connections for its weight.
+    LeastConnections,
+}
+
+/// What happens when no host takes a flow (R6).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Overload {
+    /// The client gets an error at once (spillover).
+    Refuse,
+}
+
+/// A host of a service's pool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PoolHost {
+    /// The host's node number.
+    pub node: NodeNumber,
+    /// Its share relative to the others, 1 to 65,535.
+    pub weight: u16,
+    /// Connections that the policy assumes the host to take; `None` if it has no limit.
+    pub max_connections: Option<u32>,
+}
+
+/// A service, as a tracker needs it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// The service's number.
+    pub number: ServiceNumber,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its hosts, in the configuration's order.
+    pub hosts: Vec<PoolHost>,
+    /// How a host is chosen.
+    pub policy: PolicyKind,
+    /// Offers that a search may make, 1 to 16 (R6).
+    pub search_ttl: u8,
+    /// What happens when nobody takes a flow.
+    pub overload: Overload,
+}
+
+/// Bounds (R14).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Records.
+    pub max_flows: u32,
+    /// Records that are offered or accepted, but not established (R3).
+    pub max_untrusted: u32,
+    /// Searches under way.
+    pub max_searches: u32,
+    /// Mid-flow packets held while their owner is asked for.
+    pub max_who_has: u32,
+    /// Messages waiting to be sent.
+    pub max_outbox: usize,
+}
+
+/// Time spans.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Timers {
+    /// Life of a record that is only offered or refused; outlives every repeat (R3).
+    pub offered: Duration,
+    /// Life of an accepted record that its host does not refresh (R9).
+    pub lease: Duration,
+    /// How long hosts are waited for when their flows are asked for (R4).
+    pub who_has: Duration,
+}
+
+/// A flow tracker's configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// This node.
+    pub node: NodeNumber,
+    /// The cluster's hash secret.
+    pub hash_key: HashKey,
+    /// All services.
+    pub services: Vec<Service>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Time spans.
+    pub timers: Timers,
+}

@@ -1,0 +1,33 @@
+//! The flow tracker state machine: who has which flow, and the search for a host that takes it.
+//!
+//! Every flow has a primary and a secondary tracker. The primary answers the ingress and leads the
+//! search (`primary`), the secondary's record binds it (`secondary`), answers climb back through
+//! both (`chain`). Hosts state what they own (`statements`) and are asked where no record knows
+//! (`who_has`). Rule numbers (R1..R14) refer to `docs/protocol.md`.
+#![no_std]
+
+extern crate alloc;
+
+mod chain;
+pub mod config;
+mod nodes;
+mod output;
+mod overload;
+pub mod policy;
+mod pool;
+mod primary;
+mod record;
+mod records;
+mod search;
+mod secondary;
+mod statements;
+mod stats;
+#[cfg(test)]
+mod testbed;
+mod tracker;
+mod who_has;
+
+pub use config::Config;
+pub use pool::HostLoad;
+pub use stats::Stats;
+pub use tracker::FlowTracker;

@@ -1,0 +1,104 @@
+//! The end of a search that found no host (R6): the client is told, and repeats are answered.
+
+use crate::config::Overload;
+use crate::primary::{Done, Ended, Question};
+use crate::record::{Event, Next, Record, State};
+use crate::tracker::FlowTracker;
+use jlb_protocol::message::{FlowKind, FlowMessage, Path, Reason};
+use jlb_protocol::{DropReason, OfferNumber, Time};
+
+impl FlowTracker {
+    /// Nobody takes the flow: the service's overload policy decides.
+    pub(crate) fn nobody(&mut self, now: Time, q: &Question<'_>, reason: Reason) -> Ended {
+        let pool = self
+            .pools
+            .get(q.key.service())
+            .ok_or(DropReason::UnknownService)?;
+        match pool.service.overload {
+            Overload::Refuse => self.refuse(now, q, reason),
+        }
+    }
+
+    /// Spillover: the client gets an error at once.
+    fn refuse(&mut self, now: Time, q: &Question<'_>, reason: Reason) -> Ended {
+        if let Err(full) = self.note_refused(now, q, reason) {
+            return self.turn_away(now, q, full);
+        }
+        match reason {
+            Reason::NoHost => self.out.stats.refused_no_host += 1,
+            Reason::None
+            | Reason::Load
+            | Reason::NotOwner
+            | Reason::Exhausted
+            | Reason::Quota
+            | Reason::NotFilled
+            | Reason::Queued
+            | Reason::Unknown
+            | Reason::Draining => self.out.stats.refused_exhausted += 1,
+        }
+        self.send_refuse(q, reason);
+        Ok(Done::Consumed)
+    }
+
+    /// There is no room for the flow: it is refused at once. `full` says what is full.
+    pub(crate) fn turn_away(&mut self, now: Time, q: &Question<'_>, full: DropReason) -> Ended {
+        if self.records.find(&q.key).is_some() {
+            // No room is needed to turn one untrusted record into another; an established one
+            // stays as it is.
+            let _kept = self.note_refused(now, q, Reason::Quota);
+        }
+        self.out.stats.refused_quota += 1;
+        self.send_refuse(q, Reason::Quota);
+        Err(full)
+    }
+
+    fn note_refused(
+        &mut self,
+        now: Time,
+        q: &Question<'_>,
+        reason: Reason,
+    ) -> Result<(), DropReason> {
+        self.searches.end(now, &q.key);
+        let found = self.records.find(&q.key);
+        let next = found.map_or(
+            Next::Become(State::Refused { reason }),
+            |(_, Record { state, .. })| state.next(Event::Refuse { reason }),
+        );
+        match next {
+            Next::Become(state) => {
+                let record = Record { isn: q.isn, state };
+                let place = found.map(|(handle, _)| handle);
+                self.records.put(now, q.key, place, record)
+            }
+            Next::Confirm | Next::End | Next::Stale | Next::Conflict => Ok(()),
+        }
+    }
+
+    /// Tells the ingress that nobody takes the flow.
+    pub(crate) fn send_refuse(&mut self, q: &Question<'_>, reason: Reason) {
+        let refuse = FlowMessage {
+            kind: FlowKind::Refuse,
+            key: q.key,
+            offer: OfferNumber {
+                isn: q.isn,
+                step: q.steps,
+            },
+            intent: q.intent,
+            path: Path {
+                ingress: Some(q.ingress),
+                primary: Some(self.nodes.me),
+                secondary: q.partner,
+                host: None,
+            },
+            birth: None,
+            tried: q.tried,
+            reason,
+            load: 0,
+            packet: &[],
+        };
+        self.out.send(q.ingress, q.flow, &refuse);
+    }
+}
+
+#[cfg(test)]
+mod tests;

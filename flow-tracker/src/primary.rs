@@ -1,0 +1,296 @@
+//! The primary's part: it answers the ingress's Open and leads the search for the flow's host.
+
+use crate::record::{Event, Next, Record, State};
+use crate::tracker::FlowTracker;
+use jlb_flow_table::Handle;
+use jlb_protocol::keyed_hash::FlowHash;
+use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::{DropReason, FlowKey, NodeNumber, OfferNumber, Protocol, Role, Time};
+
+/// What became of a message that was handed in and not dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Done {
+    /// It did its work.
+    Consumed,
+    /// It is kept until an answer or a timer ends it.
+    Held,
+}
+
+/// The end of a message that was handed in: every one has exactly one (R14).
+pub(crate) type Ended = Result<Done, DropReason>;
+
+/// What an ingress asks, wherever in the search it stands now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) key: FlowKey,
+    pub(crate) flow: FlowHash,
+    /// The attempt's id.
+    pub(crate) isn: u32,
+    /// Offers that may still be made.
+    pub(crate) steps: u8,
+    pub(crate) intent: Intent,
+    pub(crate) ingress: NodeNumber,
+    /// The secondary that Offers go through; `None` if the view has no other tracker.
+    pub(crate) partner: Option<NodeNumber>,
+    pub(crate) tried: Tried,
+    pub(crate) packet: &'a [u8],
+}
+
+impl FlowTracker {
+    /// The question of an Open, Offer or Reject whose search this tracker leads.
+    pub(crate) fn question<'a>(
+        &self,
+        message: &FlowMessage<'a>,
+        ingress: NodeNumber,
+        steps: u8,
+    ) -> Question<'a> {
+        let flow = self.nodes.hash(&message.key);
+        Question {
+            key: message.key,
+            flow,
+            isn: message.offer.isn,
+            steps,
+            intent: message.intent,
+            ingress,
+            partner: self.nodes.partner(self.nodes.ranks(flow)),
+            tried: message.tried,
+            packet: message.packet,
+        }
+    }
+
+    /// Open: find this flow's host.
+    pub(crate) fn open(&mut self, now: Time, from: NodeNumber, message: &FlowMessage<'_>) -> Ended {
+        let ingress = self.nodes.named(message.path.ingress, Role::Ingress)?;
+        let passed_on = match self.nodes.role(from) {
+            Some(Role::Ingress) if from == ingress => false,
+            Some(Role::FlowTracker) => true,
+            Some(Role::HostAgent) => return Err(DropReason::WrongRole),
+            Some(Role::Ingress) | None => return Err(DropReason::WrongNode),
+        };
+        let me = Some(self.nodes.me);
+        if message.path.primary != me {
+            return Err(DropReason::WrongNode);
+        }
+        let flow = self.nodes.hash(&message.key);
+        let primary = self
+            .nodes
+            .ranks(flow)
+            .primary
+            .ok_or(DropReason::NoTracker)?;
+        if Some(primary) == me {
+            let question = self.question(message, ingress, message.offer.step);
+            return self.lead(now, question);
+        }
+        // R11: an Open at the wrong tracker is passed on once to the right one.
+        if passed_on {
+            return Err(DropReason::PassedOn);
+        }
+        let path = Path {
+            primary: Some(primary),
+            ..message.path
+        };
+        self.out.stats.opens_passed_on += 1;
+        self.out
+            .send(primary, flow, &FlowMessage { path, ..*message });
+        Ok(Done::Consumed)
+    }
+
+    /// Answers a question as the flow's primary.
+    pub(crate) fn lead(&mut self, now: Time, mut q: Question<'_>) -> Ended {
+        let pool = self
+            .pools
+            .get(q.key.service())
+            .ok_or(DropReason::UnknownService)?;
+        match (q.intent, pool.service.protocol) {
+            (Intent::Syn, Protocol::Udp) | (Intent::Datagram, Protocol::Tcp) => {
+                return Err(DropReason::FlowMismatch);
+            }
+            (Intent::Syn, Protocol::Tcp)
+            | (Intent::Datagram, Protocol::Udp)
+            | (Intent::MidFlow, Protocol::Tcp | Protocol::Udp) => {}
+        }
+        q.steps = q.steps.min(pool.service.search_ttl);
+        match q.intent {
+            Intent::MidFlow => self.lead_mid_flow(now, q),
+            Intent::Syn | Intent::Datagram => self.lead_attempt(now, q),
+        }
+    }
+
+    /// A SYN or a datagram: to the flow's host if it has one (R7), to a chosen one otherwise.
+    fn lead_attempt(&mut self, now: Time, mut q: Question<'_>) -> Ended {
+        let Some((handle, record)) = self.records.find(&q.key) else {
+            return self.begin(now, q);
+        };
+        let same = record.isn == q.isn;
+        match record.state {
+            State::Offered { host, step } if !self.nodes.is_live_host(host) => {
+                if !same {
+                    return self.begin(now, q);
+                }
+                q.tried = self.searches.tried(&q.key, q.isn);
+                q.tried.push(host);
+                q.steps = step;
+                self.ask_next(now, q)
+            }
+            State::Offered { host, step } if same => Ok(self.repeat(q, host, step)),
+            // It may have taken the earlier attempt: the next one is its own to answer.
+            State::Offered { host, .. } => self.ask_owner(now, q, handle, record, host),
+            State::Rejected { step } if same => {
+                q.tried = self.searches.tried(&q.key, q.isn);
+                q.steps = step;
+                self.ask_next(now, q)
+            }
+            State::Refused { reason } if same => {
+                self.out.stats.opens_repeated += 1;
+                self.send_refuse(&q, reason);
+                Ok(Done::Consumed)
+            }
+            State::Rejected { .. } | State::Refused { .. } => self.begin(now, q),
+            State::Owned { host, .. } if !self.nodes.is_live_host(host) => {
+                q.tried.push(host);
+                self.begin(now, q)
+            }
+            State::Owned { host, step, .. } if same && q.intent == Intent::Syn => {
+                Ok(self.repeat(q, host, step))
+            }
+            // R7: the host decides by its kernel's state. A datagram's attempts are not told
+            // apart, but the search that found the host is over: this is a new one.
+            State::Owned { host, .. } => self.ask_owner(now, q, handle, record, host),
+        }
+    }
+
+    /// A mid-flow packet: never a choice, only the owner accepts it (R4).
+    fn lead_mid_flow(&mut self, now: Time, q: Question<'_>) -> Ended {
+        let Some((handle, record)) = self.records.find(&q.key) else {
+            return self.ask_all(now, q);
+        };
+        match record.state {
+            State::Rejected { .. } | State::Refused { .. } => self.ask_all(now, q),
+            // The attempt under way keeps its number; its host is asked beside it.
+            State::Offered { host, .. } => {
+                let step = q.steps.checked_sub(1).ok_or(DropReason::UnknownFlow)?;
+                self.send_offer(&q, host, step);
+                Ok(Done::Consumed)
+            }
+            State::Owned { host, step, .. } if record.isn == q.isn => {
+                Ok(self.repeat(q, host, step))
+            }
+            State::Owned { host, .. } => {
+                let step = q.steps.checked_sub(1).ok_or(DropReason::UnknownFlow)?;
+                self.note_asked(handle, record, q.isn, host, step);
+                self.send_offer(&q, host, step);
+                Ok(Done::Consumed)
+            }
+        }
+    }
+
+    /// The same Offer again: the host answers one offer number once and for ever (R5).
+    fn repeat(&mut self, mut q: Question<'_>, host: NodeNumber, step: u8) -> Done {
+        q.tried = self.searches.tried(&q.key, q.isn);
+        self.out.stats.opens_repeated += 1;
+        self.send_offer(&q, host, step);
+        Done::Consumed
+    }
+
+    /// A new search.
+    fn begin(&mut self, now: Time, q: Question<'_>) -> Ended {
+        self.out.stats.searches_begun += 1;
+        self.ask_next(now, q)
+    }
+
+    /// Offers a new attempt to the host that the record names, before any other.
+    fn ask_owner(
+        &mut self,
+        now: Time,
+        q: Question<'_>,
+        handle: Handle,
+        record: Record,
+        host: NodeNumber,
+    ) -> Ended {
+        let Some(step) = q.steps.checked_sub(1) else {
+            return self.nobody(now, &q, Reason::Exhausted);
+        };
+        self.out.stats.searches_begun += 1;
+        self.note_asked(handle, record, q.isn, host, step);
+        self.send_offer(&q, host, step);
+        Ok(Done::Consumed)
+    }
+
+    /// Notes with which offer number the record's own host is asked now.
+    pub(crate) fn note_asked(
+        &mut self,
+        handle: Handle,
+        record: Record,
+        isn: u32,
+        host: NodeNumber,
+        step: u8,
+    ) {
+        if let Next::Become(state) = record.state.next(Event::Ask { host, step }) {
+            self.records.note(handle, Record { isn, state });
+        }
+    }
+
+    /// One step of the search: chooses a host that was not asked yet, records it, and sends the
+    /// Offer. Without steps or hosts left, the overload policy decides (R6).
+    pub(crate) fn ask_next(&mut self, now: Time, q: Question<'_>) -> Ended {
+        let Some(step) = q.steps.checked_sub(1) else {
+            return self.nobody(now, &q, Reason::Exhausted);
+        };
+        let pool = self
+            .pools
+            .get_mut(q.key.service())
+            .ok_or(DropReason::UnknownService)?;
+        let Some(host) = pool.choose(&self.nodes, q.flow, &q.tried) else {
+            let reason = if pool.has_active_host(&self.nodes) {
+                Reason::Exhausted
+            } else {
+                Reason::NoHost
+            };
+            return self.nobody(now, &q, reason);
+        };
+        // R6: a host that rejected is not asked again, so the search must be remembered first.
+        if !q.tried.is_empty() && !self.searches.remember(now, q.key, q.isn, q.tried) {
+            return self.turn_away(now, &q, DropReason::SearchFull);
+        }
+        let found = self.records.find(&q.key);
+        let record = Record {
+            isn: q.isn,
+            state: State::Offered { host, step },
+        };
+        let place = found.map(|(handle, _)| handle);
+        if let Err(full) = self.records.put(now, q.key, place, record) {
+            return self.turn_away(now, &q, full);
+        }
+        if let Some(pool) = self.pools.get_mut(q.key.service()) {
+            pool.assigned(host);
+        }
+        self.send_offer(&q, host, step);
+        Ok(Done::Consumed)
+    }
+
+    /// R2: an Offer reaches a host only through the secondary, when the view has one.
+    pub(crate) fn send_offer(&mut self, q: &Question<'_>, host: NodeNumber, step: u8) {
+        let offer = FlowMessage {
+            kind: FlowKind::Offer,
+            key: q.key,
+            offer: OfferNumber { isn: q.isn, step },
+            intent: q.intent,
+            path: Path {
+                ingress: Some(q.ingress),
+                primary: Some(self.nodes.me),
+                secondary: q.partner,
+                host: Some(host),
+            },
+            birth: None,
+            tried: q.tried,
+            reason: Reason::None,
+            load: 0,
+            packet: q.packet,
+        };
+        self.out.stats.offers += 1;
+        self.out.send(q.partner.unwrap_or(host), q.flow, &offer);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! All records: the table, the quota of untrusted ones (R3), and how long each lives.
+
+use crate::config::{Limits, Timers};
+use crate::record::{Record, State};
+use core::time::Duration;
+use jlb_flow_table::{FlowTable, Handle};
+use jlb_protocol::{DropReason, FlowKey, Time};
+
+/// Deadlines of records are rounded up to this.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The records of a tracker.
+#[derive(Clone, Debug)]
+pub(crate) struct Records {
+    table: FlowTable<FlowKey, Record>,
+    untrusted: u32,
+    max_untrusted: u32,
+    offered: Duration,
+    lease: Duration,
+}
+
+impl Records {
+    pub(crate) fn new(limits: &Limits, timers: &Timers, seed: u64) -> Self {
+        Self {
+            table: FlowTable::new(limits.max_flows, TICK, seed),
+            untrusted: 0,
+            max_untrusted: limits.max_untrusted,
+            offered: timers.offered,
+            lease: timers.lease,
+        }
+    }
+
+    /// Takes over what can change while running: the table keeps its size.
+    pub(crate) fn reconfigure(&mut self, limits: &Limits, timers: &Timers) {
+        self.max_untrusted = limits.max_untrusted;
+        self.offered = timers.offered;
+        self.lease = timers.lease;
+    }
+
+    pub(crate) fn find(&self, key: &FlowKey) -> Option<(Handle, Record)> {
+        let handle = self.table.find(key)?;
+        Some((handle, *self.table.get(handle)?))
+    }
+
+    /// Puts a flow's record, new or in place of the one it has, and begins its time anew.
+    ///
+    /// # Errors
+    /// [`DropReason::OfferedQuota`] or [`DropReason::TableFull`] if there is no room for it;
+    /// nothing has changed. An established flow is never evicted to make room (R3).
+    pub(crate) fn put(
+        &mut self,
+        now: Time,
+        key: FlowKey,
+        place: Option<Handle>,
+        record: Record,
+    ) -> Result<(), DropReason> {
+        let before = place.and_then(|handle| self.table.get(handle));
+        let was_untrusted = before.is_some_and(|before| !before.state.is_trusted());
+        let is_untrusted = !record.state.is_trusted();
+        if is_untrusted && !was_untrusted && self.untrusted >= self.max_untrusted {
+            return Err(DropReason::OfferedQuota);
+        }
+        let handle = match place.and_then(|handle| Some((handle, self.table.get_mut(handle)?))) {
+            Some((handle, value)) => {
+                *value = record;
+                handle
+            }
+            None => self
+                .table
+                .insert(key, record)
+                .map_err(|_| DropReason::TableFull)?,
+        };
+        self.untrusted += u32::from(is_untrusted);
+        self.untrusted -= u32::from(was_untrusted);
+        let life = match record.state {
+            State::Offered { .. } | State::Rejected { .. } | State::Refused { .. } => self.offered,
+            State::Owned { .. } => self.lease,
+        };
+        self.table.set_deadline(handle, (now + life).as_nanos());
+        Ok(())
+    }
+
+    /// Notes which attempt the record's host was asked with, without a new lease: only the host's
+    /// own word renews that (R9).
+    pub(crate) fn note(&mut self, handle: Handle, record: Record) {
+        if let Some(value) = self.table.get_mut(handle) {
+            debug_assert_eq!(value.state.is_trusted(), record.state.is_trusted());
+            *value = record;
+        }
+    }
+
+    /// Begins the lease anew: the host has confirmed the record.
+    pub(crate) fn renew(&mut self, now: Time, handle: Handle) {
+        self.table
+            .set_deadline(handle, (now + self.lease).as_nanos());
+    }
+
+    pub(crate) fn remove(&mut self, handle: Handle) -> Option<FlowKey> {
+        let (key, record) = self.table.remove(handle)?;
+        self.untrusted -= u32::from(!record.state.is_trusted());
+        Some(key)
+    }
+
+    /// A record whose time is over, removed.
+    pub(crate) fn expire(&mut self, now: Time) -> Option<FlowKey> {
+        let handle = self.table.pop_expired(now.as_nanos())?;
+        self.remove(handle)
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.table.next_deadline()
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.table.len()
+    }
+
+    pub(crate) const fn untrusted(&self) -> u32 {
+        self.untrusted
+    }
+
+    pub(crate) fn allocated_bytes(&self) -> usize {
+        self.table.allocated_bytes()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&FlowKey, &Record)> {
+        self.table.iter().map(|(_, key, record)| (key, record))
+    }
+}
+
+#[cfg(test)]
+mod tests;

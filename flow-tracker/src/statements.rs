@@ -1,0 +1,256 @@
+//! What hosts say of their flows and of their load: the host is the authority, the records are an
+//! index of its word (R4, R9).
+
+use crate::primary::{Done, Ended};
+use crate::record::{Event, Life, Next, Record, State};
+use crate::tracker::FlowTracker;
+use alloc::collections::BTreeMap;
+use jlb_flow_table::Handle;
+use jlb_protocol::message::{Control, FlowState, FlowStatement, List, ServiceLoad};
+use jlb_protocol::{Birth, DropReason, NodeNumber, OfferNumber, Role, Time};
+
+/// The last State that was applied of a host.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    sequence: u64,
+    /// The highest incarnation of a birth in its applied States.
+    incarnation: u32,
+}
+
+/// How far each host's State messages were applied; one entry for each host of the view at most.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Sequences {
+    last: BTreeMap<NodeNumber, Last>,
+}
+
+impl Sequences {
+    /// Whether the State is to be applied, and the number to acknowledge.
+    ///
+    /// A host has one State under way at a time and sends it until it is acknowledged, so a
+    /// number that is not newer is a repeat; one that leaves some out means that they were
+    /// acknowledged before this tracker started. A host that restarts counts from 1 again, and
+    /// gives births of a new incarnation.
+    fn admit(
+        &mut self,
+        host: NodeNumber,
+        sequence: u64,
+        flows: &List<'_, FlowStatement>,
+    ) -> (bool, u64) {
+        let newest = flows.iter().map(|flow| flow.birth.incarnation).max();
+        let incarnation = newest.unwrap_or(0);
+        let last = self.last.entry(host).or_insert(Last {
+            sequence: 0,
+            incarnation,
+        });
+        let apply = sequence > last.sequence || incarnation > last.incarnation;
+        if apply {
+            last.sequence = sequence;
+            last.incarnation = last.incarnation.max(incarnation);
+        }
+        (apply, last.sequence)
+    }
+
+    /// Forgets hosts that are no members any more.
+    pub(crate) fn retain(&mut self, is_member: impl Fn(NodeNumber) -> bool) {
+        self.last.retain(|&host, _| is_member(host));
+    }
+}
+
+/// What a statement did.
+enum Applied {
+    /// It became or confirmed the record.
+    Yes,
+    /// It is stale, or says nothing new of a flow without record.
+    No,
+    /// There is no room for it.
+    Full,
+}
+
+impl FlowTracker {
+    /// State: what a host owns, and its answers to WhoHas, which are not numbered.
+    pub(crate) fn state(
+        &mut self,
+        now: Time,
+        from: NodeNumber,
+        sequence: u64,
+        flows: &List<'_, FlowStatement>,
+    ) -> Ended {
+        self.nodes.named(Some(from), Role::HostAgent)?;
+        if sequence == 0 {
+            for flow in flows.iter() {
+                self.statement(now, from, &flow);
+            }
+            return Ok(Done::Consumed);
+        }
+        let (apply, sequence) = self.sequences.admit(from, sequence, flows);
+        if apply {
+            for flow in flows.iter() {
+                self.statement(now, from, &flow);
+            }
+        } else {
+            self.out.stats.states_repeated += 1;
+        }
+        self.out.send_control(from, &Control::Ack { sequence });
+        Ok(Done::Consumed)
+    }
+
+    fn statement(&mut self, now: Time, from: NodeNumber, flow: &FlowStatement) {
+        let owned = |life| (life, flow.birth);
+        let applied = match flow.state {
+            FlowState::Accepted => self.own(now, from, flow, owned(Life::Accepted)),
+            FlowState::Established => self.own(now, from, flow, owned(Life::Established)),
+            FlowState::Closing => self.own(now, from, flow, owned(Life::Closing)),
+            FlowState::Closed => self.closed(from, flow),
+            FlowState::NotMine => return self.not_mine(&flow.key, flow.isn, from),
+        };
+        match applied {
+            Applied::Yes => self.out.stats.statements += 1,
+            Applied::No => self.out.stats.statements_stale += 1,
+            Applied::Full => self.out.stats.statements_turned_away += 1,
+        }
+    }
+
+    /// The host has the flow.
+    fn own(
+        &mut self,
+        now: Time,
+        host: NodeNumber,
+        flow: &FlowStatement,
+        (life, birth): (Life, Birth),
+    ) -> Applied {
+        let Some(pool) = self.pools.get(flow.key.service()) else {
+            return Applied::No;
+        };
+        // No Offer tells the step of a life that only its host tells of: as if asked first.
+        let first_step = pool.service.search_ttl.saturating_sub(1);
+        let found = self.records.find(&flow.key);
+        let (state, isn) = match found {
+            None => {
+                let state = State::Owned {
+                    life,
+                    step: first_step,
+                    host,
+                    birth,
+                };
+                (state, flow.isn)
+            }
+            Some((handle, record)) => {
+                if record.state.host() != Some(host) && self.searches.has_refused(&flow.key, host) {
+                    // It said so before it rejected.
+                    return Applied::No;
+                }
+                let same_host = record.state.host() == Some(host);
+                let event = Event::Own {
+                    life,
+                    step: match record.state {
+                        State::Owned { step, .. } if record.isn == flow.isn => step,
+                        State::Owned { .. }
+                        | State::Offered { .. }
+                        | State::Rejected { .. }
+                        | State::Refused { .. } => first_step,
+                    },
+                    host,
+                    birth,
+                };
+                match record.state.next(event) {
+                    Next::Become(state) => {
+                        // The attempt under way at this host stays matchable; only a newer life
+                        // replaces it.
+                        let keeps = same_host && !is_newer(record.state, birth);
+                        (state, if keeps { record.isn } else { flow.isn })
+                    }
+                    Next::Confirm => {
+                        self.records.renew(now, handle);
+                        return Applied::Yes;
+                    }
+                    Next::Stale | Next::End | Next::Conflict => return Applied::No,
+                }
+            }
+        };
+        let place = found.map(|(handle, _)| handle);
+        let record = Record { isn, state };
+        if self.records.put(now, flow.key, place, record).is_err() {
+            return Applied::Full;
+        }
+        self.searches.end(now, &flow.key);
+        if let Some((_, before)) = found {
+            self.release_loser(&before, host, flow);
+        }
+        self.owner_found(&flow.key);
+        Applied::Yes
+    }
+
+    /// Established beats accepted beats offered: the record's former host is told.
+    fn release_loser(&mut self, before: &Record, winner: NodeNumber, flow: &FlowStatement) {
+        let (loser, step, birth) = match before.state {
+            State::Offered { host, step } => (host, step, None),
+            State::Owned {
+                life: Life::Accepted,
+                host,
+                step,
+                birth,
+            } => (host, step, Some(birth)),
+            // A flow that is closing only lingers.
+            State::Owned {
+                life: Life::Established | Life::Closing,
+                ..
+            }
+            | State::Rejected { .. }
+            | State::Refused { .. } => return,
+        };
+        if loser != winner {
+            let offer = OfferNumber {
+                isn: before.isn,
+                step,
+            };
+            self.release(loser, &flow.key, offer, birth);
+        }
+    }
+
+    /// The life is over.
+    fn closed(&mut self, host: NodeNumber, flow: &FlowStatement) -> Applied {
+        let Some((handle, record)) = self.records.find(&flow.key) else {
+            return Applied::No;
+        };
+        let event = Event::Closed {
+            host,
+            birth: flow.birth,
+        };
+        match record.state.next(event) {
+            Next::End => self.end_record(handle),
+            Next::Become(_) | Next::Confirm | Next::Stale | Next::Conflict => Applied::No,
+        }
+    }
+
+    fn end_record(&mut self, handle: Handle) -> Applied {
+        self.records.remove(handle);
+        self.out.stats.records_closed += 1;
+        Applied::Yes
+    }
+
+    /// Load: what policies act on.
+    pub(crate) fn load(&mut self, from: NodeNumber, services: &List<'_, ServiceLoad>) -> Ended {
+        match self.nodes.role(from) {
+            Some(Role::HostAgent) => {}
+            Some(Role::Ingress | Role::FlowTracker) => return Err(DropReason::WrongRole),
+            None => return Err(DropReason::WrongNode),
+        }
+        for report in services.iter() {
+            if !self.pools.report(from, &report) {
+                self.out.stats.loads_unknown += 1;
+            }
+        }
+        Ok(Done::Consumed)
+    }
+}
+
+/// Whether the birth begins another life than the record's.
+fn is_newer(state: State, birth: Birth) -> bool {
+    match state {
+        State::Owned { birth: known, .. } => birth > known,
+        State::Offered { .. } | State::Rejected { .. } | State::Refused { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

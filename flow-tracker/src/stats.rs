@@ -1,0 +1,73 @@
+//! What a tracker counts, in one place; the metrics are made from it.
+
+use jlb_protocol::Ledger;
+
+/// Counters since the start, and gauges of now.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Stats {
+    /// The books.
+    pub ledger: Ledger,
+
+    /// Gauge: records.
+    pub flows: u64,
+    /// Gauge: records that are offered, refused or accepted, but not established (R3).
+    pub untrusted: u64,
+    /// Gauge: searches that were rejected at least once, the recently ended ones included.
+    pub searches: u64,
+    /// Gauge: flows whose owner is being asked for.
+    pub who_has: u64,
+    /// Gauge: bytes that the tables have allocated.
+    pub table_bytes: u64,
+
+    /// Searches begun: first Offers of an attempt.
+    pub searches_begun: u64,
+    /// Offers made as primary, repeats included.
+    pub offers: u64,
+    /// Opens of an attempt whose Offer or Refuse was sent before, and is sent again.
+    pub opens_repeated: u64,
+    /// Opens passed on to the tracker that is primary in this one's view.
+    pub opens_passed_on: u64,
+    /// Offers rewritten to the host that the secondary's record binds (R1).
+    pub offers_rewritten: u64,
+    /// Offers taken as Opens, because this tracker's view makes it primary (R1).
+    pub offers_taken_as_opens: u64,
+    /// Accepts that became or confirmed a record.
+    pub accepts: u64,
+    /// Accepts that replaced another host in the record (R1).
+    pub accepts_overriding: u64,
+    /// Rejects that matched the record.
+    pub rejects: u64,
+    /// Releases sent to hosts that lost a conflict.
+    pub releases: u64,
+
+    /// Attempts refused because every host said no or the steps were spent (R6).
+    pub refused_exhausted: u64,
+    /// Attempts refused because the service has no host in the view.
+    pub refused_no_host: u64,
+    /// Attempts refused because untrusted records, flows or searches had no room (R3, R14).
+    pub refused_quota: u64,
+    /// Mid-flow packets refused because every live host said that it does not have the flow (R4).
+    pub refused_unknown: u64,
+
+    /// Mid-flow packets whose owner was asked for.
+    pub who_has_asked: u64,
+    /// Owners found by asking.
+    pub who_has_found: u64,
+    /// Flows for which not every host answered in time.
+    pub who_has_unanswered: u64,
+
+    /// Statements of hosts that became or confirmed a record.
+    pub statements: u64,
+    /// Statements of another host than the record's, of an older life, or of no record (R9).
+    pub statements_stale: u64,
+    /// Statements for which there was no room.
+    pub statements_turned_away: u64,
+    /// State messages received before, and acknowledged again.
+    pub states_repeated: u64,
+    /// Load reports for services or pools that this tracker's configuration does not have.
+    pub loads_unknown: u64,
+    /// Records that ended because nobody refreshed them.
+    pub records_expired: u64,
+    /// Records that ended because their host stated the flow closed.
+    pub records_closed: u64,
+}

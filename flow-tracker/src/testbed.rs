@@ -1,0 +1,542 @@
+//! Trackers wired together in memory, for the tests: messages go through the real wire format,
+//! hosts and ingresses are played by the test.
+
+use crate::config::{Config, Limits, Overload, PolicyKind, PoolHost, Service, Timers};
+use crate::record::{Record, State};
+use crate::{FlowTracker, Stats};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+use core::time::Duration;
+use jlb_protocol::keyed_hash::HashKey;
+use jlb_protocol::message::{
+    Control, FlowKind, FlowMessage, FlowState, FlowStatement, Intent, List, Path, Reason,
+    ServiceLoad, Tried,
+};
+use jlb_protocol::rank::Ranking;
+use jlb_protocol::view::Member;
+use jlb_protocol::{
+    Birth, Destination, DropReason, FlowKey, MemberState, Message, NodeNumber, OfferNumber,
+    Protocol, Role, ServiceNumber, Time, View, wire,
+};
+
+pub(crate) const HASH_KEY: HashKey = HashKey::new([7; 16]);
+pub(crate) const TTL: u8 = 3;
+
+pub(crate) fn node(number: u16) -> NodeNumber {
+    NodeNumber::new(number).unwrap()
+}
+
+pub(crate) fn ingress() -> NodeNumber {
+    node(1)
+}
+
+pub(crate) fn other_ingress() -> NodeNumber {
+    node(2)
+}
+
+/// Trackers are 11, 12, 13.
+pub(crate) fn tracker(number: u16) -> NodeNumber {
+    node(10 + number)
+}
+
+/// Hosts are 101, 102, ...
+pub(crate) fn host(number: u16) -> NodeNumber {
+    node(100 + number)
+}
+
+pub(crate) fn web() -> ServiceNumber {
+    ServiceNumber::new(1).unwrap()
+}
+
+pub(crate) fn dns() -> ServiceNumber {
+    ServiceNumber::new(2).unwrap()
+}
+
+pub(crate) fn birth(counter: u32) -> Birth {
+    Birth {
+        incarnation: 1_000,
+        counter,
+    }
+}
+
+pub(crate) fn member(number: NodeNumber, role: Role) -> Member {
+    Member {
+        node: number,
+        role,
+        state: MemberState::Active,
+    }
+}
+
+/// Two ingresses, `trackers` trackers and `hosts` hosts, all active.
+pub(crate) fn view(trackers: u16, hosts: u16) -> View {
+    let ingresses = [ingress(), other_ingress()].map(|number| member(number, Role::Ingress));
+    let trackers = (1..=trackers).map(|number| member(tracker(number), Role::FlowTracker));
+    let hosts = (1..=hosts).map(|number| member(host(number), Role::HostAgent));
+    View::new(ingresses.into_iter().chain(trackers).chain(hosts).collect())
+}
+
+/// The view with one member in another state.
+pub(crate) fn view_with(view: &View, number: NodeNumber, state: MemberState) -> View {
+    let members = view.members().iter().map(|member| Member {
+        state: if member.node == number {
+            state
+        } else {
+            member.state
+        },
+        ..*member
+    });
+    View::new(members.collect())
+}
+
+pub(crate) fn config(me: NodeNumber, hosts: u16) -> Config {
+    let hosts: Vec<_> = (1..=hosts)
+        .map(|number| PoolHost {
+            node: host(number),
+            weight: 1,
+            max_connections: None,
+        })
+        .collect();
+    let service = |number, protocol| Service {
+        number,
+        protocol,
+        hosts: hosts.clone(),
+        policy: PolicyKind::RoundRobin,
+        search_ttl: TTL,
+        overload: Overload::Refuse,
+    };
+    Config {
+        node: me,
+        hash_key: HASH_KEY,
+        services: alloc::vec![service(web(), Protocol::Tcp), service(dns(), Protocol::Udp)],
+        limits: Limits {
+            max_flows: 1_000,
+            max_untrusted: 100,
+            max_searches: 100,
+            max_who_has: 10,
+            max_outbox: 1_000,
+        },
+        timers: Timers {
+            offered: Duration::from_secs(5),
+            lease: Duration::from_secs(60),
+            who_has: Duration::from_millis(500),
+        },
+    }
+}
+
+/// A message that a tracker sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Sent {
+    Flow(FlowSent),
+    Ack { to: NodeNumber, sequence: u64 },
+}
+
+/// A message about a flow that a tracker sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct FlowSent {
+    pub(crate) from: NodeNumber,
+    pub(crate) to: NodeNumber,
+    pub(crate) kind: FlowKind,
+    pub(crate) key: FlowKey,
+    pub(crate) offer: OfferNumber,
+    pub(crate) intent: Intent,
+    pub(crate) path: Path,
+    pub(crate) birth: Option<Birth>,
+    pub(crate) tried: Tried,
+    pub(crate) reason: Reason,
+    pub(crate) packet: Vec<u8>,
+}
+
+impl FlowSent {
+    /// The message, to be handed in.
+    pub(crate) fn message(&self) -> FlowMessage<'_> {
+        FlowMessage {
+            kind: self.kind,
+            key: self.key,
+            offer: self.offer,
+            intent: self.intent,
+            path: self.path,
+            birth: self.birth,
+            tried: self.tried,
+            reason: self.reason,
+            load: 0,
+            packet: &self.packet,
+        }
+    }
+
+    /// The host's Accept of this Offer.
+    pub(crate) fn accept(&self, birth: Birth) -> FlowMessage<'static> {
+        FlowMessage {
+            kind: FlowKind::Accept,
+            birth: Some(birth),
+            tried: Tried::NONE,
+            packet: &[],
+            ..self.clone().leak()
+        }
+    }
+
+    /// The host's Reject of this Offer.
+    pub(crate) fn reject(&self, reason: Reason) -> FlowMessage<'static> {
+        FlowMessage {
+            kind: FlowKind::Reject,
+            reason,
+            ..self.clone().leak()
+        }
+    }
+
+    fn leak(self) -> FlowMessage<'static> {
+        let packet: &'static [u8] = self.packet.leak();
+        FlowMessage {
+            kind: self.kind,
+            key: self.key,
+            offer: self.offer,
+            intent: self.intent,
+            path: self.path,
+            birth: self.birth,
+            tried: self.tried,
+            reason: self.reason,
+            load: 0,
+            packet,
+        }
+    }
+
+    /// The tracker that the host answers to.
+    pub(crate) fn up(&self) -> NodeNumber {
+        self.path.secondary.or(self.path.primary).unwrap()
+    }
+
+    /// The host of the path.
+    pub(crate) fn host(&self) -> NodeNumber {
+        self.path.host.unwrap()
+    }
+}
+
+/// A client's packet: IPv4 without options, TCP or UDP headers and no payload.
+pub(crate) fn packet(key: &FlowKey, intent: Intent, seq: u32) -> Vec<u8> {
+    let IpAddr::V4(client) = key.client() else {
+        panic!("the testbed's clients are IPv4");
+    };
+    let (protocol, transport) = match intent {
+        Intent::Syn => (6, tcp(key, seq, 0x02)),
+        Intent::MidFlow => (6, tcp(key, seq, 0x10)),
+        Intent::Datagram => (17, udp(key)),
+    };
+    let total = u8::try_from(20 + transport.len()).unwrap();
+    let mut bytes = alloc::vec![0x45, 0, 0, total, 0, 0, 0x40, 0, 64, protocol, 0, 0];
+    bytes.extend(client.octets());
+    bytes.extend([198, 51, 100, 1]);
+    bytes.extend(transport);
+    bytes
+}
+
+fn tcp(key: &FlowKey, seq: u32, flags: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bytes.extend(key.client_port().to_be_bytes());
+    bytes.extend(key.vip_port().to_be_bytes());
+    bytes.extend(seq.to_be_bytes());
+    bytes.extend([0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    bytes
+}
+
+fn udp(key: &FlowKey) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bytes.extend(key.client_port().to_be_bytes());
+    bytes.extend(key.vip_port().to_be_bytes());
+    bytes.extend([0, 8, 0, 0]);
+    bytes
+}
+
+/// Trackers, and the messages between them.
+#[derive(Clone)]
+pub(crate) struct Bed {
+    pub(crate) trackers: BTreeMap<NodeNumber, FlowTracker>,
+    pub(crate) now: Time,
+    /// Messages that were sent and not delivered.
+    pub(crate) wire: VecDeque<Sent>,
+    pub(crate) view: View,
+}
+
+impl Bed {
+    pub(crate) fn new(trackers: u16, hosts: u16) -> Self {
+        Self::with(trackers, hosts, |_| {})
+    }
+
+    pub(crate) fn with(trackers: u16, hosts: u16, change: impl Fn(&mut Config)) -> Self {
+        let view = view(trackers, hosts);
+        let now = Time::from_millis(1_000);
+        let made = (1..=trackers).map(|number| {
+            let me = tracker(number);
+            let mut config = config(me, hosts);
+            change(&mut config);
+            let seed = u64::from(number);
+            (me, FlowTracker::new(config, view.clone(), seed, now))
+        });
+        Self {
+            trackers: made.collect(),
+            now,
+            wire: VecDeque::new(),
+            view,
+        }
+    }
+
+    /// A tracker that has lost its memory.
+    pub(crate) fn restart(&mut self, number: NodeNumber, hosts: u16) {
+        let fresh = FlowTracker::new(config(number, hosts), self.view.clone(), 99, self.now);
+        self.trackers.insert(number, fresh);
+    }
+
+    /// A flow of the web service that tracker 1 is the primary and tracker 2 the secondary of;
+    /// another one for each `nth`.
+    pub(crate) fn flow(&self, nth: usize) -> FlowKey {
+        flow_of(web(), &self.view, nth)
+    }
+
+    /// The same of the UDP service.
+    pub(crate) fn udp_flow(&self, nth: usize) -> FlowKey {
+        flow_of(dns(), &self.view, nth)
+    }
+
+    pub(crate) fn stats(&self, number: u16) -> Stats {
+        self.trackers[&tracker(number)].stats()
+    }
+
+    pub(crate) fn dropped(&self, number: u16, reason: DropReason) -> u64 {
+        self.stats(number).ledger.dropped(reason)
+    }
+
+    pub(crate) fn record(&self, number: u16, key: &FlowKey) -> Option<Record> {
+        let records = &self.trackers[&tracker(number)].records;
+        records.find(key).map(|(_, record)| record)
+    }
+
+    pub(crate) fn state(&self, number: u16, key: &FlowKey) -> Option<State> {
+        self.record(number, key).map(|record| record.state)
+    }
+
+    /// Hands a message to a tracker and takes what it sends.
+    pub(crate) fn hand(&mut self, to: NodeNumber, from: NodeNumber, message: &Message<'_>) {
+        let now = self.now;
+        let tracker = self.trackers.get_mut(&to).unwrap();
+        tracker.handle_message(now, from, message);
+        self.drain(to);
+    }
+
+    pub(crate) fn hand_flow(&mut self, to: NodeNumber, from: NodeNumber, it: &FlowMessage<'_>) {
+        self.hand(to, from, &Message::Flow(*it));
+    }
+
+    /// Takes what a tracker sends, and checks what always holds.
+    fn drain(&mut self, number: NodeNumber) {
+        let tracker = self.trackers.get_mut(&number).unwrap();
+        while let Some(transmit) = tracker.poll_transmit() {
+            let Destination::Node(to) = transmit.to else {
+                panic!("a tracker has no stack");
+            };
+            let bytes = transmit.buf.as_slice();
+            match wire::decode(bytes).expect("a tracker's messages can be read") {
+                Message::Flow(message) => {
+                    assert_eq!(transmit.flow, HASH_KEY.flow_hash(&message.key));
+                    self.wire.push_back(Sent::Flow(owned(number, to, &message)));
+                }
+                Message::Control(Control::Ack { sequence }) => {
+                    self.wire.push_back(Sent::Ack { to, sequence });
+                }
+                Message::Control(other) => panic!("a tracker does not send {other:?}"),
+            }
+            tracker.recycle(transmit.buf);
+        }
+        let stats = tracker.stats();
+        assert_eq!(stats.ledger.imbalance(), 0, "S6: {stats:?}");
+        assert_eq!(stats.ledger.held, stats.who_has);
+        assert!(stats.untrusted <= stats.flows);
+        let untrusted = tracker
+            .records
+            .iter()
+            .filter(|(_, r)| !r.state.is_trusted());
+        assert_eq!(stats.untrusted, untrusted.count() as u64);
+    }
+
+    /// An Open from the first ingress to tracker 1.
+    pub(crate) fn open(&mut self, key: &FlowKey, intent: Intent, isn: u32) {
+        self.open_as(tracker(1), ingress(), key, intent, isn);
+    }
+
+    pub(crate) fn open_as(
+        &mut self,
+        to: NodeNumber,
+        from: NodeNumber,
+        key: &FlowKey,
+        intent: Intent,
+        isn: u32,
+    ) {
+        let packet = packet(key, intent, isn);
+        self.hand_flow(to, from, &open(to, from, key, intent, isn, &packet));
+    }
+
+    /// Delivers what trackers sent each other until nothing is left; gives what they sent to
+    /// ingresses and hosts.
+    pub(crate) fn settle(&mut self) -> Vec<FlowSent> {
+        let mut out = Vec::new();
+        while let Some(sent) = self.wire.pop_front() {
+            match sent {
+                Sent::Flow(sent) if self.trackers.contains_key(&sent.to) => {
+                    self.hand_flow(sent.to, sent.from, &sent.message());
+                }
+                Sent::Flow(sent) => out.push(sent),
+                Sent::Ack { .. } => {}
+            }
+        }
+        out
+    }
+
+    /// [`Self::settle`], where exactly one message is expected.
+    #[track_caller]
+    pub(crate) fn settle_one(&mut self) -> FlowSent {
+        let mut out = self.settle();
+        assert_eq!(out.len(), 1, "{out:#?}");
+        out.remove(0)
+    }
+
+    /// [`Self::settle`], where nothing is expected.
+    #[track_caller]
+    pub(crate) fn settle_silent(&mut self) {
+        let out = self.settle();
+        assert!(out.is_empty(), "{out:#?}");
+    }
+
+    /// The one message that was sent last and not delivered, taken off the wire.
+    #[track_caller]
+    pub(crate) fn take_one(&mut self) -> FlowSent {
+        assert_eq!(self.wire.len(), 1, "{:#?}", self.wire);
+        match self.wire.pop_front() {
+            Some(Sent::Flow(sent)) => sent,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The host accepts the Offer.
+    pub(crate) fn accept(&mut self, offer: &FlowSent, birth: Birth) {
+        self.hand_flow(offer.up(), offer.host(), &offer.accept(birth));
+    }
+
+    /// The host rejects the Offer.
+    pub(crate) fn reject(&mut self, offer: &FlowSent, reason: Reason) {
+        self.hand_flow(offer.up(), offer.host(), &offer.reject(reason));
+    }
+
+    /// An established flow, by Open, Accept and State to both trackers.
+    pub(crate) fn establish(&mut self, key: &FlowKey, isn: u32, birth: Birth) -> NodeNumber {
+        self.open(key, Intent::Syn, isn);
+        let offer = self.settle_one();
+        self.accept(&offer, birth);
+        self.settle_one();
+        let numbers: Vec<_> = self.trackers.keys().copied().collect();
+        for number in numbers {
+            let it = statement(key, birth, isn, FlowState::Established);
+            self.state_from(number, offer.host(), 0, &[it]);
+        }
+        offer.host()
+    }
+
+    pub(crate) fn state_from(
+        &mut self,
+        to: NodeNumber,
+        from: NodeNumber,
+        sequence: u64,
+        flows: &[FlowStatement],
+    ) {
+        let flows = List::Values(flows);
+        let control = Control::State { sequence, flows };
+        self.hand(to, from, &Message::Control(control));
+    }
+
+    pub(crate) fn load_from(&mut self, to: NodeNumber, from: NodeNumber, load: ServiceLoad) {
+        let services = List::Values(core::slice::from_ref(&load));
+        self.hand(to, from, &Message::Control(Control::Load { services }));
+    }
+
+    /// Lets time pass and timers run.
+    pub(crate) fn pass(&mut self, span: Duration) {
+        self.now = self.now + span;
+        let numbers: Vec<_> = self.trackers.keys().copied().collect();
+        for number in numbers {
+            let tracker = self.trackers.get_mut(&number).unwrap();
+            tracker.handle_timeout(self.now);
+            self.drain(number);
+        }
+    }
+}
+
+/// A flow that trackers 1 and 2 rank for, in that order, if there are as many.
+fn flow_of(service: ServiceNumber, view: &View, nth: usize) -> FlowKey {
+    let ranking = Ranking::new(HASH_KEY, view);
+    let second = (ranking.trackers().len() > 1).then(|| tracker(2));
+    (1..u16::MAX)
+        .map(|port| FlowKey::new(Ipv4Addr::new(192, 0, 2, 7).into(), port, service, 80))
+        .filter(|key| {
+            let ranks = ranking.ranks(HASH_KEY.flow_hash(key));
+            ranks.primary == Some(tracker(1)) && ranks.secondary == second
+        })
+        .nth(nth)
+        .unwrap()
+}
+
+pub(crate) fn open<'a>(
+    to: NodeNumber,
+    from: NodeNumber,
+    key: &FlowKey,
+    intent: Intent,
+    isn: u32,
+    packet: &'a [u8],
+) -> FlowMessage<'a> {
+    FlowMessage {
+        kind: FlowKind::Open,
+        key: *key,
+        offer: OfferNumber { isn, step: TTL },
+        intent,
+        path: Path {
+            ingress: Some(from),
+            primary: Some(to),
+            ..Path::default()
+        },
+        birth: None,
+        tried: Tried::NONE,
+        reason: Reason::None,
+        load: 0,
+        packet,
+    }
+}
+
+pub(crate) fn statement(key: &FlowKey, birth: Birth, isn: u32, state: FlowState) -> FlowStatement {
+    FlowStatement {
+        key: *key,
+        birth,
+        isn,
+        state,
+    }
+}
+
+/// A host's answer to WhoHas that it does not have the flow.
+pub(crate) fn not_mine(key: &FlowKey) -> FlowStatement {
+    let none = Birth {
+        incarnation: 0,
+        counter: 0,
+    };
+    statement(key, none, 0, FlowState::NotMine)
+}
+
+fn owned(from: NodeNumber, to: NodeNumber, message: &FlowMessage<'_>) -> FlowSent {
+    FlowSent {
+        from,
+        to,
+        kind: message.kind,
+        key: message.key,
+        offer: message.offer,
+        intent: message.intent,
+        path: message.path,
+        birth: message.birth,
+        tried: message.tried,
+        reason: message.reason,
+        packet: message.packet.to_vec(),
+    }
+}

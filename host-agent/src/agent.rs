@@ -1,0 +1,304 @@
+//! The agent: its parts, the order of calls, and which message goes to which part.
+
+use crate::config::{Config, Timers};
+use crate::flows::{Due, Flow, Flows, Outcome};
+use crate::life::{Ending, Event, State};
+use crate::post::Post;
+use crate::rejects::Rejects;
+use crate::services::Services;
+use crate::sockets::Dumps;
+use crate::statements::Statements;
+use crate::stats::{ServiceStats, Stats};
+use jlb_flow_table::Handle;
+use jlb_protocol::keyed_hash::HashKey;
+use jlb_protocol::message::{Control, FlowKind, FlowMessage};
+use jlb_protocol::packet::{self, Packet};
+use jlb_protocol::{
+    Birth, DropReason, FlowKey, Message, NodeNumber, PacketBuf, Protocol, Time, Transmit, View,
+};
+
+/// Deadlines handled in one call; those left over are due at once.
+const MAX_DUE: usize = 4096;
+
+/// What becomes of a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The client's packet inside goes to the machine's own IP stack, as it is.
+    Deliver,
+    /// The message did its work.
+    Done,
+    /// The message is of no use.
+    Dropped(DropReason),
+}
+
+/// A host agent.
+///
+/// Any call with `&mut self` may be made at any time; `now` never goes back. After each, drain
+/// [`Self::poll_transmit`] (and give the buffers back with [`Self::recycle`]), then ask
+/// [`Self::poll_timeout`] and [`Self::poll_dump`] when to call [`Self::handle_timeout`] and to
+/// make the next dump of the kernel's sockets at the latest.
+///
+/// Until the first [`Self::handle_sockets`] the agent answers nothing (R4). Destroy events should
+/// be listened for before the first dump begins, and handed in with [`Self::handle_socket_closed`]
+/// after the packets that were received before them.
+#[derive(Clone, Debug)]
+pub struct HostAgent {
+    pub(crate) node: NodeNumber,
+    hash_key: HashKey,
+    pub(crate) timers: Timers,
+    pub(crate) services: Services,
+    pub(crate) flows: Flows,
+    pub(crate) rejects: Rejects,
+    pub(crate) statements: Statements,
+    pub(crate) post: Post,
+    pub(crate) dumps: Dumps,
+    last_birth: Birth,
+    pub(crate) load_at: Time,
+}
+
+impl HostAgent {
+    /// An agent that owns nothing yet. `seed` should be secret: it keeps clients from choosing
+    /// flows that collide in tables.
+    #[must_use]
+    pub fn new(config: Config, view: View, seed: u64, now: Time) -> Self {
+        let limits = &config.limits;
+        let timers = config.timers;
+        Self {
+            node: config.node,
+            hash_key: config.hash_key,
+            services: Services::new(&config.services),
+            flows: Flows::new(limits.max_flows, timers.clone(), seed),
+            rejects: Rejects::new(limits.max_rejects, timers.reject_rotation, seed, now),
+            statements: Statements::new(
+                config.hash_key,
+                &view,
+                limits.max_statements,
+                &timers,
+            ),
+            post: Post::new(limits.max_outbox, config.hash_key),
+            dumps: Dumps::new(now),
+            last_birth: Birth {
+                incarnation: config.incarnation,
+                counter: 0,
+            },
+            load_at: now,
+            timers,
+        }
+    }
+
+    /// Takes a message that the link has verified and decoded.
+    pub fn handle_message(
+        &mut self,
+        now: Time,
+        from: NodeNumber,
+        message: &Message<'_>,
+    ) -> Verdict {
+        self.post.ledger.received += 1;
+        let verdict = match message {
+            Message::Flow(message) => self.handle_flow_message(now, from, message),
+            Message::Control(control) => self.handle_control(now, from, control),
+        };
+        let verdict = verdict.unwrap_or_else(Verdict::Dropped);
+        match verdict {
+            Verdict::Deliver => self.post.ledger.delivered += 1,
+            Verdict::Done => self.post.ledger.consumed += 1,
+            Verdict::Dropped(reason) => self.post.ledger.drop_for(reason),
+        }
+        verdict
+    }
+
+    /// Acts on another view.
+    pub fn handle_view(&mut self, _now: Time, view: View) {
+        self.statements.set_view(self.hash_key, &view);
+    }
+
+    /// Takes another configuration: services, their admission, and time spans. Number,
+    /// incarnation, hash key and limits stay as they were at the start. Flows of services that
+    /// are gone end.
+    pub fn handle_config(&mut self, now: Time, config: Config) {
+        self.services = Services::new(&config.services);
+        self.flows.set_timers(config.timers.clone());
+        self.rejects.set_rotation(config.timers.reject_rotation);
+        self.statements.set_timers(&config.timers);
+        self.timers = config.timers;
+        let services = &self.services;
+        let orphans = self.flows.of_other_services(|service| services.has(service));
+        for handle in orphans {
+            self.end(now, handle, Ending::NoService);
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Time) {
+        for _ in 0..MAX_DUE {
+            let Some((handle, due)) = self.flows.pop_due(now) else {
+                break;
+            };
+            match due {
+                Due::Expired => self.advance(now, handle, Event::Expired),
+                Due::Refresh => self.state_flow(now, handle),
+                Due::Later => {}
+            }
+        }
+        self.send_load(now);
+        self.statements.handle_timeout(now, &mut self.post);
+    }
+
+    /// When [`Self::handle_timeout`] is to be called next; `None` if nothing is waited for.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let deadlines = [
+            self.flows.next_deadline(),
+            self.statements.next_deadline(),
+            self.is_ready().then_some(self.load_at),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// The next message to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.post.poll()
+    }
+
+    /// Takes back the buffer of a message that was sent.
+    pub fn recycle(&mut self, buf: PacketBuf) {
+        self.post.recycle(buf);
+    }
+
+    /// Whether the kernel's first list was loaded: before that the agent answers nothing (R4).
+    #[must_use]
+    pub const fn is_ready(&self) -> bool {
+        self.dumps.number() > 0
+    }
+
+    /// Books and gauges.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut counters = self.post.counters;
+        counters.rejects_overfilled = self.rejects.overfilled();
+        let services = self.loads().map(|load| ServiceStats {
+            service: load.service,
+            connections: load.connections,
+            room: load.room,
+            load: load.load,
+        });
+        Stats {
+            ledger: self.post.ledger.clone(),
+            counters,
+            ready: self.is_ready(),
+            flows_accepted: self.flows.in_state(State::Accepted),
+            flows_established: self.flows.in_state(State::Established),
+            flows_closing: self.flows.in_state(State::Closing),
+            flows_released: self.flows.in_state(State::Released),
+            statements_pending: self.statements.pending(),
+            services: services.collect(),
+        }
+    }
+
+    fn handle_flow_message(
+        &mut self,
+        now: Time,
+        from: NodeNumber,
+        message: &FlowMessage<'_>,
+    ) -> Result<Verdict, DropReason> {
+        match message.kind {
+            FlowKind::Offer => self.handle_offer(now, message),
+            FlowKind::Data => self.handle_data(now, from, message),
+            FlowKind::WhoHas => self.handle_who_has(from, message),
+            FlowKind::Release => self.handle_release(now, message),
+            FlowKind::Open
+            | FlowKind::Accept
+            | FlowKind::Reject
+            | FlowKind::Refuse
+            | FlowKind::Wait
+            | FlowKind::NotActing => Err(DropReason::WrongRole),
+        }
+    }
+
+    fn handle_control(
+        &mut self,
+        now: Time,
+        from: NodeNumber,
+        control: &Control<'_>,
+    ) -> Result<Verdict, DropReason> {
+        match control {
+            Control::Ack { sequence } => {
+                let post = &mut self.post;
+                if !self.statements.acknowledge(now, from, *sequence, post) {
+                    post.counters.acks_stale += 1;
+                }
+                Ok(Verdict::Done)
+            }
+            Control::SendFull { .. } => Err(DropReason::NotImplemented),
+            Control::Hello { .. }
+            | Control::HelloAck { .. }
+            | Control::State { .. }
+            | Control::Digest { .. }
+            | Control::Load { .. } => Err(DropReason::WrongRole),
+        }
+    }
+
+    /// Reads the client's packet of a message and makes sure that it belongs to the flow and
+    /// service that the message names.
+    pub(crate) fn examine(
+        &self,
+        message: &FlowMessage<'_>,
+    ) -> Result<(Packet, Protocol), DropReason> {
+        let service = message.key.service();
+        if !self.services.has(service) {
+            return Err(DropReason::UnknownService);
+        }
+        let packet = packet::parse(message.packet)?;
+        let (vip, protocol, port) = packet.vip_endpoint().ok_or(DropReason::FlowMismatch)?;
+        if self.services.find(vip, protocol, port) != Some(service)
+            || packet.flow_key(service) != Some(message.key)
+        {
+            return Err(DropReason::FlowMismatch);
+        }
+        Ok((packet, protocol))
+    }
+
+    /// The birth of one more flow. The first counts 1: all zeros stand for no birth.
+    pub(crate) const fn next_birth(&mut self) -> Birth {
+        self.last_birth = self.last_birth.next();
+        self.last_birth
+    }
+
+    /// Lets an event happen to a flow, and tells its trackers what came of it.
+    pub(crate) fn advance(&mut self, now: Time, handle: Handle, event: Event) {
+        match self.flows.apply(now, handle, event) {
+            Outcome::Same | Outcome::Changed(State::Released) => {}
+            Outcome::Changed(State::Accepted | State::Established | State::Closing) => {
+                self.state_flow(now, handle);
+            }
+            Outcome::Ended(key, flow, ending) => self.bury(now, key, &flow, ending),
+        }
+    }
+
+    /// Ends a flow, and tells its trackers.
+    pub(crate) fn end(&mut self, now: Time, handle: Handle, ending: Ending) {
+        if let Some((key, flow)) = self.flows.remove(handle) {
+            self.bury(now, key, &flow, ending);
+        }
+    }
+
+    /// Tells the trackers of a flow.
+    pub(crate) fn state_flow(&mut self, now: Time, handle: Handle) {
+        if let Some(statement) = self.flows.statement(handle) {
+            let hash = self.post.flow_hash(&statement.key);
+            self.statements.state(now, hash, statement, &mut self.post);
+        }
+    }
+
+    fn bury(&mut self, now: Time, key: FlowKey, flow: &Flow, ending: Ending) {
+        self.post.counters.ended(ending);
+        if flow.state.is_owned() {
+            let hash = self.post.flow_hash(&key);
+            let statement = flow.closed_statement(key);
+            self.statements.state(now, hash, statement, &mut self.post);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! What a host agent is told at its start, already valid.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+use jlb_protocol::keyed_hash::HashKey;
+use jlb_protocol::services::ServiceMatch;
+use jlb_protocol::{NodeNumber, ServiceNumber};
+
+/// Whether this host takes one more flow of a service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AdmissionKind {
+    /// Always.
+    Always,
+    /// While the host has fewer flows of the service than this.
+    MaxConnections(u32),
+}
+
+/// A service, as its host needs it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// The service's number.
+    pub number: ServiceNumber,
+    /// Which packets are the service's.
+    pub matching: ServiceMatch,
+    /// Whether one more flow is taken.
+    pub admission: AdmissionKind,
+}
+
+/// Bounds (R14).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Flows owned.
+    pub max_flows: u32,
+    /// Offer numbers that the filter of rejects holds in each of its two halves (R5).
+    pub max_rejects: u32,
+    /// Statements waiting for one tracker.
+    pub max_statements: u32,
+    /// Messages waiting to be sent.
+    pub max_outbox: usize,
+}
+
+/// Time spans.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Timers {
+    /// Life of an accepted flow whose client does not finish the handshake.
+    pub handshake: Duration,
+    /// How long a flow whose socket is given up is still delivered at most (R8).
+    pub linger: Duration,
+    /// Life of a UDP flow without packets.
+    pub udp_idle: Duration,
+    /// How often every flow is stated again to its trackers: a third of their lease at most (R9).
+    pub refresh: Duration,
+    /// How long statements are gathered before they are sent.
+    pub state_delay: Duration,
+    /// Until an unacknowledged State is repeated (R5).
+    pub state_retry: Duration,
+    /// How often Load is sent.
+    pub load_interval: Duration,
+    /// An owner without a kernel socket for this long treats a repeated SYN as new (R7).
+    pub socketless: Duration,
+    /// How long one half of the filter of rejects is filled before they rotate (R5).
+    pub reject_rotation: Duration,
+}
+
+/// A host agent's configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// This node.
+    pub node: NodeNumber,
+    /// This start's incarnation: the births that the host gives carry it.
+    pub incarnation: u32,
+    /// The cluster's hash secret.
+    pub hash_key: HashKey,
+    /// The services that have this host in their pool.
+    pub services: Vec<Service>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Time spans.
+    pub timers: Timers,
+}

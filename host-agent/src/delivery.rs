@@ -1,0 +1,124 @@
+//! Packets of accepted flows, and what trackers ask and say about single flows.
+
+use crate::agent::{HostAgent, Verdict};
+use crate::life::{Ending, Event};
+use jlb_flow_table::Handle;
+use jlb_protocol::message::{Control, FlowMessage, FlowState, FlowStatement, List};
+use jlb_protocol::packet::{Packet, TcpFlags, Transport};
+use jlb_protocol::{Birth, DropReason, NodeNumber, Protocol, Time};
+
+impl HostAgent {
+    /// R4: "a host never delivers a mid-flow packet of a flow that it doesn't own". The birth in
+    /// the message does not matter for an owned flow: an ingress may know an older life of it on
+    /// this host, and which life a packet belongs to is the stack's to tell.
+    pub(crate) fn handle_data(
+        &mut self,
+        now: Time,
+        from: NodeNumber,
+        message: &FlowMessage<'_>,
+    ) -> Result<Verdict, DropReason> {
+        if !self.is_ready() {
+            return Err(DropReason::NotReady);
+        }
+        let (packet, _) = self.examine(message)?;
+        if packet.is_syn() {
+            return Err(DropReason::SynAsData);
+        }
+        let owned = self.flows.owned(&message.key).map(|(handle, _)| handle);
+        let Some(handle) = owned else {
+            return Ok(self.reject_data(from, message, &packet));
+        };
+        self.delivered(now, handle, &packet);
+        if let Transport::Udp { .. } = packet.transport {
+            // R3 wants a client packet after the host's first answer. With direct return the
+            // agent does not see answers; a second packet, which came as data because the ingress
+            // heard of the acceptance, stands for it.
+            self.advance(now, handle, Event::Handshake);
+        }
+        Ok(Verdict::Deliver)
+    }
+
+    /// A packet of an owned flow goes to the stack. An ICMP error is not a sign of life of the
+    /// client: anybody can send one.
+    pub(crate) fn delivered(&mut self, now: Time, handle: Handle, packet: &Packet) {
+        match packet.transport {
+            Transport::Tcp { flags, .. } => {
+                self.flows.touch(now, handle);
+                let other = flags.contains(TcpFlags::SYN) || flags.contains(TcpFlags::RST);
+                if flags.contains(TcpFlags::ACK) && !other {
+                    self.advance(now, handle, Event::Handshake);
+                }
+            }
+            Transport::Udp { .. } => self.flows.touch(now, handle),
+            Transport::IcmpError { .. }
+            | Transport::EchoRequest
+            | Transport::OtherIcmp
+            | Transport::Other(_) => {}
+        }
+    }
+
+    /// Answers at once and to the asking tracker alone, with a State that is not numbered.
+    pub(crate) fn handle_who_has(
+        &mut self,
+        from: NodeNumber,
+        message: &FlowMessage<'_>,
+    ) -> Result<Verdict, DropReason> {
+        if !self.is_ready() {
+            return Err(DropReason::NotReady);
+        }
+        if !self.services.has(message.key.service()) {
+            return Err(DropReason::UnknownService);
+        }
+        let owned = self.flows.owned(&message.key);
+        let statement = owned
+            .and_then(|(handle, _)| self.flows.statement(handle))
+            .unwrap_or(FlowStatement {
+                key: message.key,
+                birth: Birth {
+                    incarnation: 0,
+                    counter: 0,
+                },
+                isn: 0,
+                state: FlowState::NotMine,
+            });
+        self.post.counters.who_has += 1;
+        let answer = Control::State {
+            sequence: 0,
+            flows: List::Values(&[statement]),
+        };
+        self.post.send_control(from, &answer);
+        Ok(Verdict::Done)
+    }
+
+    /// Gives a flow up without a word, if the Release means the life that this host has: by its
+    /// birth, or, from a tracker that does not know that, by the attempt that was accepted.
+    pub(crate) fn handle_release(
+        &mut self,
+        now: Time,
+        message: &FlowMessage<'_>,
+    ) -> Result<Verdict, DropReason> {
+        let Some((handle, flow)) = self.flows.owned(&message.key) else {
+            return Ok(Verdict::Done);
+        };
+        let meant = match message.birth {
+            Some(birth) => flow.birth == birth,
+            None => flow.isn == Some(message.offer.isn),
+        };
+        if !meant {
+            return Err(DropReason::StaleAnswer);
+        }
+        let protocol = flow.protocol;
+        self.post.counters.released += 1;
+        // The kernel of a TCP flow may have a socket already, which must not be taken for a flow
+        // that was missed. UDP has none.
+        self.advance(now, handle, Event::Release);
+        if protocol == Protocol::Udp {
+            self.end(now, handle, Ending::Disowned);
+        }
+        self.statements.withdraw(&message.key);
+        Ok(Verdict::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests;

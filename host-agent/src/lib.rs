@@ -1,0 +1,33 @@
+//! The host agent: owns the flows that its machine's kernel serves (R4).
+//!
+//! A pure state machine without I/O. Messages of trackers and ingress nodes, the kernel's list of
+//! sockets, its destroy events and the time come in as arguments; packets for the stack and
+//! messages go out. See [`HostAgent`] for the order of calls. Rule numbers (R1..R14) refer to
+//! `docs/protocol.md`.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod admission;
+mod agent;
+pub mod config;
+mod delivery;
+mod flows;
+mod life;
+mod load;
+mod offers;
+mod post;
+mod rejects;
+mod services;
+mod sockets;
+mod statements;
+mod stats;
+#[cfg(test)]
+mod testbed;
+
+pub use agent::{HostAgent, Verdict};
+pub use config::Config;
+pub use sockets::{Socket, SocketState};
+pub use stats::{ServiceStats, Stats};

@@ -1,0 +1,60 @@
+use super::*;
+
+const STATES: [State; State::COUNT] = [
+    State::Accepted,
+    State::Established,
+    State::Closing,
+    State::Released,
+];
+
+const EVENTS: [Event; 9] = [
+    Event::Handshake,
+    Event::SeenHalfOpen,
+    Event::SeenOpen,
+    Event::SeenTimeWait,
+    Event::Absent,
+    Event::Destroyed,
+    Event::DestroyedByAddress,
+    Event::Expired,
+    Event::Release,
+];
+
+#[test]
+fn a_released_flow_never_becomes_owned_again() {
+    for event in EVENTS {
+        assert!(!matches!(step(State::Released, event), Step::Become(_)));
+    }
+}
+
+#[test]
+fn no_flow_ends_at_a_destroy_event_alone() {
+    for state in [State::Accepted, State::Established, State::Closing] {
+        for event in [Event::Destroyed, Event::DestroyedByAddress] {
+            assert!(!matches!(step(state, event), Step::End(_)));
+        }
+    }
+}
+
+#[test]
+fn a_step_never_leads_to_the_state_that_it_leaves() {
+    for state in STATES {
+        for event in EVENTS {
+            assert_ne!(step(state, event), Step::Become(state));
+        }
+    }
+}
+
+#[test]
+fn every_owned_state_can_be_released_and_can_end() {
+    for state in STATES.into_iter().filter(|state| state.is_owned()) {
+        assert_eq!(step(state, Event::Release), Step::Become(State::Released));
+        assert!(matches!(step(state, Event::Expired), Step::End(_)));
+    }
+}
+
+#[test]
+fn open_flows_are_owned() {
+    for state in STATES {
+        assert!(state.is_owned() || !state.is_open());
+    }
+}

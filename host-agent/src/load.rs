@@ -1,0 +1,41 @@
+//! Load: what policies and queues of the trackers act on.
+
+use crate::agent::HostAgent;
+use alloc::vec::Vec;
+use jlb_protocol::Time;
+use jlb_protocol::message::{Control, List, ServiceLoad};
+
+/// The most services of one Load message: 1,024 bytes, within `wire::MAX_BODY`.
+const BATCH: usize = 64;
+
+impl HostAgent {
+    /// Sends the load of every service to every tracker, when it is time. A host that is not
+    /// ready says nothing: it must not be chosen.
+    pub(crate) fn send_load(&mut self, now: Time) {
+        if !self.is_ready() || now < self.load_at {
+            return;
+        }
+        self.load_at = now + self.timers.load_interval;
+        let loads: Vec<ServiceLoad> = self.loads().collect();
+        for &tracker in self.statements.trackers() {
+            for services in loads.chunks(BATCH) {
+                let load = Control::Load {
+                    services: List::Values(services),
+                };
+                self.post.send_control(tracker, &load);
+            }
+        }
+    }
+
+    /// The state of every service.
+    pub(crate) fn loads(&self) -> impl Iterator<Item = ServiceLoad> + '_ {
+        let room = self.flows.room();
+        self.services.numbers().filter_map(move |service| {
+            let connections = self.flows.connections(service);
+            self.services.load(service, connections, room)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

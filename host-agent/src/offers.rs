@@ -1,0 +1,214 @@
+//! Offers: whether this host takes a flow (R4 to R7).
+
+use crate::admission::FULL;
+use crate::agent::{HostAgent, Verdict};
+use crate::flows::NewFlow;
+use crate::life::{Ending, State};
+use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::packet::{Packet, Transport};
+use jlb_protocol::{Birth, DropReason, NodeNumber, Protocol, Time};
+
+/// An offer that was found to be in order.
+struct Offer<'m> {
+    message: &'m FlowMessage<'m>,
+    /// The tracker that the answer goes to: the one that binds (R1).
+    up: NodeNumber,
+    protocol: Protocol,
+}
+
+impl HostAgent {
+    pub(crate) fn handle_offer(
+        &mut self,
+        now: Time,
+        message: &FlowMessage<'_>,
+    ) -> Result<Verdict, DropReason> {
+        if message.path.host != Some(self.node) {
+            return Err(DropReason::WrongNode);
+        }
+        // An Offer without any tracker on its path is an ingress's own search (R13).
+        let up = message.path.secondary.or(message.path.primary);
+        let up = up.ok_or(DropReason::NotImplemented)?;
+        if !self.is_ready() {
+            return Err(DropReason::NotReady);
+        }
+        let (packet, protocol) = self.examine(message)?;
+        if packet.intent() != Some(message.intent) || !names_attempt(message, &packet) {
+            return Err(DropReason::FlowMismatch);
+        }
+        let offer = Offer {
+            message,
+            up,
+            protocol,
+        };
+        Ok(match message.intent {
+            Intent::Syn => self.offered_syn(now, &offer),
+            Intent::MidFlow => self.offered_mid_flow(now, &offer, &packet),
+            Intent::Datagram => self.offered_datagram(now, &offer, &packet),
+        })
+    }
+
+    /// R7: "the host that has the flow decides by its kernel's state: still open (the stack
+    /// answers), or closed or in TIME_WAIT (a new flow: accept or reject)".
+    ///
+    /// A SYN of the attempt that was accepted is the stack's in every state: it is a repeat, or
+    /// came late. Whether its number was rejected before is not asked then: the filter of rejects
+    /// may err, and to reject what this host owns could give the flow two hosts.
+    fn offered_syn(&mut self, now: Time, offer: &Offer<'_>) -> Verdict {
+        let isn = offer.message.offer.isn;
+        if let Some((handle, flow)) = self.flows.owned(&offer.message.key) {
+            let birth = flow.birth;
+            if flow.isn == Some(isn) || flow.has_socket(now, self.timers.socketless) {
+                self.flows.syn_delivered(now, handle);
+                return self.accept_again(offer, birth);
+            }
+            self.end(now, handle, Ending::Renewed);
+        }
+        self.consider(now, offer)
+    }
+
+    /// R4: "a mid-flow Offer is never a choice: only the owner accepts it".
+    fn offered_mid_flow(&mut self, now: Time, offer: &Offer<'_>, packet: &Packet) -> Verdict {
+        let owned = self.flows.owned(&offer.message.key);
+        let Some((handle, birth)) = owned.map(|(handle, flow)| (handle, flow.birth)) else {
+            self.post.counters.not_owner += 1;
+            return self.reject(offer, Reason::NotOwner, 0);
+        };
+        self.delivered(now, handle, packet);
+        self.accept_again(offer, birth)
+    }
+
+    fn offered_datagram(&mut self, now: Time, offer: &Offer<'_>, packet: &Packet) -> Verdict {
+        let owned = self.flows.owned(&offer.message.key);
+        let Some((handle, birth)) = owned.map(|(handle, flow)| (handle, flow.birth)) else {
+            return self.consider(now, offer);
+        };
+        // The Open may be a repeat, with the packet that the flow began with: it proves nothing.
+        if let Transport::Udp { .. } = packet.transport {
+            self.flows.touch(now, handle);
+        }
+        self.accept_again(offer, birth)
+    }
+
+    /// Decides on a flow that this host does not own.
+    fn consider(&mut self, now: Time, offer: &Offer<'_>) -> Verdict {
+        let FlowMessage {
+            key, offer: number, ..
+        } = *offer.message;
+        let service = key.service();
+        let connections = self.flows.connections(service);
+        // A flow that was released gives its place to its new life.
+        let released = self.flows.find(&key);
+        let places = self.flows.room() + u32::from(released.is_some());
+        let load = self.services.load(service, connections, places);
+        let hint = load.map_or(FULL, |load| load.load);
+        if self.rejects.contains(now, &key, number) {
+            self.post.counters.rejected_again += 1;
+            return self.reject(offer, Reason::Load, hint);
+        }
+        if load.is_none_or(|load| load.room == 0) {
+            if places > 0 {
+                self.post.counters.rejected_load += 1;
+            } else {
+                self.post.counters.rejected_full += 1;
+            }
+            self.rejects.insert(now, &key, number);
+            return self.reject(offer, Reason::Load, hint);
+        }
+        if let Some(handle) = released {
+            self.end(now, handle, Ending::Disowned);
+        }
+        let birth = self.next_birth();
+        let new = NewFlow {
+            key,
+            birth,
+            isn: Some(number.isn),
+            protocol: offer.protocol,
+            state: State::Accepted,
+            since: now,
+        };
+        match self.flows.insert(now, new) {
+            Ok(handle) => {
+                self.post.counters.accepted += 1;
+                self.state_flow(now, handle);
+                self.accept(offer, birth);
+                Verdict::Deliver
+            }
+            Err(_) => {
+                self.post.counters.rejected_full += 1;
+                self.rejects.insert(now, &key, number);
+                self.reject(offer, Reason::Load, hint)
+            }
+        }
+    }
+
+    fn accept_again(&mut self, offer: &Offer<'_>, birth: Birth) -> Verdict {
+        self.post.counters.accepted_again += 1;
+        self.accept(offer, birth);
+        Verdict::Deliver
+    }
+
+    /// Answers up the path. If the answer is lost, the ingress repeats its Open (R5).
+    fn accept(&mut self, offer: &Offer<'_>, birth: Birth) {
+        let answer = FlowMessage {
+            kind: FlowKind::Accept,
+            birth: Some(birth),
+            tried: Tried::NONE,
+            reason: Reason::None,
+            load: 0,
+            packet: &[],
+            ..*offer.message
+        };
+        self.post.send_flow(offer.up, &answer);
+    }
+
+    /// Gives the packet back up the path. The list of hosts tried goes back as it came: the
+    /// tracker that acts on the reject adds this host to it.
+    fn reject(&mut self, offer: &Offer<'_>, reason: Reason, load: u16) -> Verdict {
+        let answer = FlowMessage {
+            kind: FlowKind::Reject,
+            birth: None,
+            reason,
+            load,
+            ..*offer.message
+        };
+        self.post.send_flow(offer.up, &answer);
+        Verdict::Done
+    }
+
+    /// Tells an ingress that the flow of its Data is not this host's (R4).
+    pub(crate) fn reject_data(
+        &mut self,
+        ingress: NodeNumber,
+        message: &FlowMessage<'_>,
+        packet: &Packet,
+    ) -> Verdict {
+        self.post.counters.not_owner += 1;
+        let answer = FlowMessage {
+            kind: FlowKind::Reject,
+            intent: packet.intent().unwrap_or(Intent::MidFlow),
+            path: Path {
+                ingress: Some(ingress),
+                primary: None,
+                secondary: None,
+                host: Some(self.node),
+            },
+            reason: Reason::NotOwner,
+            load: 0,
+            ..*message
+        };
+        self.post.send_flow(ingress, &answer);
+        Verdict::Done
+    }
+}
+
+/// Whether the offer number is the packet's: its ISN for a SYN, 0 for UDP.
+fn names_attempt(message: &FlowMessage<'_>, packet: &Packet) -> bool {
+    match (message.intent, packet.transport) {
+        (Intent::Syn, Transport::Tcp { seq, .. }) => seq == message.offer.isn,
+        (Intent::Datagram, _) => message.offer.isn == 0,
+        (Intent::Syn | Intent::MidFlow, _) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;

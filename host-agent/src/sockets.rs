@@ -1,0 +1,250 @@
+//! What the kernel says of its sockets: complete dumps, and destroy events (R7, R8).
+
+use crate::agent::HostAgent;
+use crate::flows::NewFlow;
+use crate::life::{Event, State};
+use core::net::SocketAddr;
+use core::time::Duration;
+use jlb_flow_table::Handle;
+use jlb_protocol::{FlowKey, Protocol, Time};
+
+/// Between the beginnings of two dumps while some flow waits for one to prove something.
+const DUMP_SOON: Duration = Duration::from_secs(1);
+
+/// Between the beginnings of two dumps otherwise: they only find what events have missed.
+const DUMP_LATER: Duration = Duration::from_secs(10);
+
+/// After a dump that took long the next waits for this many times as long: a tenth of the time is
+/// spent on dumps at most.
+const DUMP_REST: u32 = 9;
+
+/// What the kernel holds for a TCP connection.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum SocketState {
+    /// A request that waits for the client's part of the handshake (SYN_RECV).
+    HalfOpen,
+    /// A full socket, also while it closes.
+    Open,
+    /// What is left of a connection whose socket is given up: TIME_WAIT, or FIN_WAIT2 without a
+    /// full socket.
+    TimeWait,
+}
+
+/// A line of the kernel's list of TCP connections. An IPv4 address may be given as mapped to IPv6.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Socket {
+    /// This end.
+    pub local: SocketAddr,
+    /// The client's end.
+    pub remote: SocketAddr,
+    /// The kernel's name for the socket. A half-open and an open socket of one connection have
+    /// the same, a TIME_WAIT entry has its own.
+    pub cookie: u64,
+    /// What it is.
+    pub state: SocketState,
+}
+
+/// When dumps were made and when the next is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Dumps {
+    number: u32,
+    /// When the last one began; the start before the first.
+    started: Time,
+    /// Before this there is no other one, however much is to be proved.
+    rested: Time,
+    events_lost: bool,
+}
+
+impl Dumps {
+    pub(crate) const fn new(now: Time) -> Self {
+        Self {
+            number: 0,
+            started: now,
+            rested: now,
+            events_lost: false,
+        }
+    }
+
+    /// The number of the last complete dump, from 1; 0 if there was none.
+    pub(crate) const fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+impl HostAgent {
+    /// Takes a complete list of the kernel's TCP connections, whose making began at `started`.
+    ///
+    /// The first makes the agent ready: every connection of a service becomes a flow. Later ones
+    /// prove which flows have a socket, end those that have none, and find open connections that
+    /// are not known: the table was full when they came, or an event was taken for theirs.
+    pub fn handle_sockets(&mut self, now: Time, started: Time, sockets: &[Socket]) {
+        let started = started.min(now);
+        let first = !self.is_ready();
+        let number = self.dumps.number.wrapping_add(1).max(1);
+        self.dumps.number = number;
+        self.dumps.started = started;
+        self.dumps.rested = now + now.since(started) * DUMP_REST;
+        self.dumps.events_lost = false;
+        self.post.counters.dumps += 1;
+        for socket in sockets {
+            self.handle_socket(now, started, first, socket);
+        }
+        for handle in self.flows.unlisted(number, started) {
+            self.advance(now, handle, Event::Absent);
+        }
+        if first {
+            self.load_at = now;
+        }
+    }
+
+    /// Takes a destroy event: the kernel gave the socket up. `remote` has port 0 if the
+    /// connection was aborted.
+    ///
+    /// The socket is known by its cookie, or else by its addresses, if no dump has shown the
+    /// flow's cookie yet. An event whose cookie is not the flow's is about a former life of it.
+    /// One that comes so late that it hits the next life before a dump has shown that one's
+    /// cookie makes a live flow look closing: it is delivered all the same, and the next dump
+    /// puts it right.
+    pub fn handle_socket_closed(
+        &mut self,
+        now: Time,
+        local: SocketAddr,
+        remote: SocketAddr,
+        cookie: u64,
+    ) {
+        if let Some(handle) = self.flows.by_cookie(cookie) {
+            self.post.counters.destroyed += 1;
+            self.advance(now, handle, Event::Destroyed);
+            return;
+        }
+        let by_address = self
+            .flow_of(local, remote)
+            .and_then(|key| self.flows.find(&key));
+        match by_address {
+            Some(handle) if self.cookie_unknown(handle) => {
+                self.post.counters.destroyed += 1;
+                self.advance(now, handle, Event::DestroyedByAddress);
+            }
+            Some(_) | None => self.post.counters.destroyed_unknown += 1,
+        }
+    }
+
+    /// Destroy events were lost: a dump has to find what they said.
+    pub fn handle_events_lost(&mut self, _now: Time) {
+        self.post.counters.destroyed_lost += 1;
+        self.dumps.events_lost = true;
+    }
+
+    /// When the next dump should begin: at once before the first one, soon while flows wait for
+    /// proof of their socket or of its end, else later. It stays in the past until a complete dump
+    /// is handed in: the caller waits a while itself after one that failed.
+    #[must_use]
+    pub fn poll_dump(&self) -> Option<Time> {
+        let Dumps {
+            started,
+            rested,
+            events_lost,
+            ..
+        } = self.dumps;
+        if !self.is_ready() {
+            return Some(started);
+        }
+        let waiting = events_lost
+            || self.flows.unproven() > 0
+            || self.flows.in_state(State::Accepted) > 0
+            || self.flows.in_state(State::Closing) > 0
+            || self.flows.in_state(State::Released) > 0;
+        let gap = if waiting { DUMP_SOON } else { DUMP_LATER };
+        Some((started + gap).max(rested))
+    }
+
+    /// Whether a dump should begin now.
+    #[must_use]
+    pub fn wants_dump(&self, now: Time) -> bool {
+        self.poll_dump().is_some_and(|due| due <= now)
+    }
+
+    fn handle_socket(&mut self, now: Time, started: Time, first: bool, socket: &Socket) {
+        let Some(key) = self.flow_of(socket.local, socket.remote) else {
+            return;
+        };
+        let number = self.dumps.number;
+        let Some(handle) = self.flows.find(&key) else {
+            // What is half-open or over needs no adoption: it was given up on purpose.
+            if first || socket.state == SocketState::Open {
+                self.adopt(now, started, first, key, socket);
+            }
+            return;
+        };
+        if !self.flows.listed(handle, number, started) {
+            return;
+        }
+        let event = match socket.state {
+            SocketState::HalfOpen => Event::SeenHalfOpen,
+            SocketState::Open => Event::SeenOpen,
+            SocketState::TimeWait => Event::SeenTimeWait,
+        };
+        self.learn_cookie(handle, socket);
+        self.advance(now, handle, event);
+    }
+
+    fn adopt(&mut self, now: Time, started: Time, first: bool, key: FlowKey, socket: &Socket) {
+        let state = match socket.state {
+            SocketState::HalfOpen => State::Accepted,
+            SocketState::Open => State::Established,
+            SocketState::TimeWait => State::Closing,
+        };
+        let new = NewFlow {
+            key,
+            birth: self.next_birth(),
+            isn: None,
+            protocol: Protocol::Tcp,
+            state,
+            since: started,
+        };
+        let Ok(handle) = self.flows.insert(now, new) else {
+            self.post.counters.sockets_without_room += 1;
+            return;
+        };
+        if first {
+            self.post.counters.loaded += 1;
+        } else {
+            self.post.counters.adopted += 1;
+        }
+        self.flows.listed(handle, self.dumps.number, started);
+        self.learn_cookie(handle, socket);
+        // A long first list is told by the flows' refreshes, which are spread over the interval,
+        // so that it leaves room for what happens meanwhile.
+        if !first || self.statements.has_spare_room() {
+            self.state_flow(now, handle);
+        }
+    }
+
+    fn learn_cookie(&mut self, handle: Handle, socket: &Socket) {
+        match socket.state {
+            SocketState::HalfOpen | SocketState::Open => {
+                self.flows.learn_cookie(handle, socket.cookie);
+            }
+            SocketState::TimeWait => {}
+        }
+    }
+
+    fn cookie_unknown(&self, handle: Handle) -> bool {
+        let flow = self.flows.get(handle);
+        flow.is_some_and(|flow| flow.cookie.is_none())
+    }
+
+    /// The flow that a connection of this machine is, if it is a service's. One that the machine
+    /// itself made to a VIP of its own did not come through the load balancer.
+    fn flow_of(&self, local: SocketAddr, remote: SocketAddr) -> Option<FlowKey> {
+        let (vip, client) = (local.ip().to_canonical(), remote.ip().to_canonical());
+        if remote.port() == 0 || self.services.is_vip(client) {
+            return None;
+        }
+        let service = self.services.find(vip, Protocol::Tcp, local.port())?;
+        Some(FlowKey::new(client, remote.port(), service, local.port()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

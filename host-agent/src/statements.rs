@@ -1,0 +1,315 @@
+//! What the trackers are told of this host's flows, until they acknowledge it (R5).
+//!
+//! Each tracker has a bounded queue with one statement a flow, the latest, and one State message
+//! on its way at a time, which is repeated unchanged until the tracker acknowledges its number.
+
+use crate::config::Timers;
+use crate::post::Post;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+use jlb_protocol::keyed_hash::{FlowHash, HashKey};
+use jlb_protocol::message::{Control, FlowStatement, List};
+use jlb_protocol::rank::Ranking;
+use jlb_protocol::{FlowKey, NodeNumber, Time, View};
+
+/// The most statements of one State message: 1,200 bytes, within `wire::MAX_BODY`.
+pub(crate) const BATCH: usize = 30;
+
+/// The statements that wait for one tracker, oldest first. A flow has one at most, the latest: it
+/// keeps the place of the first, so that a flow that changes often is not put off for ever.
+#[derive(Clone, Default, Debug)]
+struct Queue {
+    by_age: BTreeMap<u64, FlowStatement>,
+    by_flow: BTreeMap<FlowKey, u64>,
+    next: u64,
+}
+
+impl Queue {
+    fn len(&self) -> usize {
+        self.by_age.len()
+    }
+
+    /// Puts the statement in place of the flow's former one, or at the end; false if there is no
+    /// room.
+    fn put(&mut self, statement: FlowStatement, max: usize) -> bool {
+        if let Some(age) = self.by_flow.get(&statement.key) {
+            self.by_age.insert(*age, statement);
+            return true;
+        }
+        if self.len() >= max {
+            return false;
+        }
+        self.by_flow.insert(statement.key, self.next);
+        self.by_age.insert(self.next, statement);
+        self.next += 1;
+        true
+    }
+
+    fn remove(&mut self, key: &FlowKey) {
+        if let Some(age) = self.by_flow.remove(key) {
+            self.by_age.remove(&age);
+        }
+    }
+
+    fn take(&mut self) -> Option<FlowStatement> {
+        let (_, statement) = self.by_age.pop_first()?;
+        self.by_flow.remove(&statement.key);
+        Some(statement)
+    }
+}
+
+/// A State message on its way.
+#[derive(Clone, Debug)]
+struct InFlight {
+    sequence: u64,
+    flows: Vec<FlowStatement>,
+    sent: Time,
+}
+
+#[derive(Clone, Debug)]
+struct Channel {
+    tracker: NodeNumber,
+    /// The number of the last State message.
+    sequence: u64,
+    in_flight: Option<InFlight>,
+    queue: Queue,
+    /// Since when statements wait that were not gathered into a message.
+    waiting_since: Time,
+}
+
+impl Channel {
+    fn new(tracker: NodeNumber) -> Self {
+        Self {
+            tracker,
+            sequence: 0,
+            in_flight: None,
+            queue: Queue::default(),
+            waiting_since: Time::ZERO,
+        }
+    }
+
+    fn deadline(&self, delay: Duration, retry: Duration) -> Option<Time> {
+        match &self.in_flight {
+            Some(in_flight) => Some(in_flight.sent + retry),
+            None if self.queue.len() > 0 => Some(self.waiting_since + delay),
+            None => None,
+        }
+    }
+
+    /// Gathers the next message, if none is on its way and there is something to say.
+    fn gather(&mut self, now: Time) {
+        if self.in_flight.is_some() || self.queue.len() == 0 {
+            return;
+        }
+        let count = self.queue.len().min(BATCH);
+        let flows = (0..count).filter_map(|_| self.queue.take()).collect();
+        self.sequence += 1;
+        self.in_flight = Some(InFlight {
+            sequence: self.sequence,
+            flows,
+            sent: now,
+        });
+        self.waiting_since = now;
+    }
+
+    fn send(&mut self, now: Time, post: &mut Post) {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.sent = now;
+            let state = Control::State {
+                sequence: in_flight.sequence,
+                flows: List::Values(&in_flight.flows),
+            };
+            if post.send_control(self.tracker, &state) {
+                post.counters.states_sent += 1;
+            }
+        }
+    }
+
+    /// Renumbers the message on its way: the tracker counts otherwise than this host.
+    fn renumber(&mut self, sequence: u64) {
+        self.sequence = sequence;
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.sequence = sequence;
+        }
+    }
+}
+
+/// The statements for all trackers of the view.
+#[derive(Clone, Debug)]
+pub(crate) struct Statements {
+    ranking: Ranking,
+    /// Sorted by tracker.
+    channels: Vec<Channel>,
+    max: usize,
+    delay: Duration,
+    retry: Duration,
+}
+
+impl Statements {
+    pub(crate) fn new(key: HashKey, view: &View, max: u32, timers: &Timers) -> Self {
+        let ranking = Ranking::new(key, view);
+        let trackers = ranking.trackers();
+        Self {
+            channels: trackers.iter().copied().map(Channel::new).collect(),
+            ranking,
+            max: max as usize,
+            delay: timers.state_delay,
+            retry: timers.state_retry,
+        }
+    }
+
+    /// The active trackers.
+    pub(crate) fn trackers(&self) -> &[NodeNumber] {
+        self.ranking.trackers()
+    }
+
+    /// Statements waiting or on their way.
+    pub(crate) fn pending(&self) -> usize {
+        self.channels
+            .iter()
+            .map(|channel| {
+                let in_flight = channel.in_flight.as_ref();
+                channel.queue.len() + in_flight.map_or(0, |sent| sent.flows.len())
+            })
+            .sum()
+    }
+
+    /// Whether no tracker's queue is more than half full.
+    pub(crate) fn has_spare_room(&self) -> bool {
+        let max = self.max / 2;
+        self.channels
+            .iter()
+            .all(|channel| channel.queue.len() <= max)
+    }
+
+    /// Takes other time spans.
+    pub(crate) fn set_timers(&mut self, timers: &Timers) {
+        self.delay = timers.state_delay;
+        self.retry = timers.state_retry;
+    }
+
+    /// Acts on another view. What waited for a tracker that left is forgotten; what a new one
+    /// ranks for is told to it by the next refresh of each flow.
+    pub(crate) fn set_view(&mut self, key: HashKey, view: &View) {
+        self.ranking = Ranking::new(key, view);
+        let trackers = self.ranking.trackers();
+        let mut channels = Vec::with_capacity(trackers.len());
+        for &tracker in trackers {
+            let at = self
+                .channels
+                .binary_search_by_key(&tracker, |channel| channel.tracker);
+            channels.push(match at {
+                Ok(at) => self.channels[at].clone(),
+                Err(_) => Channel::new(tracker),
+            });
+        }
+        self.channels = channels;
+    }
+
+    /// Queues a statement for the flow's top two trackers. One that finds no room is counted as
+    /// lost: the flow's next refresh makes it good, or the tracker's lease if the flow is over.
+    pub(crate) fn state(
+        &mut self,
+        now: Time,
+        hash: FlowHash,
+        statement: FlowStatement,
+        post: &mut Post,
+    ) {
+        let ranks = self.ranking.ranks(hash);
+        let max = self.max;
+        for tracker in [ranks.primary, ranks.secondary].into_iter().flatten() {
+            let Some(channel) = self.channel(tracker) else {
+                continue;
+            };
+            if channel.queue.len() == 0 {
+                channel.waiting_since = now;
+            }
+            if channel.queue.put(statement, max) {
+                post.counters.statements += 1;
+            } else {
+                post.counters.statements_lost += 1;
+            }
+        }
+    }
+
+    /// Takes back what waits to be said of a flow.
+    pub(crate) fn withdraw(&mut self, key: &FlowKey) {
+        for channel in &mut self.channels {
+            channel.queue.remove(key);
+        }
+    }
+
+    /// A tracker says which State it applied last. Returns false if that says nothing new.
+    ///
+    /// A tracker that counts otherwise decides: it lost its memory (0), or it remembers a former
+    /// life of this host (more than was sent). The message on its way is then sent again under
+    /// the number that the tracker expects. Lower numbers than expected are answers that came
+    /// late.
+    pub(crate) fn acknowledge(
+        &mut self,
+        now: Time,
+        tracker: NodeNumber,
+        sequence: u64,
+        post: &mut Post,
+    ) -> bool {
+        let delay = self.delay;
+        let Some(channel) = self.channel(tracker) else {
+            return false;
+        };
+        let Some(expected) = channel.in_flight.as_ref().map(|sent| sent.sequence) else {
+            return false;
+        };
+        if sequence == expected {
+            channel.in_flight = None;
+            if channel.queue.len() >= BATCH || channel.waiting_since + delay <= now {
+                channel.gather(now);
+                channel.send(now, post);
+            }
+            return true;
+        }
+        let next = match sequence.checked_add(1) {
+            Some(next) if sequence > expected => next,
+            Some(next) if sequence == 0 && expected > 1 => next,
+            Some(_) | None => return false,
+        };
+        post.counters.renumbered += 1;
+        channel.renumber(next);
+        channel.send(now, post);
+        true
+    }
+
+    /// When [`Self::handle_timeout`] has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        let deadlines = self.channels.iter();
+        deadlines
+            .filter_map(|channel| channel.deadline(self.delay, self.retry))
+            .min()
+    }
+
+    /// Sends what was gathered for long enough, and repeats what was not acknowledged in time.
+    pub(crate) fn handle_timeout(&mut self, now: Time, post: &mut Post) {
+        for channel in &mut self.channels {
+            let due = channel.deadline(self.delay, self.retry);
+            if due.is_none_or(|due| due > now) {
+                continue;
+            }
+            if channel.in_flight.is_some() {
+                post.counters.states_repeated += 1;
+            }
+            channel.gather(now);
+            channel.send(now, post);
+        }
+    }
+
+    fn channel(&mut self, tracker: NodeNumber) -> Option<&mut Channel> {
+        let at = self
+            .channels
+            .binary_search_by_key(&tracker, |channel| channel.tracker)
+            .ok()?;
+        self.channels.get_mut(at)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! What a host agent counts.
+
+use crate::life::Ending;
+use alloc::vec::Vec;
+use jlb_protocol::{Ledger, ServiceNumber};
+
+/// Counts since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// Offers of new flows that were accepted.
+    pub accepted: u64,
+    /// Offers of flows that this host had already, accepted again under their birth.
+    pub accepted_again: u64,
+    /// Offers rejected by the service's admission policy.
+    pub rejected_load: u64,
+    /// Offers rejected because the flow table is full.
+    pub rejected_full: u64,
+    /// Offers rejected because their number was rejected before (R5).
+    pub rejected_again: u64,
+    /// Rejected offers beyond what the filter of rejects is made for.
+    pub rejects_overfilled: u64,
+    /// Packets turned back because their flow is not this host's (R4).
+    pub not_owner: u64,
+    /// Questions of trackers for a flow's owner that were answered.
+    pub who_has: u64,
+    /// Flows given up because another host owns them.
+    pub released: u64,
+    /// Flows taken from the kernel's first list.
+    pub loaded: u64,
+    /// Flows taken from a later list: the kernel had a socket that the agent did not know.
+    pub adopted: u64,
+    /// Sockets of services that found no room in the flow table.
+    pub sockets_without_room: u64,
+    /// Complete lists of sockets.
+    pub dumps: u64,
+    /// Destroyed sockets of flows of this host.
+    pub destroyed: u64,
+    /// Destroyed sockets that belong to no flow, or to its former life.
+    pub destroyed_unknown: u64,
+    /// Times that destroy events were lost.
+    pub destroyed_lost: u64,
+    /// Flows that ended without the client's part of the handshake.
+    pub ended_no_handshake: u64,
+    /// Flows that closed, and of which the kernel had nothing left.
+    pub ended_closed: u64,
+    /// Flows that closed and whose linger passed.
+    pub ended_lingered: u64,
+    /// Flows whose socket was gone though no close was reported.
+    pub ended_vanished: u64,
+    /// UDP flows that were idle.
+    pub ended_idle: u64,
+    /// Flows that gave way to a new life of them (R7).
+    pub ended_renewed: u64,
+    /// Flows of another host of which the kernel had nothing left.
+    pub ended_disowned: u64,
+    /// Flows of services that the configuration does not have any more.
+    pub ended_no_service: u64,
+    /// Statements queued, or put in place of the same flow's former one; one for each tracker.
+    pub statements: u64,
+    /// Statements that found no room.
+    pub statements_lost: u64,
+    /// State messages sent, repeats included.
+    pub states_sent: u64,
+    /// State messages whose acknowledgement did not come in time.
+    pub states_repeated: u64,
+    /// State messages sent under another number because the tracker counted otherwise.
+    pub renumbered: u64,
+    /// Acknowledgements that came late or twice.
+    pub acks_stale: u64,
+}
+
+impl Counters {
+    pub(crate) fn ended(&mut self, ending: Ending) {
+        let count = match ending {
+            Ending::NoHandshake => &mut self.ended_no_handshake,
+            Ending::Closed => &mut self.ended_closed,
+            Ending::Lingered => &mut self.ended_lingered,
+            Ending::Vanished => &mut self.ended_vanished,
+            Ending::Idle => &mut self.ended_idle,
+            Ending::Renewed => &mut self.ended_renewed,
+            Ending::Disowned => &mut self.ended_disowned,
+            Ending::NoService => &mut self.ended_no_service,
+        };
+        *count += 1;
+    }
+}
+
+/// One service on this host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ServiceStats {
+    /// The service.
+    pub service: ServiceNumber,
+    /// Its accepted and established flows.
+    pub connections: u32,
+    /// Flows that would still be taken; `u32::MAX` without a limit.
+    pub room: u32,
+    /// Load, 0 (idle) to 65,535 (full).
+    pub load: u16,
+}
+
+/// The agent's books and gauges.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stats {
+    /// Messages in and out (R14).
+    pub ledger: Ledger,
+    /// Counts since the start.
+    pub counters: Counters,
+    /// Whether the kernel's first list was loaded.
+    pub ready: bool,
+    /// Flows whose client did not finish the handshake yet.
+    pub flows_accepted: u32,
+    /// Established flows.
+    pub flows_established: u32,
+    /// Flows whose socket was given up.
+    pub flows_closing: u32,
+    /// Flows of other hosts of which this kernel may still have a socket.
+    pub flows_released: u32,
+    /// Statements waiting for a tracker or its acknowledgement.
+    pub statements_pending: usize,
+    /// Each service, sorted.
+    pub services: Vec<ServiceStats>,
+}

@@ -1,0 +1,590 @@
+//! An agent on a bench: packets and messages in, everything that it sends out, books checked
+//! after every call.
+
+use crate::config::{AdmissionKind, Config, Limits, Service, Timers};
+use crate::{HostAgent, Socket, SocketState, Stats, Verdict};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
+use jlb_protocol::keyed_hash::HashKey;
+use jlb_protocol::message::{
+    Control, FlowKind, FlowMessage, FlowState, FlowStatement, Intent, Path, Reason, ServiceLoad,
+    Tried,
+};
+use jlb_protocol::number::Role;
+use jlb_protocol::packet::{self, TcpFlags};
+use jlb_protocol::rank::{Ranking, Ranks};
+use jlb_protocol::services::{Ports, ServiceMatch};
+use jlb_protocol::view::{Member, MemberState};
+use jlb_protocol::{
+    Birth, Destination, FlowKey, Message, NodeNumber, OfferNumber, Protocol, ServiceNumber, Time,
+    View, wire,
+};
+use std::vec;
+use std::vec::Vec;
+
+pub(crate) const INCARNATION: u32 = 7;
+pub(crate) const HASH_KEY: HashKey = HashKey::new([5; 16]);
+
+pub(crate) fn node(number: u16) -> NodeNumber {
+    NodeNumber::new(number).unwrap()
+}
+
+pub(crate) fn service(number: u32) -> ServiceNumber {
+    ServiceNumber::new(number).unwrap()
+}
+
+pub(crate) fn ingress() -> NodeNumber {
+    node(1)
+}
+
+pub(crate) fn me() -> NodeNumber {
+    node(20)
+}
+
+pub(crate) const VIP4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 80));
+pub(crate) const VIP6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x80));
+
+pub(crate) fn birth(counter: u32) -> Birth {
+    Birth {
+        incarnation: INCARNATION,
+        counter,
+    }
+}
+
+pub(crate) fn view(trackers: &[u16]) -> View {
+    let mut members: Vec<_> = trackers
+        .iter()
+        .map(|&number| Member {
+            node: node(number),
+            role: Role::FlowTracker,
+            state: MemberState::Active,
+        })
+        .collect();
+    members.push(Member {
+        node: me(),
+        role: Role::HostAgent,
+        state: MemberState::Active,
+    });
+    View::new(members)
+}
+
+/// TCP service 1 on VIP4:80, UDP service 2 on VIP4:53, TCP service 3 on VIP6:443.
+pub(crate) fn config() -> Config {
+    let service_of = |number, vip, protocol, port| Service {
+        number: service(number),
+        matching: ServiceMatch {
+            service: service(number),
+            vip,
+            protocol,
+            ports: Ports::Range(port, port),
+        },
+        admission: AdmissionKind::Always,
+    };
+    Config {
+        node: me(),
+        incarnation: INCARNATION,
+        hash_key: HASH_KEY,
+        services: vec![
+            service_of(1, VIP4, Protocol::Tcp, 80),
+            service_of(2, VIP4, Protocol::Udp, 53),
+            service_of(3, VIP6, Protocol::Tcp, 443),
+        ],
+        limits: Limits {
+            max_flows: 64,
+            max_rejects: 128,
+            max_statements: 64,
+            max_outbox: 256,
+        },
+        timers: Timers {
+            handshake: Duration::from_secs(75),
+            linger: Duration::from_secs(60),
+            udp_idle: Duration::from_secs(30),
+            refresh: Duration::from_secs(20),
+            state_delay: Duration::from_millis(10),
+            state_retry: Duration::from_millis(200),
+            load_interval: Duration::from_secs(1),
+            socketless: Duration::from_secs(1),
+            reject_rotation: Duration::from_secs(5),
+        },
+    }
+}
+
+pub(crate) fn limit_connections(config: &mut Config, max: u32) {
+    for service in &mut config.services {
+        service.admission = AdmissionKind::MaxConnections(max);
+    }
+}
+
+/// What the agent sent, without borrows.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Sent {
+    Flow {
+        to: NodeNumber,
+        kind: FlowKind,
+        key: FlowKey,
+        offer: OfferNumber,
+        path: Path,
+        birth: Option<Birth>,
+        tried: Tried,
+        reason: Reason,
+        load: u16,
+        packet: Vec<u8>,
+    },
+    State {
+        to: NodeNumber,
+        sequence: u64,
+        flows: Vec<FlowStatement>,
+    },
+    Load {
+        to: NodeNumber,
+        services: Vec<ServiceLoad>,
+    },
+}
+
+/// A client of one service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Client {
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) vip: IpAddr,
+    pub(crate) vip_port: u16,
+    pub(crate) service: u32,
+}
+
+pub(crate) fn client(port: u16) -> Client {
+    Client {
+        address: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7)),
+        port,
+        vip: VIP4,
+        vip_port: 80,
+        service: 1,
+    }
+}
+
+pub(crate) fn client6(port: u16) -> Client {
+    Client {
+        address: IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 9)),
+        port,
+        vip: VIP6,
+        vip_port: 443,
+        service: 3,
+    }
+}
+
+pub(crate) fn udp_client(port: u16) -> Client {
+    Client {
+        vip_port: 53,
+        service: 2,
+        ..client(port)
+    }
+}
+
+impl Client {
+    pub(crate) fn key(self) -> FlowKey {
+        FlowKey::new(
+            self.address,
+            self.port,
+            service(self.service),
+            self.vip_port,
+        )
+    }
+
+    pub(crate) fn tcp(self, seq: u32, flags: TcpFlags) -> Vec<u8> {
+        let mut tcp = Vec::new();
+        tcp.extend(self.port.to_be_bytes());
+        tcp.extend(self.vip_port.to_be_bytes());
+        tcp.extend(seq.to_be_bytes());
+        tcp.extend([0, 0, 0, 1, 0x50, flags.bits(), 0x20, 0, 0, 0, 0, 0]);
+        ip(self.address, self.vip, 6, &tcp)
+    }
+
+    pub(crate) fn syn(self, isn: u32) -> Vec<u8> {
+        self.tcp(isn, TcpFlags::SYN)
+    }
+
+    pub(crate) fn ack(self) -> Vec<u8> {
+        self.tcp(1001, TcpFlags::ACK)
+    }
+
+    pub(crate) fn udp(self, payload: &[u8]) -> Vec<u8> {
+        let len = u16::try_from(8 + payload.len()).unwrap();
+        let mut udp = Vec::new();
+        udp.extend(self.port.to_be_bytes());
+        udp.extend(self.vip_port.to_be_bytes());
+        udp.extend(len.to_be_bytes());
+        udp.extend([0, 0]);
+        udp.extend(payload);
+        ip(self.address, self.vip, 17, &udp)
+    }
+
+    /// "Fragmentation needed" about a packet from the VIP to the client, quoting 8 bytes.
+    pub(crate) fn icmp_error(self) -> Vec<u8> {
+        let protocol = if self.service == 2 { 17 } else { 6 };
+        let mut transport = Vec::new();
+        transport.extend(self.vip_port.to_be_bytes());
+        transport.extend(self.port.to_be_bytes());
+        transport.extend([0, 0, 0, 9]);
+        let mut icmp = vec![3, 4, 0, 0, 0, 0, 5, 0];
+        icmp.extend(ip(self.vip, self.address, protocol, &transport));
+        let router = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
+        ip(router, self.vip, 1, &icmp)
+    }
+
+    pub(crate) fn socket(self, cookie: u64, state: SocketState) -> Socket {
+        Socket {
+            local: self.local(),
+            remote: self.remote(),
+            cookie,
+            state,
+        }
+    }
+
+    pub(crate) fn local(self) -> SocketAddr {
+        SocketAddr::new(self.vip, self.vip_port)
+    }
+
+    pub(crate) fn remote(self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+
+    pub(crate) fn ranks(self, view: &View) -> Ranks {
+        Ranking::new(HASH_KEY, view).ranks(HASH_KEY.flow_hash(&self.key()))
+    }
+}
+
+fn ip(src: IpAddr, dst: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut packet = match (src, dst) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => {
+            let len = u16::try_from(20 + payload.len()).unwrap();
+            let mut packet = vec![0x45, 0];
+            packet.extend(len.to_be_bytes());
+            packet.extend([0, 0, 0, 0, 64, protocol, 0, 0]);
+            packet.extend(src.octets());
+            packet.extend(dst.octets());
+            packet
+        }
+        (IpAddr::V6(src), IpAddr::V6(dst)) => {
+            let len = u16::try_from(payload.len()).unwrap();
+            let mut packet = vec![0x60, 0, 0, 0];
+            packet.extend(len.to_be_bytes());
+            packet.extend([protocol, 64]);
+            packet.extend(src.octets());
+            packet.extend(dst.octets());
+            packet
+        }
+        (src, dst) => panic!("{src} and {dst} are of two families"),
+    };
+    packet.extend(payload);
+    packet
+}
+
+/// A message that means nothing but its kind and packet; the flow is the packet's.
+pub(crate) fn message(kind: FlowKind, service: u32, packet: &[u8]) -> FlowMessage<'_> {
+    let parsed = packet::parse(packet).unwrap();
+    FlowMessage {
+        kind,
+        key: parsed.flow_key(self::service(service)).unwrap(),
+        offer: OfferNumber { isn: 0, step: 0 },
+        intent: parsed.intent().unwrap(),
+        path: Path::default(),
+        birth: None,
+        tried: Tried::NONE,
+        reason: Reason::None,
+        load: 0,
+        packet,
+    }
+}
+
+/// The agent, the view and the clock.
+#[derive(Clone)]
+pub(crate) struct Bed {
+    pub(crate) agent: HostAgent,
+    pub(crate) view: View,
+    pub(crate) now: Time,
+}
+
+impl Bed {
+    /// An agent that was not given the kernel's list yet, with trackers 10, 11 and 12.
+    pub(crate) fn unready(config: Config) -> Self {
+        let view = view(&[10, 11, 12]);
+        let now = Time::from_millis(1_000_000);
+        Self {
+            agent: HostAgent::new(config, view.clone(), 99, now),
+            view,
+            now,
+        }
+    }
+
+    /// An agent whose kernel had no socket.
+    pub(crate) fn new(config: Config) -> Self {
+        let mut bed = Self::unready(config);
+        bed.dump(&[]);
+        bed
+    }
+
+    pub(crate) fn wait(&mut self, millis: u64) {
+        self.now = self.now + Duration::from_millis(millis);
+    }
+
+    /// Runs timers up to `millis` from now and gives what was sent, Loads left out.
+    pub(crate) fn run(&mut self, millis: u64) -> Vec<Sent> {
+        let mut sent = self.run_with_loads(millis);
+        sent.retain(|sent| !matches!(sent, Sent::Load { .. }));
+        sent
+    }
+
+    pub(crate) fn run_with_loads(&mut self, millis: u64) -> Vec<Sent> {
+        let end = self.now + Duration::from_millis(millis);
+        let mut sent = Vec::new();
+        while let Some(next) = self.agent.poll_timeout().filter(|&next| next <= end) {
+            self.now = self.now.max(next);
+            self.agent.handle_timeout(self.now);
+            sent.extend(self.drain());
+        }
+        self.now = end;
+        sent
+    }
+
+    /// Like [`Self::run`], with trackers that acknowledge every State at once.
+    pub(crate) fn run_acked(&mut self, millis: u64) -> Vec<FlowStatement> {
+        let end = self.now + Duration::from_millis(millis);
+        let mut statements = Vec::new();
+        while let Some(next) = self.agent.poll_timeout().filter(|&next| next <= end) {
+            self.now = self.now.max(next);
+            self.agent.handle_timeout(self.now);
+            let mut sent = self.drain();
+            while let Some(message) = sent.pop() {
+                if let Sent::State {
+                    to,
+                    sequence,
+                    flows,
+                } = message
+                {
+                    statements.extend(flows);
+                    assert_eq!(self.ack(to, sequence), Verdict::Done);
+                    sent.extend(self.drain());
+                }
+            }
+        }
+        self.now = end;
+        statements
+    }
+
+    pub(crate) fn handle(&mut self, from: NodeNumber, message: &Message<'_>) -> Verdict {
+        let verdict = self.agent.handle_message(self.now, from, message);
+        self.check();
+        verdict
+    }
+
+    pub(crate) fn ack(&mut self, tracker: NodeNumber, sequence: u64) -> Verdict {
+        self.handle(tracker, &Message::Control(Control::Ack { sequence }))
+    }
+
+    pub(crate) fn path(&self, client: Client) -> Path {
+        let ranks = client.ranks(&self.view);
+        Path {
+            ingress: Some(ingress()),
+            primary: ranks.primary,
+            secondary: ranks.secondary,
+            host: Some(me()),
+        }
+    }
+
+    /// An Offer over the flow's own trackers, with step 3.
+    pub(crate) fn offer_message<'p>(&self, client: Client, packet: &'p [u8]) -> FlowMessage<'p> {
+        let mut offer = message(FlowKind::Offer, client.service, packet);
+        let isn = match (offer.intent, packet::parse(packet).unwrap().transport) {
+            (Intent::Syn | Intent::MidFlow, packet::Transport::Tcp { seq, .. }) => seq,
+            _ => 0,
+        };
+        offer.offer = OfferNumber { isn, step: 3 };
+        offer.path = self.path(client);
+        offer
+    }
+
+    pub(crate) fn offer(&mut self, client: Client, packet: &[u8]) -> (Verdict, Vec<Sent>) {
+        let offer = self.offer_message(client, packet);
+        let from = offer.path.secondary.or(offer.path.primary).unwrap();
+        let verdict = self.handle(from, &Message::Flow(offer));
+        (verdict, self.drain())
+    }
+
+    pub(crate) fn offer_step(
+        &mut self,
+        client: Client,
+        isn: u32,
+        step: u8,
+    ) -> (Verdict, Vec<Sent>) {
+        let syn = client.syn(isn);
+        let mut offer = self.offer_message(client, &syn);
+        offer.offer.step = step;
+        let verdict = self.handle(node(11), &Message::Flow(offer));
+        (verdict, self.drain())
+    }
+
+    pub(crate) fn data(&mut self, client: Client, packet: &[u8]) -> (Verdict, Vec<Sent>) {
+        let mut data = message(FlowKind::Data, client.service, packet);
+        data.intent = Intent::MidFlow;
+        data.birth = Some(birth(77));
+        let verdict = self.handle(ingress(), &Message::Flow(data));
+        (verdict, self.drain())
+    }
+
+    /// Accepts the client's flow and gives its birth.
+    pub(crate) fn accept(&mut self, client: Client, isn: u32) -> Birth {
+        let syn = client.syn(isn);
+        let (verdict, sent) = self.offer(client, &syn);
+        assert_eq!(verdict, Verdict::Deliver);
+        accepted(&sent).expect("an Accept")
+    }
+
+    /// Accepts the client's flow and sees its handshake finished.
+    pub(crate) fn establish(&mut self, client: Client, isn: u32) -> Birth {
+        let birth = self.accept(client, isn);
+        assert_eq!(self.data(client, &client.ack()).0, Verdict::Deliver);
+        birth
+    }
+
+    /// A dump that begins and ends now.
+    pub(crate) fn dump(&mut self, sockets: &[Socket]) {
+        self.agent.handle_sockets(self.now, self.now, sockets);
+        self.check();
+    }
+
+    pub(crate) fn dump_begun(&mut self, started: Time, sockets: &[Socket]) {
+        self.agent.handle_sockets(self.now, started, sockets);
+        self.check();
+    }
+
+    /// Two dumps, far enough apart to prove what is missing from both.
+    pub(crate) fn dump_twice(&mut self, sockets: &[Socket]) {
+        for _ in 0..2 {
+            self.wait(1001);
+            self.dump(sockets);
+        }
+    }
+
+    pub(crate) fn destroyed(&mut self, client: Client, cookie: u64) {
+        let (local, remote) = (client.local(), client.remote());
+        self.agent
+            .handle_socket_closed(self.now, local, remote, cookie);
+        self.check();
+    }
+
+    pub(crate) fn aborted(&mut self, client: Client, cookie: u64) {
+        let remote = SocketAddr::new(client.address, 0);
+        self.agent
+            .handle_socket_closed(self.now, client.local(), remote, cookie);
+        self.check();
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.agent.stats()
+    }
+
+    /// Accepted, established, closing, released.
+    pub(crate) fn flows(&self) -> [u32; 4] {
+        let stats = self.stats();
+        [
+            stats.flows_accepted,
+            stats.flows_established,
+            stats.flows_closing,
+            stats.flows_released,
+        ]
+    }
+
+    pub(crate) fn check(&self) {
+        let stats = self.stats();
+        assert_eq!(stats.ledger.imbalance(), 0, "{stats:?}");
+        assert_eq!(stats.ledger.held, 0);
+        let open: u32 = stats.services.iter().map(|one| one.connections).sum();
+        assert_eq!(open, stats.flows_accepted + stats.flows_established);
+    }
+
+    pub(crate) fn drain(&mut self) -> Vec<Sent> {
+        self.check();
+        let mut all = Vec::new();
+        while let Some(transmit) = self.agent.poll_transmit() {
+            let Destination::Node(to) = transmit.to else {
+                panic!("the agent sends to nodes only")
+            };
+            all.push(read(to, &wire::decode(transmit.buf.as_slice()).unwrap()));
+            self.agent.recycle(transmit.buf);
+        }
+        all
+    }
+}
+
+fn read(to: NodeNumber, message: &Message<'_>) -> Sent {
+    match message {
+        Message::Flow(flow) => Sent::Flow {
+            to,
+            kind: flow.kind,
+            key: flow.key,
+            offer: flow.offer,
+            path: flow.path,
+            birth: flow.birth,
+            tried: flow.tried,
+            reason: flow.reason,
+            load: flow.load,
+            packet: flow.packet.to_vec(),
+        },
+        Message::Control(Control::State { sequence, flows }) => Sent::State {
+            to,
+            sequence: *sequence,
+            flows: flows.iter().collect(),
+        },
+        Message::Control(Control::Load { services }) => Sent::Load {
+            to,
+            services: services.iter().collect(),
+        },
+        Message::Control(other) => panic!("a host does not send {other:?}"),
+    }
+}
+
+/// The birth of the single Accept among these.
+pub(crate) fn accepted(sent: &[Sent]) -> Option<Birth> {
+    match sent {
+        [
+            Sent::Flow {
+                kind: FlowKind::Accept,
+                birth,
+                packet,
+                ..
+            },
+        ] => {
+            assert!(packet.is_empty());
+            *birth
+        }
+        _ => None,
+    }
+}
+
+/// The reason and load of the single Reject among these.
+pub(crate) fn rejected(sent: &[Sent]) -> Option<(Reason, u16)> {
+    match sent {
+        [
+            Sent::Flow {
+                kind: FlowKind::Reject,
+                reason,
+                load,
+                ..
+            },
+        ] => Some((*reason, *load)),
+        _ => None,
+    }
+}
+
+/// The statements among these for the flow's primary, as state and birth.
+pub(crate) fn stated(sent: &[Sent], bed: &Bed, client: Client) -> Vec<(FlowState, Birth)> {
+    let primary = client.ranks(&bed.view).primary;
+    let states = sent.iter().filter_map(|sent| match sent {
+        Sent::State { to, flows, .. } if Some(*to) == primary => Some(flows),
+        _ => None,
+    });
+    states
+        .flatten()
+        .filter(|statement| statement.key == client.key())
+        .map(|statement| (statement.state, statement.birth))
+        .collect()
+}

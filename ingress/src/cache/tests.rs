@@ -1,0 +1,120 @@
+use super::{Cache, Entry, Hint, Idle, SHORT_IDLE, TICK_SHIFT};
+use crate::testbed::{birth, node, service};
+use core::net::{IpAddr, Ipv6Addr};
+use core::time::Duration;
+use jlb_protocol::keyed_hash::FlowHash;
+use jlb_protocol::{FlowKey, Time};
+
+fn idle() -> Idle {
+    Idle::new(Duration::from_secs(60))
+}
+
+fn key(number: u32) -> FlowKey {
+    let client = Ipv6Addr::from(0x2001_0db8 << 96 | u128::from(number));
+    FlowKey::new(IpAddr::V6(client), 40_000, service(1), 80)
+}
+
+fn install(cache: &mut Cache, number: u32, proven: bool, now: Time) -> bool {
+    cache.install(
+        key(number),
+        FlowHash(u64::from(number)),
+        node(21),
+        birth(1, number),
+        proven,
+        now,
+    )
+}
+
+#[test]
+fn a_million_ipv6_flows_take_at_most_96_bytes_each() {
+    const FLOWS: u32 = 1_000_000;
+    let mut cache = Cache::new(FLOWS, idle(), 3);
+    for number in 0..FLOWS {
+        assert!(install(
+            &mut cache,
+            number,
+            true,
+            Time::from_millis(u64::from(number) / 100)
+        ));
+    }
+    assert_eq!(cache.len(), FLOWS);
+    // Index, timer links and spare room included.
+    let each = cache.allocated_bytes() as f64 / f64::from(FLOWS);
+    assert!(each <= 96.0, "{each} bytes a flow");
+    assert!(each <= 80.0, "{each} bytes a flow is more than it was");
+    assert!(size_of::<Entry>() <= 24);
+}
+
+#[test]
+fn expiry_is_bounded_a_call_and_never_early() {
+    let mut cache = Cache::new(10_000, idle(), 3);
+    let start = Time::from_millis(5_000);
+    for number in 0..10_000 {
+        assert!(install(&mut cache, number, true, start));
+    }
+    assert_eq!(cache.expire(start + Duration::from_secs(60)), 0);
+    let end = start + Duration::from_millis(60_300);
+    assert_eq!(cache.expire(end), 4096);
+    assert!(
+        cache.next_deadline().unwrap() <= end.as_nanos(),
+        "more is due"
+    );
+    assert_eq!(cache.expire(end) + cache.expire(end), 10_000 - 4096);
+    assert_eq!((cache.len(), cache.next_deadline()), (0, None));
+    assert_eq!(cache.spread()[0].flows, 0);
+}
+
+#[test]
+fn an_entry_last_used_at_the_end_of_a_tick_stays_for_the_whole_span() {
+    let tick = Duration::from_nanos(1 << TICK_SHIFT);
+    let span = tick * 100;
+    let mut cache = Cache::new(1, Idle::new(span), 3);
+    let almost = Duration::from_nanos(1);
+    let used = Time::ZERO + (tick - almost);
+    assert!(install(&mut cache, 0, true, used));
+    assert_eq!(cache.expire(used + (span - almost)), 0);
+    assert_eq!(cache.expire(used + span + tick), 1);
+}
+
+#[test]
+fn r3_unproven_flows_take_half_of_the_table_and_evict_nothing() {
+    let mut cache = Cache::new(5, idle(), 3);
+    let now = Time::ZERO;
+    assert!((0..3).all(|number| install(&mut cache, number, false, now)));
+    assert!(!install(&mut cache, 3, false, now));
+    assert!(install(&mut cache, 3, true, now));
+    assert_eq!(cache.hit(&key(0), Hint::Alive, now).unwrap().host, node(21));
+    assert_eq!(cache.unproven(), 2);
+    assert!(install(&mut cache, 4, false, now));
+    assert!(!install(&mut cache, 5, true, now), "full");
+    assert!((0..5).all(|number| cache.get(&key(number)).is_some()));
+}
+
+#[test]
+fn an_error_about_a_flow_or_its_reset_does_not_prove_the_client() {
+    let mut cache = Cache::new(5, idle(), 3);
+    assert!(install(&mut cache, 0, false, Time::ZERO));
+    assert!(cache.hit(&key(0), Hint::Nothing, Time::ZERO).is_some());
+    assert_eq!(cache.unproven(), 1);
+    assert!(cache.hit(&key(0), Hint::Done, Time::ZERO).is_some());
+    assert_eq!(cache.unproven(), 0);
+    assert_eq!(
+        cache.expire(Time::ZERO + SHORT_IDLE + Duration::from_millis(300)),
+        1
+    );
+}
+
+#[test]
+fn a_newer_life_starts_unproven_and_moves_between_hosts() {
+    let mut cache = Cache::new(5, idle(), 3);
+    assert!(install(&mut cache, 0, true, Time::ZERO));
+    let flow = FlowHash(0);
+    assert!(cache.install(key(0), flow, node(22), birth(1, 1), false, Time::ZERO));
+    assert_eq!((cache.len(), cache.unproven()), (1, 1));
+    let flows: alloc::vec::Vec<_> = cache
+        .spread()
+        .iter()
+        .map(|host| (host.host, host.flows, host.accepted))
+        .collect();
+    assert_eq!(flows, [(node(21), 0, 1), (node(22), 1, 1)]);
+}

@@ -1,0 +1,257 @@
+//! The state machine's contract with its driver.
+
+use crate::answers::AnswerLimit;
+use crate::cache::{Cache, Hint, Idle};
+use crate::config::Config;
+use crate::matching::{Matching, Target};
+use crate::messages::End;
+use crate::pending::Pending;
+use crate::stats::Stats;
+use jlb_protocol::keyed_hash::FlowHash;
+use jlb_protocol::message::Intent;
+use jlb_protocol::packet;
+use jlb_protocol::rank::Ranking;
+use jlb_protocol::wire;
+use jlb_protocol::{
+    DropReason, Ledger, Message, NodeNumber, Outbox, PacketBuf, Time, Transmit, View,
+};
+
+/// Attempts repeated or given up in one call of [`Ingress::handle_timeout`], so that the driver
+/// drains the outbox in between.
+const REPEATS_PER_CALL: usize = 256;
+
+/// What is to be done with a packet after [`Ingress::process`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Not processed yet.
+    Pending,
+    /// The buffer holds a Data message: seal it and send it.
+    Forward {
+        /// The flow's host.
+        to: NodeNumber,
+        /// The flow's hash, from which the outer source port is derived.
+        flow: FlowHash,
+    },
+    /// The buffer holds an answer for the client: give it to the machine's own IP stack.
+    Inject,
+    /// A copy is held until the flow has a host; the buffer is free.
+    Held,
+    /// The packet goes no further; the buffer is free.
+    Dropped(DropReason),
+}
+
+/// A client packet on its way through [`Ingress::process`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Packet {
+    /// The IP packet; after processing, what the verdict says.
+    pub buf: PacketBuf,
+    /// What came of it.
+    pub verdict: Verdict,
+}
+
+impl Packet {
+    /// A packet that is to be processed.
+    #[must_use]
+    pub const fn new(buf: PacketBuf) -> Self {
+        Self {
+            buf,
+            verdict: Verdict::Pending,
+        }
+    }
+}
+
+/// An ingress.
+///
+/// Every call that takes `now` may leave something to send: drain [`Self::poll_transmit`] after
+/// it, then ask [`Self::poll_timeout`] when to call [`Self::handle_timeout`]. `now` never goes
+/// back. Nothing here fails or panics, whatever comes from the network: what is wrong is dropped
+/// and counted by reason, and after every call `stats().ledger.imbalance()` is 0 (R14).
+#[derive(Clone)]
+pub struct Ingress {
+    pub(crate) config: Config,
+    pub(crate) view: View,
+    pub(crate) matching: Matching,
+    pub(crate) ranking: Ranking,
+    pub(crate) cache: Cache,
+    pub(crate) pending: Pending,
+    pub(crate) outbox: Outbox,
+    pub(crate) answer_limit: AnswerLimit,
+    pub(crate) stats: Stats,
+}
+
+impl Ingress {
+    /// An ingress without flows. `seed` should be secret and differ from node to node: with it
+    /// nobody can choose flows that collide in the tables.
+    #[must_use]
+    pub fn new(config: Config, view: View, seed: u64, now: Time) -> Self {
+        let idle = Idle::new(config.timers.cache_idle);
+        Self {
+            matching: Matching::new(&config.services),
+            ranking: Ranking::new(config.hash_key, &view),
+            cache: Cache::new(config.limits.max_flows, idle, seed),
+            pending: Pending::new(&config.limits, seed.rotate_left(32)),
+            outbox: Outbox::new(config.limits.max_outbox),
+            answer_limit: AnswerLimit::new(now),
+            stats: Stats::default(),
+            view,
+            config,
+        }
+    }
+
+    /// Processes client packets in place, each to one verdict; what their verdicts were does not
+    /// matter. Packets of cached flows cost no allocation.
+    pub fn process(&mut self, now: Time, batch: &mut [Packet]) {
+        for packet in batch {
+            self.stats.packets += 1;
+            self.stats.ledger.received += 1;
+            packet.verdict = match self.process_one(now, &mut packet.buf) {
+                Ok(verdict) => verdict,
+                Err(reason) => Verdict::Dropped(reason),
+            };
+            let ledger = &mut self.stats.ledger;
+            match packet.verdict {
+                Verdict::Forward { .. } => ledger.sent += 1,
+                Verdict::Inject => ledger.delivered += 1,
+                Verdict::Pending | Verdict::Held => ledger.held += 1,
+                Verdict::Dropped(reason) => ledger.drop_for(reason),
+            }
+        }
+    }
+
+    fn process_one(&mut self, now: Time, buf: &mut PacketBuf) -> Result<Verdict, DropReason> {
+        let (key, question, hint, source) = match self.matching.classify(buf.as_slice())? {
+            Target::Echo => {
+                packet::answer_echo(buf)?;
+                self.stats.echoes += 1;
+                return Ok(Verdict::Inject);
+            }
+            Target::Flow {
+                key,
+                question,
+                hint,
+                source,
+            } => (key, question, hint, source),
+        };
+        if buf.len() > usize::from(self.config.max_inner) {
+            return Err(DropReason::TooBig);
+        }
+        self.stats.icmp_errors += u64::from(hint == Hint::Nothing);
+        if question.intent == Intent::Syn {
+            // R7: a SYN is never data. The entry of an earlier life stays until the Accept replaces
+            // it: the SYN may be forged, and the old connection alive.
+            self.stats.syns += 1;
+        } else if let Some(entry) = self.cache.hit(&key, hint, now) {
+            wire::encapsulate_data(buf, key.service(), Some(entry.birth))?;
+            self.stats.cache_hits += 1;
+            return Ok(Verdict::Forward {
+                to: entry.host,
+                flow: entry.flow,
+            });
+        } else {
+            self.stats.cache_misses += 1;
+        }
+        if self.matching.is_forged(source) {
+            return Err(DropReason::BadIpHeader);
+        }
+        self.ask(now, key, question, None, buf.as_slice())?;
+        Ok(Verdict::Held)
+    }
+
+    /// Takes a message from another node, whose seal the link has verified.
+    pub fn handle_message(&mut self, now: Time, from: NodeNumber, message: &Message<'_>) {
+        self.stats.ledger.received += 1;
+        let end = match message {
+            Message::Flow(message) => self.handle_flow(now, from, message),
+            // Hellos end in the link; nothing else is meant for an ingress.
+            Message::Control(_) => Err(DropReason::WrongRole),
+        };
+        let ledger = &mut self.stats.ledger;
+        match end {
+            Ok(End::Consumed) => ledger.consumed += 1,
+            Ok(End::Held) => ledger.held += 1,
+            Ok(End::Sent) => ledger.sent += 1,
+            Err(reason) => ledger.drop_for(reason),
+        }
+    }
+
+    /// Acts on another view from now on: attempts whose primary has changed ask the new one.
+    pub fn handle_view(&mut self, now: Time, view: View) {
+        self.ranking = Ranking::new(self.config.hash_key, &view);
+        self.view = view;
+        self.retarget(now);
+    }
+
+    /// Acts on another configuration from now on. Flows of services that are gone, or whose VIP or
+    /// protocol has changed, are forgotten, the others stay. The tables and the outbox keep the
+    /// sizes that they were made with.
+    pub fn handle_config(&mut self, now: Time, config: Config) {
+        let matching = Matching::new(&config.services);
+        let old = core::mem::replace(&mut self.matching, matching);
+        self.cache.set_idle(Idle::new(config.timers.cache_idle));
+        self.pending.set_limits(&config.limits);
+        self.ranking = Ranking::new(config.hash_key, &self.view);
+        self.config = config;
+        let new = &self.matching;
+        self.cache
+            .retain_services(|service| old.same_service(new, service));
+        for handle in self.pending.handles() {
+            let service = self.pending.get(handle).map(|(key, _)| key.service());
+            if service.is_some_and(|service| !old.same_service(&self.matching, service)) {
+                self.give_up(handle, DropReason::NoService);
+            }
+        }
+        self.retarget(now);
+    }
+
+    /// Repeats what is unanswered and forgets what is over. Does a bounded part of it:
+    /// [`Self::poll_timeout`] is not after `now` if something is left.
+    pub fn handle_timeout(&mut self, now: Time) {
+        for _ in 0..REPEATS_PER_CALL {
+            let Some(handle) = self.pending.pop_due(now) else {
+                break;
+            };
+            self.repeat(now, handle);
+        }
+        self.stats.expired += self.cache.expire(now);
+    }
+
+    /// When [`Self::handle_timeout`] is to be called; `None` if nothing is waited for.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let deadlines = [self.pending.next_deadline(), self.cache.next_deadline()];
+        deadlines.into_iter().flatten().min().map(Time::from_nanos)
+    }
+
+    /// The next packet or message to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.outbox.poll()
+    }
+
+    /// Takes back a buffer that [`Self::poll_transmit`] gave.
+    pub fn recycle(&mut self, buf: PacketBuf) {
+        self.outbox.recycle(buf);
+    }
+
+    /// The books alone, without what [`Self::stats`] has to gather.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.stats.ledger
+    }
+
+    /// Counters and gauges as of now.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.stats.clone();
+        stats.flows = u64::from(self.cache.len());
+        stats.flows_unproven = u64::from(self.cache.unproven());
+        stats.flows_bytes = self.cache.allocated_bytes() as u64;
+        stats.pending = u64::from(self.pending.len());
+        stats.pending_bytes = self.pending.bytes() as u64;
+        stats.outbox = self.outbox.len() as u64;
+        stats.hosts = self.cache.spread();
+        stats
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! What time, full tables, views and configurations change.
+
+use super::millis;
+use crate::testbed::*;
+use crate::{Stats, Verdict};
+use alloc::vec::Vec;
+use jlb_protocol::message::FlowKind;
+use jlb_protocol::packet::TcpFlags;
+use jlb_protocol::services::Ports;
+use jlb_protocol::{DropReason, View};
+
+// --- Time -----------------------------------------------------------------------------------
+
+#[test]
+fn r5_an_unanswered_open_is_repeated_with_growing_waits_until_it_is_given_up() {
+    let mut bed = Bed::new();
+    assert_eq!(bed.verdict(&tcp(100, SYN, b"")), Verdict::Held);
+    assert_eq!(bed.verdict(&tcp(101, ACK, b"")), Verdict::Held);
+    let open = bed.message();
+    let begun = bed.now;
+    let mut at = Vec::new();
+    while bed.check().pending > 0 {
+        bed.now = bed.ingress.poll_timeout().unwrap().max(bed.now);
+        bed.ingress.handle_timeout(bed.now);
+        for repeat in bed.drain().messages {
+            assert_eq!(repeat, open, "a repeat is the same Open");
+            at.push(bed.now.since(begun).as_millis());
+        }
+    }
+    assert_eq!(at, [20, 60, 140, 300, 500, 700, 900]);
+    assert_eq!(bed.now.since(begun), millis(1000));
+    assert_eq!(bed.dropped(DropReason::OpenTimeout), 2);
+    let stats = bed.check();
+    assert_eq!(
+        (stats.open_repeats, stats.open_timeouts, stats.ledger.held),
+        (7, 1, 0)
+    );
+    assert_eq!(bed.ingress.poll_timeout(), None);
+    // S3: the client's next SYN opens anew.
+    assert_eq!(bed.verdict(&tcp(100, SYN, b"")), Verdict::Held);
+}
+
+#[test]
+fn an_idle_entry_is_forgotten_and_a_used_one_stays() {
+    let mut bed = Bed::new();
+    bed.accepted(&tcp(100, SYN, b""), 21, birth(9, 1));
+    for _ in 0..5 {
+        assert_eq!(bed.forwarded(&tcp(101, ACK, b"")).kind, FlowKind::Data);
+        bed.pass(millis(59_000));
+    }
+    assert_eq!(bed.check().flows, 1);
+    bed.pass(millis(2_000));
+    let stats = bed.check();
+    assert_eq!(
+        (stats.flows, stats.expired, bed.ingress.poll_timeout()),
+        (0, 1, None)
+    );
+    assert_eq!(
+        bed.verdict(&tcp(101, ACK, b"")),
+        Verdict::Held,
+        "and is asked for again"
+    );
+}
+
+#[test]
+fn entries_of_silent_and_of_ended_clients_go_soon() {
+    let mut bed = Bed::new();
+    bed.accepted(&tcp(100, SYN, b""), 21, birth(9, 1));
+    bed.accepted(&udp(b"one"), 21, birth(9, 2));
+    assert_eq!(bed.check().flows_unproven, 2);
+    assert_eq!(bed.forwarded(&udp(b"two")).to, node(21));
+    assert_eq!(bed.check().flows_unproven, 1);
+    bed.pass(millis(5_000));
+    assert_eq!((bed.check().flows, bed.check().flows_unproven), (1, 0));
+
+    for flags in [TcpFlags::FIN | ACK, TcpFlags::RST] {
+        bed.accepted(&tcp(100, SYN, b""), 21, birth(9, 3));
+        assert_eq!(bed.forwarded(&tcp(101, ACK, b"")).to, node(21));
+        bed.pass(millis(5_000));
+        assert_eq!(bed.forwarded(&tcp(101, flags, b"")).to, node(21));
+        bed.pass(millis(3_900));
+        // The client may still read: its ACKs keep the entry.
+        assert_eq!(bed.forwarded(&tcp(102, ACK, b"")).to, node(21));
+        bed.pass(millis(3_900));
+        assert_eq!(bed.check().flows, 2);
+        bed.pass(millis(500));
+        assert_eq!(bed.check().flows, 1, "S5");
+    }
+}
+
+// --- R3, R14: bounds -----------------------------------------------------------------------------
+
+fn syn_from(port: u16) -> Vec<u8> {
+    tcp_between((CLIENT4, port), (VIP4, 80), 1, SYN, b"")
+}
+
+#[test]
+fn r14_new_flows_leave_a_quarter_of_the_pending_table_to_existing_ones() {
+    let mut bed = Bed::new();
+    let held = (1..=16)
+        .filter(|&port| bed.verdict(&syn_from(port)) == Verdict::Held)
+        .count();
+    assert_eq!((held, bed.dropped(DropReason::PendingFull)), (12, 4));
+    let held = (100..116)
+        .map(|port| tcp_between((CLIENT4, port), (VIP4, 80), 1, ACK, b""))
+        .filter(|packet| bed.verdict(packet) == Verdict::Held)
+        .count();
+    assert_eq!((held, bed.check().pending), (4, 16));
+}
+
+#[test]
+fn r14_the_bytes_that_wait_are_bounded() {
+    let mut bed = Bed::new();
+    let mut verdicts = Vec::new();
+    for port in 1..=12 {
+        verdicts.push(bed.verdict(&udp_between((CLIENT4, port), (VIP4, 53), &[0; 1372])));
+    }
+    let full = Verdict::Dropped(DropReason::PendingBytesFull);
+    assert_eq!(
+        verdicts.iter().filter(|&&verdict| verdict == full).count(),
+        4
+    );
+    assert_eq!(bed.check().pending_bytes, 8 * 1400);
+}
+
+#[test]
+fn r3_a_flow_without_room_in_the_cache_works_uncached() {
+    let mut config = config();
+    config.limits.max_flows = 2;
+    let mut bed = Bed::with(config, view());
+    // Half of the entries are for flows whose client has not gone on.
+    bed.accepted(&syn_from(1), 21, birth(9, 1));
+    bed.accepted(&syn_from(2), 21, birth(9, 2));
+    assert_eq!((bed.check().flows, bed.check().uncached), (1, 1));
+    // The client's next packet asks mid-flow; who can do that is not forged.
+    let ack = |port| tcp_between((CLIENT4, port), (VIP4, 80), 2, ACK, b"");
+    bed.accepted(&ack(2), 21, birth(9, 2));
+    assert_eq!(bed.forwarded(&ack(2)).to, node(21));
+    // Full: no entry makes room, and what waited is delivered all the same.
+    assert_eq!(bed.verdict(&ack(3)), Verdict::Held);
+    assert_eq!(bed.verdict(&ack(3)), Verdict::Held);
+    let open = bed.message();
+    bed.receive(open.to.get(), accept(&open, 22, birth(1, 1)));
+    assert_eq!((bed.message().to, bed.check().uncached), (node(22), 2));
+    assert_eq!(bed.verdict(&ack(3)), Verdict::Held);
+    assert_eq!(
+        (bed.forwarded(&ack(1)).to, bed.forwarded(&ack(2)).to),
+        (node(21), node(21))
+    );
+}
+
+#[test]
+fn r14_a_full_outbox_loses_messages_by_count_and_the_timer_repeats_them() {
+    let mut config = config();
+    config.limits.max_outbox = 1;
+    let mut bed = Bed::with(config, view());
+    assert_eq!(bed.verdict(&syn_from(1)), Verdict::Held);
+    assert_eq!(bed.verdict(&syn_from(2)), Verdict::Held);
+    assert_eq!(bed.dropped(DropReason::OutboxFull), 1);
+    bed.drain();
+    let repeats = bed.pass(millis(100)).messages;
+    assert!(
+        [1, 2]
+            .iter()
+            .all(|&port| repeats.iter().any(|m| m.key.client_port() == port))
+    );
+}
+
+// --- Views and configurations --------------------------------------------------------------------
+
+#[test]
+fn without_a_tracker_packets_are_dropped() {
+    let mut bed = Bed::with(config(), View::default());
+    assert_eq!(
+        bed.verdict(&tcp(1, SYN, b"")),
+        Verdict::Dropped(DropReason::NoTracker)
+    );
+}
+
+#[test]
+fn another_view_turns_attempts_to_their_new_primary_at_once() {
+    let mut bed = Bed::new();
+    assert_eq!(bed.verdict(&tcp(100, SYN, b"")), Verdict::Held);
+    let primary = bed.message().to;
+    let rest: Vec<u16> = [11, 12, 13]
+        .into_iter()
+        .filter(|&tracker| tracker != primary.get())
+        .collect();
+    bed.pass(millis(150));
+    bed.ingress.handle_view(bed.now, view_of(&rest));
+    let open = bed.message();
+    assert_eq!(
+        open.to,
+        ranks(&view(), &super::key())[1],
+        "losing a tracker promotes the next rank"
+    );
+    assert_eq!(open.path.primary, Some(open.to));
+    assert_eq!(
+        bed.pass(millis(20)).messages.len(),
+        1,
+        "the wait starts small again"
+    );
+    // A view without trackers asks nobody, and the next one asks again.
+    bed.ingress.handle_view(bed.now, view_of(&[]));
+    assert!(bed.pass(millis(300)).messages.is_empty());
+    bed.ingress.handle_view(bed.now, view_of(&[13]));
+    assert_eq!(bed.message().to, node(13));
+}
+
+#[test]
+fn a_view_that_changes_nothing_for_an_attempt_sends_nothing() {
+    let mut bed = Bed::new();
+    assert_eq!(bed.verdict(&tcp(100, SYN, b"")), Verdict::Held);
+    bed.message();
+    bed.ingress.handle_view(bed.now, view());
+    assert!(bed.drain().messages.is_empty());
+}
+
+#[test]
+fn flows_of_a_removed_service_are_forgotten_and_others_stay() {
+    let mut bed = Bed::new();
+    bed.accepted(&tcp(100, SYN, b""), 21, birth(9, 1));
+    bed.accepted(&udp(b"one"), 22, birth(9, 2));
+    assert_eq!(bed.verdict(&syn_from(1)), Verdict::Held);
+    let mut config = config();
+    config
+        .services
+        .retain(|service| service.number.get() != WEB4);
+    bed.ingress.handle_config(bed.now, config.clone());
+    let stats = bed.check();
+    assert_eq!((stats.flows, stats.pending, stats.hosts.len()), (1, 0, 1));
+    assert_eq!(bed.dropped(DropReason::NoService), 1);
+    assert_eq!(bed.forwarded(&udp(b"two")).to, node(22));
+    assert_eq!(
+        bed.verdict(&tcp(101, ACK, b"")),
+        Verdict::Dropped(DropReason::NoService)
+    );
+    // A service that returns with another address is another one.
+    config.services[1].matching.vip = ip("192.0.2.99");
+    config.services[1].matching.ports = Ports::Any;
+    bed.ingress.handle_config(bed.now, config);
+    let verdict = bed.verdict(&udp_between((CLIENT4, 5353), ("192.0.2.99", 53), b"two"));
+    assert_eq!(verdict, Verdict::Held);
+}
+
+#[test]
+fn a_copy_behaves_as_the_original() {
+    let mut bed = Bed::new();
+    bed.accepted(&tcp(100, SYN, b""), 21, birth(9, 1));
+    assert_eq!(bed.verdict(&syn_from(1)), Verdict::Held);
+    let mut copy = bed.clone();
+    let (mine, theirs) = (bed.pass(millis(70_000)), copy.pass(millis(70_000)));
+    assert_eq!(mine.messages, theirs.messages);
+    let (mine, theirs) = (bed.check(), copy.check());
+    // A copy has no spare room.
+    assert_eq!(
+        Stats {
+            flows_bytes: theirs.flows_bytes,
+            ..mine
+        },
+        theirs
+    );
+}

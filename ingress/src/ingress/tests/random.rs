@@ -1,0 +1,297 @@
+//! Random packets, messages, views and times: nothing panics, books balance, bounds hold, and an
+//! ingress that is left alone comes to rest.
+
+use super::millis;
+use crate::testbed::*;
+use crate::{Packet, Verdict};
+use alloc::collections::BTreeSet;
+use alloc::vec;
+use alloc::vec::Vec;
+use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::packet::TcpFlags;
+use jlb_protocol::{Birth, FlowKey, NodeNumber, OfferNumber, PacketBuf};
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Packet(Vec<u8>),
+    Message {
+        from: u16,
+        message: Forged,
+    },
+    /// Answers one of the Opens sent so far.
+    Answer {
+        which: usize,
+        kind: FlowKind,
+        host: u16,
+        life: u32,
+    },
+    /// A host gives a packet back that it was sent.
+    GiveBack {
+        which: usize,
+        birth: bool,
+    },
+    View(Vec<u16>),
+    Services(usize),
+    Pass(u64),
+    Drain,
+}
+
+#[derive(Clone, Debug)]
+struct Forged {
+    kind: FlowKind,
+    key: FlowKey,
+    offer: OfferNumber,
+    intent: Intent,
+    path: [u16; 4],
+    birth: Option<u32>,
+    reason: Reason,
+    packet: Vec<u8>,
+}
+
+fn kind() -> impl Strategy<Value = FlowKind> {
+    prop::sample::select(&FlowKind::ALL[..])
+}
+
+fn client_packet() -> impl Strategy<Value = Vec<u8>> {
+    let tcp4 =
+        (1_u16..12, 0_u32..4, any::<u8>(), 0_usize..1500).prop_map(|(port, seq, flags, len)| {
+            let flags = TcpFlags::from_bits(flags);
+            tcp_between((CLIENT4, port), (VIP4, 80), seq, flags, &vec![0; len])
+        });
+    let syn6 = (1_u16..12, 0_u32..3)
+        .prop_map(|(port, seq)| tcp_between((CLIENT6, port), (VIP6, 80), seq, SYN, b""));
+    let udp = (1_u16..12, 0_usize..600)
+        .prop_map(|(port, len)| udp_between((CLIENT4, port), (VIP4, 53), &vec![0; len]));
+    let error = (1_u16..12, any::<bool>()).prop_map(|(port, udp)| {
+        let quoted = if udp {
+            udp_between((VIP4, 53), (CLIENT4, port), b"x")
+        } else {
+            tcp_between((VIP4, 80), (CLIENT4, port), 5, ACK, b"x")
+        };
+        too_big(ROUTER4, VIP4, &quoted)
+    });
+    let whole =
+        prop_oneof![4 => tcp4, 2 => syn6, 2 => udp, 1 => error, 1 => Just(ping(CLIENT4, VIP4))];
+    let damaged = (
+        whole.boxed(),
+        any::<prop::sample::Index>(),
+        any::<u8>(),
+        0_usize..8,
+    )
+        .prop_map(|(mut packet, at, byte, damage)| {
+            let at = at.index(packet.len());
+            match damage {
+                0 => packet[at] = byte,
+                1 => packet.truncate(at),
+                _ => {}
+            }
+            packet
+        });
+    prop_oneof![9 => damaged, 1 => prop::collection::vec(any::<u8>(), 0..80)]
+}
+
+fn forged() -> impl Strategy<Value = Forged> {
+    let key = (1_u16..12, 1_u32..6)
+        .prop_map(|(port, number)| FlowKey::new(ip(CLIENT4), port, service(number), 80));
+    let offer = (0_u32..4, 0_u8..6).prop_map(|(isn, step)| OfferNumber { isn, step });
+    let intent = prop::sample::select(&[Intent::Syn, Intent::MidFlow, Intent::Datagram][..]);
+    let reason = prop::sample::select(&[Reason::NotOwner, Reason::Unknown, Reason::Load][..]);
+    let path = [0_u16..3, 10..14, 10..14, 20..26];
+    let birth = prop::option::of(0_u32..4);
+    (
+        kind(),
+        key,
+        offer,
+        intent,
+        path,
+        birth,
+        reason,
+        client_packet(),
+    )
+        .prop_map(
+            |(kind, key, offer, intent, path, birth, reason, packet)| Forged {
+                kind,
+                key,
+                offer,
+                intent,
+                path,
+                birth,
+                reason,
+                packet,
+            },
+        )
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let trackers = prop::collection::vec(11_u16..15, 0..4);
+    let answer = |kind: BoxedStrategy<FlowKind>| {
+        (any::<usize>(), kind, 21_u16..25, 0_u32..4).prop_map(|(which, kind, host, life)| {
+            Step::Answer {
+                which,
+                kind,
+                host,
+                life,
+            }
+        })
+    };
+    prop_oneof![
+        8 => client_packet().prop_map(Step::Packet),
+        2 => (1_u16..30, forged()).prop_map(|(from, message)| Step::Message { from, message }),
+        4 => answer(kind().boxed()),
+        4 => answer(Just(FlowKind::Accept).boxed()),
+        2 => (any::<usize>(), prop::bool::weighted(0.8))
+            .prop_map(|(which, birth)| Step::GiveBack { which, birth }),
+        1 => trackers.prop_map(Step::View),
+        1 => (0_usize..5).prop_map(Step::Services),
+        2 => (0_u64..5_000).prop_map(Step::Pass),
+        3 => Just(Step::Drain),
+    ]
+}
+
+/// The last messages that the ingress sent, and every Accept that it was given.
+#[derive(Default)]
+struct Seen {
+    sent: Vec<Sent>,
+    accepted: BTreeSet<(FlowKey, NodeNumber, Birth)>,
+}
+
+impl Seen {
+    fn note(&mut self, messages: Vec<Sent>) {
+        for message in &messages {
+            if message.kind == FlowKind::Data {
+                // S1: a host gets only packets of lives that it has accepted.
+                let life = (message.key, message.to, message.birth.unwrap());
+                assert!(self.accepted.contains(&life), "{message:?}");
+            }
+        }
+        self.sent.extend(messages);
+        let excess = self.sent.len().saturating_sub(64);
+        self.sent.drain(..excess);
+    }
+
+    fn told(&mut self, message: &FlowMessage<'_>) {
+        if let (FlowKind::Accept, Some(host), Some(birth)) =
+            (message.kind, message.path.host, message.birth)
+        {
+            self.accepted.insert((message.key, host, birth));
+        }
+    }
+
+    fn of_kind(&self, kind: FlowKind, which: usize) -> Option<Sent> {
+        let all: Vec<_> = self.sent.iter().filter(|sent| sent.kind == kind).collect();
+        all.get(which.checked_rem(all.len())?)
+            .map(|&sent| sent.clone())
+    }
+}
+
+fn take(bed: &mut Bed, seen: &mut Seen, step: &Step) {
+    match step {
+        Step::Packet(packet) => {
+            let mut batch = [Packet::new(PacketBuf::from_packet(packet))];
+            bed.ingress.process(bed.now, &mut batch);
+            let [done] = batch;
+            assert_ne!(done.verdict, Verdict::Pending);
+            if let Verdict::Forward { to, .. } = done.verdict {
+                seen.note(vec![taken_apart(to, done.buf.as_slice())]);
+            }
+        }
+        Step::Message { from, message } => {
+            let [ingress, primary, secondary, host] = message.path.map(NodeNumber::new);
+            let path = Path {
+                ingress,
+                primary,
+                secondary,
+                host,
+            };
+            let message = FlowMessage {
+                kind: message.kind,
+                key: message.key,
+                offer: message.offer,
+                intent: message.intent,
+                path,
+                birth: message.birth.map(|counter| birth(1, counter)),
+                tried: Tried::NONE,
+                reason: message.reason,
+                load: 0,
+                packet: &message.packet,
+            };
+            seen.told(&message);
+            bed.receive(*from, message);
+        }
+        Step::Answer {
+            which,
+            kind,
+            host,
+            life,
+        } => {
+            let Some(open) = seen.of_kind(FlowKind::Open, *which) else {
+                return;
+            };
+            let message = accept(&open, *host, birth(1, *life));
+            let message = FlowMessage {
+                kind: *kind,
+                ..message
+            };
+            seen.told(&message);
+            bed.receive(open.to.get(), message);
+        }
+        Step::GiveBack { which, birth } => {
+            let Some(data) = seen.of_kind(FlowKind::Data, *which) else {
+                return;
+            };
+            let message = not_owner(&data);
+            let birth = message.birth.filter(|_| *birth);
+            bed.receive(data.to.get(), FlowMessage { birth, ..message });
+        }
+        Step::View(trackers) => bed.ingress.handle_view(bed.now, view_of(trackers)),
+        Step::Services(left_out) => {
+            let mut config = bed.config.clone();
+            if *left_out < config.services.len() {
+                config.services.remove(*left_out);
+            }
+            bed.ingress.handle_config(bed.now, config);
+        }
+        Step::Pass(span) => {
+            let drained = bed.pass(millis(*span));
+            seen.note(drained.messages);
+        }
+        Step::Drain => {
+            let drained = bed.drain();
+            seen.note(drained.messages);
+        }
+    }
+    bed.check();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn nothing_panics_books_balance_bounds_hold_and_rest_comes(
+        steps in prop::collection::vec(step(), 1..120),
+        max_outbox in 0_usize..20,
+        max_flows in 0_u32..12,
+    ) {
+        let mut config = config();
+        config.limits.max_outbox = max_outbox;
+        config.limits.max_flows = max_flows;
+        config.limits.max_pending_bytes = 6_000;
+        let mut bed = Bed::with(config, view());
+        let mut seen = Seen::default();
+        for step in &steps {
+            take(&mut bed, &mut seen, step);
+        }
+        // S5 and S7: left alone, everything ends.
+        seen.note(bed.drain().messages);
+        seen.note(bed.pass(millis(130_000)).messages);
+        let stats = bed.check();
+        prop_assert_eq!((stats.flows, stats.pending, stats.pending_bytes), (0, 0, 0));
+        prop_assert_eq!((stats.flows_unproven, stats.ledger.held), (0, 0));
+        prop_assert_eq!(bed.ingress.poll_timeout(), None);
+    }
+}

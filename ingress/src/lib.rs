@@ -1,0 +1,24 @@
+//! The ingress: takes client packets for virtual addresses, asks the flow trackers for the host of
+//! each new flow, and sends the packets of known flows straight to their host.
+//!
+//! Pure: time, packets and messages come in as arguments, verdicts and messages go out. Rule
+//! numbers (R1..R14) refer to `docs/protocol.md`.
+#![no_std]
+
+extern crate alloc;
+
+mod answers;
+mod ask;
+mod cache;
+pub mod config;
+mod ingress;
+mod matching;
+mod messages;
+mod pending;
+mod stats;
+#[cfg(test)]
+mod testbed;
+
+pub use config::Config;
+pub use ingress::{Ingress, Packet, Verdict};
+pub use stats::{HostFlows, Stats};

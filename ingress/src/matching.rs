@@ -1,0 +1,129 @@
+//! What a client packet is, and which service it belongs to.
+
+use crate::cache::Hint;
+use crate::config::Service;
+use crate::pending::Question;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use jlb_protocol::packet::{self, Packet, TcpFlags, Transport};
+use jlb_protocol::services::{ServiceMap, ServiceMatch};
+use jlb_protocol::{DropReason, FlowKey, ServiceNumber};
+
+/// What is to be done with a client packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target {
+    /// Answer the ping.
+    Echo,
+    /// Send it to its flow's host.
+    Flow {
+        /// The flow.
+        key: FlowKey,
+        /// What an Open with it asks.
+        question: Question,
+        /// What it says of its client.
+        hint: Hint,
+        /// Its sender.
+        source: IpAddr,
+    },
+}
+
+/// The services, by packet and by number.
+#[derive(Clone)]
+pub(crate) struct Matching {
+    map: ServiceMap,
+    services: BTreeMap<ServiceNumber, Service>,
+}
+
+impl Matching {
+    pub(crate) fn new(services: &[Service]) -> Self {
+        let matches: Vec<ServiceMatch> = services.iter().map(|service| service.matching).collect();
+        Self {
+            map: ServiceMap::new(&matches),
+            services: services
+                .iter()
+                .map(|service| (service.number, service.clone()))
+                .collect(),
+        }
+    }
+
+    /// The service with this number.
+    pub(crate) fn service(&self, number: ServiceNumber) -> Option<&Service> {
+        self.services.get(&number)
+    }
+
+    /// Whether flows of `number` in `self` are still the same flows under `newer`.
+    pub(crate) fn same_service(&self, newer: &Self, number: ServiceNumber) -> bool {
+        match (self.service(number), newer.service(number)) {
+            (Some(old), Some(new)) => {
+                old.matching.vip == new.matching.vip
+                    && old.matching.protocol == new.matching.protocol
+            }
+            _ => false,
+        }
+    }
+
+    /// Reads a client packet.
+    pub(crate) fn classify(&self, bytes: &[u8]) -> Result<Target, DropReason> {
+        let packet = packet::parse(bytes)?;
+        let hint = match packet.transport {
+            Transport::EchoRequest if !self.map.is_vip(packet.dst) => {
+                return Err(DropReason::NotVip);
+            }
+            Transport::EchoRequest if self.is_forged(packet.src) => {
+                return Err(DropReason::BadIpHeader);
+            }
+            Transport::EchoRequest => return Ok(Target::Echo),
+            Transport::OtherIcmp => return Err(self.if_vip(&packet, DropReason::IcmpIgnored)),
+            Transport::Other(_) => return Err(self.if_vip(&packet, DropReason::NoService)),
+            Transport::IcmpError { .. } => Hint::Nothing,
+            Transport::Udp { .. } => Hint::Alive,
+            Transport::Tcp { flags, .. } => {
+                if flags.contains(TcpFlags::FIN) || flags.contains(TcpFlags::RST) {
+                    Hint::Done
+                } else {
+                    Hint::Alive
+                }
+            }
+        };
+        // An error about a flow has the VIP as its addressee too: the parser compares.
+        let (vip, protocol, port) = packet.vip_endpoint().ok_or(DropReason::NoService)?;
+        let Some(service) = self.map.find(vip, protocol, port) else {
+            return Err(self.if_vip(&packet, DropReason::NoService));
+        };
+        let key = packet.flow_key(service).ok_or(DropReason::NoService)?;
+        let intent = packet.intent().ok_or(DropReason::NoService)?;
+        let isn = match packet.transport {
+            Transport::Tcp { seq, .. } => seq,
+            Transport::IcmpError { quoted } => quoted.seq,
+            Transport::Udp { .. }
+            | Transport::EchoRequest
+            | Transport::OtherIcmp
+            | Transport::Other(_) => 0,
+        };
+        Ok(Target::Flow {
+            key,
+            question: Question { intent, isn },
+            hint,
+            source: packet.src,
+        })
+    }
+
+    /// `reason` if the packet is for a VIP at all.
+    fn if_vip(&self, packet: &Packet, reason: DropReason) -> DropReason {
+        if self.map.is_vip(packet.dst) {
+            reason
+        } else {
+            DropReason::NotVip
+        }
+    }
+
+    /// Whether no client can have this address. An answer to a VIP's own address would come back to
+    /// an ingress.
+    pub(crate) fn is_forged(&self, source: IpAddr) -> bool {
+        source.is_unspecified()
+            || source.is_loopback()
+            || source.is_multicast()
+            || self.map.is_vip(source)
+    }
+}

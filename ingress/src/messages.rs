@@ -1,0 +1,214 @@
+//! What other nodes tell an ingress: answers to its Opens, and hosts that give packets back.
+
+use crate::ingress::Ingress;
+use crate::matching::Target;
+use crate::pending::Relation;
+use jlb_flow_table::Handle;
+use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Reason};
+use jlb_protocol::{DropReason, NodeNumber, Role, Time};
+
+/// How a message ended that was not dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// It did its work.
+    Consumed,
+    /// Its packet is held.
+    Held,
+    /// Its packet was sent on.
+    Sent,
+}
+
+impl Ingress {
+    pub(crate) fn handle_flow(
+        &mut self,
+        now: Time,
+        from: NodeNumber,
+        message: &FlowMessage<'_>,
+    ) -> Result<End, DropReason> {
+        match message.kind {
+            FlowKind::Accept
+            | FlowKind::Reject
+            | FlowKind::Refuse
+            | FlowKind::Wait
+            | FlowKind::NotActing => {}
+            FlowKind::Open
+            | FlowKind::Offer
+            | FlowKind::Data
+            | FlowKind::WhoHas
+            | FlowKind::Release => return Err(DropReason::WrongRole),
+        }
+        if message.path.ingress != Some(self.config.node) {
+            return Err(DropReason::WrongNode);
+        }
+        if self.matching.service(message.key.service()).is_none() {
+            return Err(DropReason::UnknownService);
+        }
+        match message.kind {
+            FlowKind::Accept => self.handle_accept(now, message),
+            FlowKind::Reject => self.handle_reject(now, from, message),
+            FlowKind::Refuse => {
+                let handle = self.answered(message)?;
+                self.stats.refusals += 1;
+                self.refuse(now, handle);
+                Ok(End::Consumed)
+            }
+            FlowKind::Wait => {
+                let handle = self.answered(message)?;
+                if let Some(attempt) = self.pending.get_mut(handle) {
+                    self.stats.waits += u64::from(!attempt.queued);
+                    attempt.queued = true;
+                }
+                self.pending.arm(handle, now);
+                Ok(End::Consumed)
+            }
+            FlowKind::NotActing => {
+                let handle = self.answered(message)?;
+                // Of an attempt that has moved on to another rank, the answer is old news.
+                match self.pending.get(handle) {
+                    Some((_, attempt)) if attempt.tracker == Some(from) => {}
+                    _ => return Err(DropReason::StaleAnswer),
+                }
+                self.stats.not_acting += 1;
+                self.ask_next_rank(now, handle);
+                Ok(End::Consumed)
+            }
+            FlowKind::Open
+            | FlowKind::Offer
+            | FlowKind::Data
+            | FlowKind::WhoHas
+            | FlowKind::Release => Err(DropReason::WrongRole),
+        }
+    }
+
+    /// The attempt that a tracker's answer is about. The step is the search's own: it only has to
+    /// be one that this attempt can have.
+    fn answered(&self, message: &FlowMessage<'_>) -> Result<Handle, DropReason> {
+        let handle = self
+            .pending
+            .find(&message.key)
+            .ok_or(DropReason::StaleAnswer)?;
+        let (_, attempt) = self.pending.get(handle).ok_or(DropReason::StaleAnswer)?;
+        let question = attempt.question;
+        if question.isn == message.offer.isn
+            && question.intent == message.intent
+            && message.offer.step <= attempt.search_ttl
+        {
+            Ok(handle)
+        } else {
+            Err(DropReason::StaleAnswer)
+        }
+    }
+
+    /// A host has taken the flow.
+    ///
+    /// An Accept counts if it answers the attempt under way. One for an attempt that is over tells
+    /// at most that the host which the entry names has taken a newer life of the flow; an entry is
+    /// never made or turned to another host by it. So whatever was delayed or doubled on its way,
+    /// it can't lead packets to a host that has disowned the flow meanwhile (S1); the price is one
+    /// more question if all answers took longer than `open_timeout`.
+    fn handle_accept(&mut self, now: Time, message: &FlowMessage<'_>) -> Result<End, DropReason> {
+        let host = message.path.host.ok_or(DropReason::BadField)?;
+        let birth = message.birth.ok_or(DropReason::BadField)?;
+        match self.view.member(host).map(|member| member.role) {
+            Some(Role::HostAgent) => {}
+            Some(_) => return Err(DropReason::WrongRole),
+            None => return Err(DropReason::UnknownSender),
+        }
+        let key = message.key;
+        let entry = self.cache.get(&key);
+        // R9: births of one host are in order; those of two hosts can't be compared.
+        if entry.is_some_and(|entry| entry.host == host && birth < entry.birth) {
+            return Err(DropReason::StaleAccept);
+        }
+        let Ok(handle) = self.answered(message) else {
+            return match entry {
+                Some(entry) if entry.host == host && birth > entry.birth => {
+                    self.cache.install(key, entry.flow, host, birth, false, now);
+                    Ok(End::Consumed)
+                }
+                Some(entry) if entry.host != host => Err(DropReason::StaleAccept),
+                Some(_) | None => Err(DropReason::StaleAnswer),
+            };
+        };
+        let Some((_, attempt)) = self.pending.get(handle) else {
+            return Err(DropReason::StaleAnswer);
+        };
+        if attempt
+            .disowned
+            .is_some_and(|(by, life)| by == host && birth <= life)
+        {
+            // The host has disowned this life since.
+            return Err(DropReason::StaleAccept);
+        }
+        // Only the owner accepts mid-flow (R4), and a client that has sent more than its first
+        // packet has heard from the host.
+        let proven = attempt.question.intent == Intent::MidFlow || attempt.held() > 1;
+        let flow = attempt.flow;
+        self.stats.accepts += 1;
+        if !self.cache.install(key, flow, host, birth, proven, now) {
+            // The flow works all the same: its next packet asks again, mid-flow.
+            self.stats.uncached += 1;
+        }
+        self.release(handle, host, birth);
+        Ok(End::Consumed)
+    }
+
+    /// A host gives back a packet of a flow that it does not own.
+    fn handle_reject(
+        &mut self,
+        now: Time,
+        from: NodeNumber,
+        message: &FlowMessage<'_>,
+    ) -> Result<End, DropReason> {
+        if message.reason != Reason::NotOwner {
+            return Err(DropReason::StaleReject);
+        }
+        if message.path.host != Some(from) {
+            return Err(DropReason::WrongNode);
+        }
+        let (key, question) = match self.matching.classify(message.packet)? {
+            Target::Flow { key, question, .. } if key == message.key => (key, question),
+            Target::Flow { .. } | Target::Echo => return Err(DropReason::FlowMismatch),
+        };
+        if question.intent == Intent::Syn {
+            return Err(DropReason::SynAsData);
+        }
+        // Without a birth nobody can say which life the host means.
+        let birth = message.birth.ok_or(DropReason::StaleReject)?;
+        let entry = self.cache.get(&key);
+        if let Some(entry) = entry {
+            if entry.host != from {
+                // The packet went by an older entry. This can't go round in circles: a Reject of
+                // the host that the entry names is never sent on.
+                self.send_data(&key, entry.flow, entry.host, entry.birth, message.packet)?;
+                self.stats.rerouted += 1;
+                return Ok(End::Sent);
+            }
+            if birth != entry.birth {
+                return Err(DropReason::StaleReject);
+            }
+            // R4: the entry names that host and that birth.
+            self.cache.remove(&key);
+            self.stats.disowned += 1;
+        }
+        let relation = self
+            .pending
+            .find(&key)
+            .and_then(|handle| self.pending.get(handle))
+            .map(|(_, attempt)| (attempt.question.intent, question.relation(attempt.question)));
+        match relation {
+            // A packet of the old life must not go to the host of the new one.
+            Some((Intent::Syn, _)) => entry.map(|_| End::Consumed).ok_or(DropReason::StaleReject),
+            Some((Intent::MidFlow | Intent::Datagram, Relation::Waits)) => self
+                .ask(now, key, question, None, message.packet)
+                .map(|()| End::Held),
+            Some(_) | None if entry.is_some() => self
+                .ask(now, key, question, Some((from, birth)), message.packet)
+                .map(|()| End::Held),
+            Some(_) | None => Err(DropReason::StaleReject),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,492 @@
+use crate::Verdict;
+use crate::testbed::*;
+use alloc::vec::Vec;
+use core::time::Duration;
+use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason};
+use jlb_protocol::packet::{self, TcpFlags, Transport};
+use jlb_protocol::{Birth, DropReason, OfferNumber};
+
+/// An ingress that asks for the flow of `packet`, and its Open.
+fn asking(packet: &[u8]) -> (Bed, Sent) {
+    let mut bed = Bed::new();
+    assert_eq!(bed.verdict(packet), Verdict::Held);
+    let open = bed.message();
+    (bed, open)
+}
+
+fn syn() -> Vec<u8> {
+    tcp(100, SYN, b"")
+}
+
+fn ack() -> Vec<u8> {
+    tcp(101, ACK, b"")
+}
+
+// --- Accept --------------------------------------------------------------------------------------
+
+#[test]
+fn r5_an_accept_counts_only_for_the_attempt_under_way() {
+    let (bed, open) = asking(&syn());
+    let good = accept(&open, 21, birth(9, 1));
+    let offer = |isn, step| FlowMessage {
+        offer: OfferNumber { isn, step },
+        ..good
+    };
+    let path = |path| FlowMessage { path, ..good };
+    let elsewhere = Path {
+        ingress: Some(node(2)),
+        ..good.path
+    };
+    let nowhere = Path {
+        ingress: None,
+        ..good.path
+    };
+    let nobody = Path {
+        host: None,
+        ..good.path
+    };
+    let tracker = Path {
+        host: Some(node(12)),
+        ..good.path
+    };
+    let stranger = Path {
+        host: Some(node(99)),
+        ..good.path
+    };
+    let cases = [
+        ("another attempt", offer(101, 4), DropReason::StaleAnswer),
+        (
+            "more steps than there were",
+            offer(100, 5),
+            DropReason::StaleAnswer,
+        ),
+        (
+            "another question",
+            FlowMessage {
+                intent: Intent::MidFlow,
+                ..good
+            },
+            DropReason::StaleAnswer,
+        ),
+        (
+            "for another ingress",
+            path(elsewhere),
+            DropReason::WrongNode,
+        ),
+        ("for no ingress", path(nowhere), DropReason::WrongNode),
+        ("of no host", path(nobody), DropReason::BadField),
+        ("of a tracker", path(tracker), DropReason::WrongRole),
+        ("of a stranger", path(stranger), DropReason::UnknownSender),
+        (
+            "without birth",
+            FlowMessage {
+                birth: None,
+                ..good
+            },
+            DropReason::BadField,
+        ),
+    ];
+    for (what, message, reason) in cases {
+        let mut bed = bed.clone();
+        assert!(bed.drops(reason, open.to.get(), message), "{what}");
+        assert_eq!((bed.check().pending, bed.check().flows), (1, 0), "{what}");
+    }
+    // Whatever is left of the search's steps, and whichever tracker passes it on.
+    for (step, from) in [(0, 11), (1, 12), (4, 13)] {
+        let mut bed = bed.clone();
+        bed.receive(from, offer(100, step));
+        assert_eq!(bed.forwarded(&ack()).to, node(21));
+    }
+}
+
+#[test]
+fn s1_an_accept_of_an_attempt_that_is_over_makes_no_entry() {
+    let (mut bed, open) = asking(&syn());
+    bed.pass(Duration::from_secs(2));
+    let late = accept(&open, 21, birth(9, 1));
+    assert!(bed.drops(DropReason::StaleAnswer, open.to.get(), late));
+    assert_eq!(bed.check().flows, 0);
+}
+
+#[test]
+fn r5_a_doubled_accept_changes_nothing() {
+    let (mut bed, open) = asking(&syn());
+    let message = accept(&open, 21, birth(9, 1));
+    bed.receive(open.to.get(), message);
+    assert!(bed.drops(DropReason::StaleAnswer, open.to.get(), message));
+    assert_eq!((bed.check().flows, bed.check().accepts), (1, 1));
+}
+
+#[test]
+fn r9_births_order_what_one_host_says_of_a_flow() {
+    let mut bed = Bed::new();
+    bed.accepted(&syn(), 21, birth(9, 5));
+    assert_eq!(bed.verdict(&tcp(900, SYN, b"")), Verdict::Held);
+    let open = bed.message();
+    let older = accept(&open, 21, birth(9, 4));
+    assert!(bed.drops(DropReason::StaleAccept, open.to.get(), older));
+    assert_eq!(bed.check().pending, 1, "the question stays open");
+
+    // Of an attempt that is over: the entry's host may say that it took a newer life.
+    bed.pass(Duration::from_secs(2));
+    let other = accept(&open, 22, birth(99, 1));
+    assert!(bed.drops(DropReason::StaleAccept, open.to.get(), other));
+    bed.receive(open.to.get(), accept(&open, 21, birth(9, 6)));
+    assert_eq!(bed.forwarded(&ack()).birth, Some(birth(9, 6)));
+}
+
+#[test]
+fn r7_the_owner_takes_a_repeated_syn_with_the_same_birth() {
+    let mut bed = Bed::new();
+    bed.accepted(&syn(), 21, birth(9, 5));
+    assert_eq!(bed.forwarded(&ack()).to, node(21));
+    bed.accepted(&syn(), 21, birth(9, 5));
+    let stats = bed.check();
+    assert_eq!((stats.flows, stats.flows_unproven), (1, 0));
+}
+
+// --- Refuse --------------------------------------------------------------------------------------
+
+#[test]
+fn r6_a_refused_syn_is_reset_and_what_waited_is_dropped() {
+    let (mut bed, open) = asking(&syn());
+    assert_eq!(bed.verdict(&ack()), Verdict::Held);
+    bed.receive(
+        open.to.get(),
+        answer(&open, FlowKind::Refuse, Reason::Exhausted),
+    );
+    let [reset] = &bed.drain().answers[..] else {
+        panic!("one answer")
+    };
+    let reset = packet::parse(reset).unwrap();
+    assert_eq!((reset.src, reset.dst), (ip(VIP4), ip(CLIENT4)));
+    let Transport::Tcp {
+        src_port,
+        dst_port,
+        seq,
+        ack,
+        flags,
+        ..
+    } = reset.transport
+    else {
+        panic!("{reset:?}")
+    };
+    // RFC 9293 section 3.10.7.1: <SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>
+    assert_eq!((src_port, dst_port, seq, ack), (80, 40_000, 0, 101));
+    assert!(flags.contains(TcpFlags::RST | TcpFlags::ACK));
+    let stats = bed.check();
+    assert_eq!((stats.refusals, stats.resets, stats.pending), (1, 1, 0));
+    assert_eq!((stats.ledger.delivered, stats.ledger.held), (1, 0));
+    assert_eq!(bed.dropped(DropReason::Refused), 2);
+}
+
+#[test]
+fn r6_a_refused_datagram_is_unreachable() {
+    let (mut bed, open) = asking(&udp(b"one"));
+    bed.receive(
+        open.to.get(),
+        answer(&open, FlowKind::Refuse, Reason::NoHost),
+    );
+    let [error] = &bed.drain().answers[..] else {
+        panic!("one answer")
+    };
+    assert_eq!(error[20..22], [3, 3], "port unreachable");
+    assert_eq!(bed.check().unreachables, 1);
+}
+
+#[test]
+fn r4_an_unknown_flow_is_reset_only_when_a_tracker_says_so() {
+    let (mut bed, open) = asking(&ack());
+    bed.pass(Duration::from_secs(2));
+    assert!(bed.drain().answers.is_empty(), "no answer is not a no");
+    assert_eq!(bed.verdict(&ack()), Verdict::Held);
+    bed.drain();
+    bed.receive(
+        open.to.get(),
+        answer(&open, FlowKind::Refuse, Reason::Unknown),
+    );
+    assert_eq!(bed.drain().answers.len(), 1);
+}
+
+#[test]
+fn resets_and_icmp_errors_are_never_answered() {
+    let quoted = tcp_between((VIP4, 80), (CLIENT4, 40_000), 9, ACK, b"");
+    for packet in [
+        tcp(500, TcpFlags::RST, b""),
+        too_big(ROUTER4, VIP4, &quoted),
+    ] {
+        let (mut bed, open) = asking(&packet);
+        bed.receive(
+            open.to.get(),
+            answer(&open, FlowKind::Refuse, Reason::Unknown),
+        );
+        assert!(bed.drain().answers.is_empty());
+        assert_eq!(bed.dropped(DropReason::Refused), 1);
+    }
+}
+
+#[test]
+fn a_refusal_of_another_attempt_is_ignored() {
+    let (mut bed, open) = asking(&syn());
+    let mut refusal = answer(&open, FlowKind::Refuse, Reason::Exhausted);
+    refusal.offer.isn = 99;
+    assert!(bed.drops(DropReason::StaleAnswer, open.to.get(), refusal));
+    assert!(bed.drain().answers.is_empty());
+    assert_eq!(bed.check().pending, 1);
+}
+
+#[test]
+fn a_refused_syn_leaves_the_entry_of_the_connection_alone() {
+    let mut bed = Bed::new();
+    bed.accepted(&syn(), 21, birth(9, 1));
+    assert_eq!(bed.verdict(&tcp(900, SYN, b"")), Verdict::Held);
+    let open = bed.message();
+    bed.receive(
+        open.to.get(),
+        answer(&open, FlowKind::Refuse, Reason::Quota),
+    );
+    assert_eq!(bed.forwarded(&ack()).to, node(21));
+}
+
+// --- Wait and NotActing ----------------------------------------------------------------------------
+
+#[test]
+fn a_queued_flow_is_not_repeated() {
+    let (mut bed, open) = asking(&syn());
+    bed.receive(open.to.get(), answer(&open, FlowKind::Wait, Reason::Queued));
+    assert!(bed.pass(Duration::from_millis(900)).messages.is_empty());
+    assert_eq!(bed.verdict(&syn()), Verdict::Dropped(DropReason::Repeat));
+    bed.receive(open.to.get(), accept(&open, 21, birth(1, 1)));
+    assert_eq!(bed.forwarded(&ack()).to, node(21));
+}
+
+#[test]
+fn a_tracker_that_does_not_act_makes_the_ingress_ask_the_next_rank_at_once() {
+    let (mut bed, mut open) = asking(&syn());
+    let ranks = ranks(&view(), &open.key);
+    for &next in &ranks[1..] {
+        bed.receive(
+            open.to.get(),
+            answer(&open, FlowKind::NotActing, Reason::NotFilled),
+        );
+        let doubled = answer(&open, FlowKind::NotActing, Reason::NotFilled);
+        assert!(bed.drops(DropReason::StaleAnswer, open.to.get(), doubled));
+        open = bed.message();
+        assert_eq!(open.to, next);
+        assert_eq!(open.path.primary, Some(next));
+    }
+    // Nobody is left: the first is asked again, by the timer.
+    bed.receive(
+        open.to.get(),
+        answer(&open, FlowKind::NotActing, Reason::NotFilled),
+    );
+    assert!(bed.drain().messages.is_empty());
+    assert_eq!(bed.pass(Duration::from_millis(20)).messages[0].to, ranks[0]);
+    assert_eq!(bed.check().not_acting, 3);
+}
+
+#[test]
+fn an_attempt_at_a_lower_rank_stays_there_when_the_view_changes() {
+    let (mut bed, open) = asking(&syn());
+    bed.receive(
+        open.to.get(),
+        answer(&open, FlowKind::NotActing, Reason::NotFilled),
+    );
+    let second = bed.message();
+    bed.ingress.handle_view(bed.now, view());
+    assert!(bed.drain().messages.is_empty());
+    let rest: Vec<u16> = [11, 12, 13]
+        .into_iter()
+        .filter(|&tracker| tracker != second.to.get())
+        .collect();
+    bed.ingress.handle_view(bed.now, view_of(&rest));
+    let first = bed.message();
+    assert_eq!(first.to, open.to);
+    // From there the ranks are gone through anew.
+    bed.receive(
+        first.to.get(),
+        answer(&first, FlowKind::NotActing, Reason::NotFilled),
+    );
+    assert_eq!(bed.message().to, ranks(&view_of(&rest), &open.key)[1]);
+}
+
+// --- Reject: not the owner ---------------------------------------------------------------------------
+
+/// An ingress with the flow on host 21, a packet of it that was sent there, and the flow's birth.
+fn sent_to_21() -> (Bed, Sent, Birth) {
+    let mut bed = Bed::new();
+    bed.accepted(&syn(), 21, birth(9, 1));
+    let data = bed.forwarded(&ack());
+    (bed, data, birth(9, 1))
+}
+
+#[test]
+fn r4_a_disowned_flow_is_asked_for_again_and_the_open_says_who_disowned_it() {
+    let (mut bed, data, life) = sent_to_21();
+    let second = bed.forwarded(&tcp(111, ACK, b"x"));
+    bed.receive(21, not_owner(&data));
+    let open = bed.message();
+    assert_eq!(
+        (open.kind, open.intent, open.offer.isn),
+        (FlowKind::Open, Intent::MidFlow, 101)
+    );
+    assert_eq!((open.path.host, open.birth), (Some(node(21)), Some(life)));
+    assert_eq!(open.packet, data.packet);
+    // What was sent meanwhile comes back too, and waits.
+    bed.receive(21, not_owner(&second));
+    assert_eq!(bed.verdict(&tcp(112, ACK, b"")), Verdict::Held);
+    let stats = bed.check();
+    assert_eq!((stats.disowned, stats.flows, stats.ledger.held), (1, 0, 3));
+    assert!(bed.drain().messages.is_empty());
+
+    let stale = accept(&open, 21, life);
+    assert!(
+        bed.drops(DropReason::StaleAccept, open.to.get(), stale),
+        "it disowned that life"
+    );
+    bed.receive(open.to.get(), accept(&open, 22, birth(3, 1)));
+    let packets: Vec<_> = bed
+        .drain()
+        .messages
+        .into_iter()
+        .map(|data| data.packet)
+        .collect();
+    assert_eq!(packets, [tcp(111, ACK, b"x"), tcp(112, ACK, b"")]);
+}
+
+#[test]
+fn r4_only_a_reject_that_names_the_entrys_host_and_birth_is_obeyed() {
+    let (bed, data, life) = sent_to_21();
+    let good = not_owner(&data);
+    let host = |host| FlowMessage {
+        path: Path { host, ..good.path },
+        ..good
+    };
+    let other_flow = tcp_between((CLIENT4, 40_001), (VIP4, 80), 1, ACK, b"");
+    let other_service = tcp_between((CLIENT4, 40_000), (ROUTER4, 80), 1, ACK, b"");
+    let newer = Some(life.next());
+    let syn = syn();
+    let packet = |packet| FlowMessage { packet, ..good };
+    let cases = [
+        (
+            "newer birth",
+            FlowMessage {
+                birth: newer,
+                ..good
+            },
+            DropReason::StaleReject,
+        ),
+        (
+            "older birth",
+            FlowMessage {
+                birth: Some(birth(8, 1)),
+                ..good
+            },
+            DropReason::StaleReject,
+        ),
+        (
+            "no birth",
+            FlowMessage {
+                birth: None,
+                ..good
+            },
+            DropReason::StaleReject,
+        ),
+        (
+            "other reason",
+            FlowMessage {
+                reason: Reason::Load,
+                ..good
+            },
+            DropReason::StaleReject,
+        ),
+        (
+            "in another's name",
+            host(Some(node(22))),
+            DropReason::WrongNode,
+        ),
+        ("in nobody's name", host(None), DropReason::WrongNode),
+        (
+            "another flow's packet",
+            packet(&other_flow),
+            DropReason::FlowMismatch,
+        ),
+        (
+            "no service's packet",
+            packet(&other_service),
+            DropReason::NotVip,
+        ),
+        ("a SYN", packet(&syn), DropReason::SynAsData),
+        ("no packet", packet(&[]), DropReason::Truncated),
+    ];
+    for (what, message, reason) in cases {
+        let mut bed = bed.clone();
+        assert!(bed.drops(reason, 21, message), "{what}");
+        assert!(bed.drain().messages.is_empty(), "{what}");
+        assert_eq!(bed.forwarded(&ack()).to, node(21), "{what}");
+    }
+}
+
+#[test]
+fn a_packet_from_an_older_entrys_host_is_sent_on_to_the_newer_one() {
+    let (mut bed, data, _) = sent_to_21();
+    bed.accepted(&tcp(900, SYN, b""), 22, birth(3, 1));
+    bed.receive(21, not_owner(&data));
+    let again = bed.message();
+    assert_eq!(
+        (again.kind, again.to, again.birth),
+        (FlowKind::Data, node(22), Some(birth(3, 1)))
+    );
+    assert_eq!(again.packet, data.packet);
+    assert_eq!(bed.check().rerouted, 1);
+    // If that host does not own it either, the flow is asked for: nothing goes in circles.
+    bed.receive(22, not_owner(&again));
+    let open = bed.message();
+    assert_eq!(
+        (open.kind, open.path.host),
+        (FlowKind::Open, Some(node(22)))
+    );
+}
+
+#[test]
+fn a_reject_of_a_flow_that_nobody_asks_for_is_dropped() {
+    let (mut bed, data, _) = sent_to_21();
+    bed.pass(Duration::from_secs(70));
+    assert!(bed.drops(DropReason::StaleReject, 21, not_owner(&data)));
+    // Packets of the old life do not go to the host of the new one.
+    assert_eq!(bed.verdict(&tcp(900, SYN, b"")), Verdict::Held);
+    assert!(bed.drops(DropReason::StaleReject, 21, not_owner(&data)));
+}
+
+#[test]
+fn a_reject_while_a_syn_is_asked_for_only_removes_the_entry() {
+    let (mut bed, data, _) = sent_to_21();
+    assert_eq!(bed.verdict(&tcp(900, SYN, b"")), Verdict::Held);
+    bed.drain();
+    bed.receive(21, not_owner(&data));
+    let stats = bed.check();
+    assert_eq!((stats.flows, stats.pending, stats.ledger.held), (0, 1, 1));
+}
+
+// --- What is not for an ingress ------------------------------------------------------------------------
+
+#[test]
+fn other_messages_are_dropped() {
+    let (bed, open) = asking(&syn());
+    for kind in [
+        FlowKind::Open,
+        FlowKind::Offer,
+        FlowKind::Data,
+        FlowKind::WhoHas,
+        FlowKind::Release,
+    ] {
+        let message = answer(&open, kind, Reason::None);
+        assert!(
+            bed.clone().drops(DropReason::WrongRole, 11, message),
+            "{kind:?}"
+        );
+    }
+    let mut message = accept(&open, 21, birth(1, 1));
+    message.key = jlb_protocol::FlowKey::new(ip(CLIENT4), 1, service(77), 80);
+    assert!(bed.clone().drops(DropReason::UnknownService, 11, message));
+}

@@ -1,0 +1,279 @@
+//! Flows that wait for an answer to their Open, and the packets held for them.
+
+use crate::config::{Limits, Timers};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+use jlb_flow_table::{FlowTable, Handle};
+use jlb_protocol::keyed_hash::FlowHash;
+use jlb_protocol::message::Intent;
+use jlb_protocol::{Birth, DropReason, FlowKey, NodeNumber, Time};
+
+/// The grain of repeats.
+const TICK: Duration = Duration::from_millis(1);
+
+/// What an attempt asks. Two with the same question are the same attempt, at whichever ingress.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Question {
+    /// What the first packet asks for.
+    pub(crate) intent: Intent,
+    /// The attempt's id, see [`jlb_protocol::OfferNumber`].
+    pub(crate) isn: u32,
+}
+
+/// How a packet relates to the attempt that its flow has under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Relation {
+    /// It asks what is being asked already, and the ingress repeats that by itself (R5).
+    Repeat,
+    /// It waits for the same answer.
+    Waits,
+    /// It asks something newer.
+    Supersedes,
+}
+
+impl Question {
+    /// How a packet that asks `self` relates to an attempt that asks `asked`.
+    ///
+    /// A SYN with another number begins another connection. A datagram may begin a flow, and so
+    /// must not wait for the answer about an ICMP error, which may only be "unknown".
+    pub(crate) fn relation(self, asked: Self) -> Relation {
+        match (self.intent, asked.intent) {
+            (Intent::Syn, Intent::Syn) if self.isn == asked.isn => Relation::Repeat,
+            (Intent::Syn, _) | (Intent::Datagram, Intent::Syn | Intent::MidFlow) => {
+                Relation::Supersedes
+            }
+            (Intent::Datagram, Intent::Datagram) | (Intent::MidFlow, _) => Relation::Waits,
+        }
+    }
+}
+
+/// One question under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) question: Question,
+    /// The flow's hash.
+    pub(crate) flow: FlowHash,
+    /// Offers that the search may make (R6).
+    pub(crate) search_ttl: u8,
+    /// Who is asked; `None` while the view has no tracker.
+    pub(crate) tracker: Option<NodeNumber>,
+    /// The rank of who is asked: each lower one said that it does not act.
+    pub(crate) rank: usize,
+    /// The host that just said that this life of the flow is not its own (R4).
+    pub(crate) disowned: Option<(NodeNumber, Birth)>,
+    /// When the attempt is given up.
+    pub(crate) ends: Time,
+    /// The wait before the next repeat.
+    pub(crate) retry: Duration,
+    /// A tracker has queued the flow: nothing is repeated.
+    pub(crate) queued: bool,
+    /// Packets held, oldest first; the first is the one that travels with the Open.
+    packets: Vec<Box<[u8]>>,
+}
+
+impl Attempt {
+    /// An attempt that begins now, without packets.
+    pub(crate) fn new(
+        question: Question,
+        flow: FlowHash,
+        search_ttl: u8,
+        tracker: NodeNumber,
+        timers: &Timers,
+        now: Time,
+    ) -> Self {
+        Self {
+            question,
+            flow,
+            search_ttl,
+            tracker: Some(tracker),
+            rank: 0,
+            disowned: None,
+            ends: now + timers.open_timeout,
+            retry: timers.open_retry,
+            queued: false,
+            packets: Vec::new(),
+        }
+    }
+
+    /// The packet that asks.
+    pub(crate) fn first(&self) -> &[u8] {
+        self.packets.first().map_or(&[], |packet| packet)
+    }
+
+    /// The packets, oldest first.
+    pub(crate) fn packets(&self) -> impl Iterator<Item = &[u8]> {
+        self.packets.iter().map(|packet| &**packet)
+    }
+
+    /// Number of packets held.
+    pub(crate) fn held(&self) -> usize {
+        self.packets.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.packets.iter().map(|packet| packet.len()).sum()
+    }
+}
+
+/// Flows and bytes of one class of attempts.
+#[derive(Clone, Copy, Default, Debug)]
+struct Share {
+    flows: u32,
+    bytes: usize,
+}
+
+/// All attempts under way.
+///
+/// Questions that may begin a flow and questions about existing flows each take at most three
+/// quarters of the flows and bytes, so that a flood of one kind leaves room for the other.
+#[derive(Clone)]
+pub(crate) struct Pending {
+    table: FlowTable<FlowKey, Attempt>,
+    limits: Limits,
+    beginning: Share,
+    existing: Share,
+}
+
+impl Pending {
+    pub(crate) fn new(limits: &Limits, seed: u64) -> Self {
+        Self {
+            table: FlowTable::new(limits.max_pending, TICK, seed),
+            limits: limits.clone(),
+            beginning: Share::default(),
+            existing: Share::default(),
+        }
+    }
+
+    /// Sets new bounds; the table keeps the size that it was made with.
+    pub(crate) fn set_limits(&mut self, limits: &Limits) {
+        self.limits = limits.clone();
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.table.len()
+    }
+
+    /// Bytes of all packets held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.beginning.bytes + self.existing.bytes
+    }
+
+    pub(crate) fn find(&self, key: &FlowKey) -> Option<Handle> {
+        self.table.find(key)
+    }
+
+    pub(crate) fn get(&self, handle: Handle) -> Option<(&FlowKey, &Attempt)> {
+        Some((self.table.key(handle)?, self.table.get(handle)?))
+    }
+
+    pub(crate) fn get_mut(&mut self, handle: Handle) -> Option<&mut Attempt> {
+        self.table.get_mut(handle)
+    }
+
+    pub(crate) fn handles(&self) -> Vec<Handle> {
+        self.table.handles().collect()
+    }
+
+    /// Adds an attempt with a copy of its first packet. The flow has none under way.
+    pub(crate) fn admit(
+        &mut self,
+        key: FlowKey,
+        attempt: Attempt,
+        first: &[u8],
+    ) -> Result<Handle, DropReason> {
+        let intent = attempt.question.intent;
+        let max = self.limits.max_pending.min(self.table.max_entries());
+        if self.table.len() >= max || self.share(intent).flows >= max - max / 4 {
+            return Err(DropReason::PendingFull);
+        }
+        self.check_bytes(intent, first.len())?;
+        let handle = self
+            .table
+            .insert(key, attempt)
+            .map_err(|_| DropReason::PendingFull)?;
+        let share = self.share_mut(intent);
+        share.flows += 1;
+        share.bytes += first.len();
+        if let Some(attempt) = self.table.get_mut(handle) {
+            attempt.packets.push(first.into());
+        }
+        Ok(handle)
+    }
+
+    /// Adds a copy of a packet to those that wait for the attempt's answer.
+    pub(crate) fn hold(&mut self, handle: Handle, packet: &[u8]) -> Result<(), DropReason> {
+        let max = usize::from(self.limits.max_pending_packets_per_flow);
+        let Some(attempt) = self.table.get(handle) else {
+            return Err(DropReason::PendingFull);
+        };
+        if attempt.packets.len() >= max {
+            return Err(DropReason::FlowQueueFull);
+        }
+        let intent = attempt.question.intent;
+        self.check_bytes(intent, packet.len())?;
+        self.share_mut(intent).bytes += packet.len();
+        if let Some(attempt) = self.table.get_mut(handle) {
+            attempt.packets.push(packet.into());
+        }
+        Ok(())
+    }
+
+    /// Ends an attempt and hands it over with its packets.
+    pub(crate) fn take(&mut self, handle: Handle) -> Option<(FlowKey, Attempt)> {
+        let (key, attempt) = self.table.remove(handle)?;
+        let bytes = attempt.bytes();
+        let share = self.share_mut(attempt.question.intent);
+        share.flows = share.flows.saturating_sub(1);
+        share.bytes = share.bytes.saturating_sub(bytes);
+        Some((key, attempt))
+    }
+
+    /// Arms the attempt's next repeat, or its end where that is nearer or nothing is repeated.
+    pub(crate) fn arm(&mut self, handle: Handle, now: Time) {
+        if let Some(attempt) = self.table.get(handle) {
+            let repeat = now + attempt.retry;
+            let due = if attempt.queued {
+                attempt.ends
+            } else {
+                repeat.min(attempt.ends)
+            };
+            self.table.set_deadline(handle, due.as_nanos());
+        }
+    }
+
+    /// An attempt that is due for a repeat or over.
+    pub(crate) fn pop_due(&mut self, now: Time) -> Option<Handle> {
+        self.table.pop_expired(now.as_nanos())
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.table.next_deadline()
+    }
+
+    fn check_bytes(&self, intent: Intent, more: usize) -> Result<(), DropReason> {
+        let max = self.limits.max_pending_bytes;
+        let share = self.share(intent).bytes.saturating_add(more);
+        if self.bytes().saturating_add(more) > max || share > max - max / 4 {
+            return Err(DropReason::PendingBytesFull);
+        }
+        Ok(())
+    }
+
+    fn share(&self, intent: Intent) -> &Share {
+        match intent {
+            Intent::Syn | Intent::Datagram => &self.beginning,
+            Intent::MidFlow => &self.existing,
+        }
+    }
+
+    fn share_mut(&mut self, intent: Intent) -> &mut Share {
+        match intent {
+            Intent::Syn | Intent::Datagram => &mut self.beginning,
+            Intent::MidFlow => &mut self.existing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! The admin address: `/metrics`, `/healthz` and `/status`.
+
+use crate::data_path::Command;
+use crate::error::Error;
+use crate::metrics::{Identity, Metrics};
+use crate::report::Report;
+use crate::status::Status;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_TYPE;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use jlb_packet_io::wait::Waker;
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, oneshot};
+use tracing::{debug, warn};
+
+/// Connections at a time; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 64;
+
+/// The data thread answers within a turn of its loop; this long means that it is stuck.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A client that has not sent its request by then is turned away.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What admin requests need.
+pub(crate) struct Admin {
+    pub(crate) identity: Identity,
+    pub(crate) status: Rc<Status>,
+    pub(crate) metrics: Metrics,
+    pub(crate) commands: SyncSender<Command>,
+    pub(crate) waker: Waker,
+    pub(crate) stopping: AtomicBool,
+}
+
+impl Admin {
+    /// Opens the admin address.
+    pub(crate) fn listen(address: SocketAddr) -> Result<std::net::TcpListener, Error> {
+        let listener = std::net::TcpListener::bind(address).map_err(|source| Error::Bind {
+            purpose: "the admin interface",
+            address,
+            source,
+        })?;
+        listener.set_nonblocking(true).map_err(Error::system("listen without blocking"))?;
+        Ok(listener)
+    }
+
+    /// A task for a `LocalSet` that serves until it is dropped.
+    pub(crate) fn serve(
+        self: Rc<Self>,
+        listener: std::net::TcpListener,
+    ) -> Result<impl Future<Output = ()>, Error> {
+        let listener =
+            TcpListener::from_std(listener).map_err(Error::system("listen for admin requests"))?;
+        Ok(self.accept(listener))
+    }
+
+    async fn accept(self: Rc<Self>, listener: TcpListener) {
+        let slots = std::sync::Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let Ok(slot) = std::sync::Arc::clone(&slots).acquire_owned().await else { return };
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    warn!(%error, "can't accept an admin connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let admin = Rc::clone(&self);
+            tokio::task::spawn_local(async move {
+                let _slot = slot;
+                let service = service_fn(|request| admin.answer(request));
+                let served = hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEADER_TIMEOUT)
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+                if let Err(error) = served {
+                    debug!(%error, "an admin connection ended early");
+                }
+            });
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into()));
+        }
+        Ok(match request.uri().path() {
+            "/healthz" => self.healthz().await,
+            "/metrics" => self.metrics().await,
+            "/status" => self.status_page(),
+            _ => text(StatusCode::NOT_FOUND, "try /healthz, /metrics or /status\n".into()),
+        })
+    }
+
+    /// A consistent moment of the data thread.
+    pub(crate) async fn report(&self) -> Result<Report, &'static str> {
+        let (reply, answer) = oneshot::channel();
+        if self.commands.try_send(Command::Report(reply)).is_err() {
+            return Err("the data thread does not take commands");
+        }
+        self.waker.wake();
+        match tokio::time::timeout(REPORT_TIMEOUT, answer).await {
+            Ok(Ok(report)) => Ok(report),
+            _ => Err("the data thread does not answer"),
+        }
+    }
+
+    async fn healthz(&self) -> Response<Full<Bytes>> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n".into());
+        }
+        let why_not = match self.report().await {
+            Ok(report) => report.not_ready,
+            Err(error) => Some(error.to_owned()),
+        };
+        match why_not {
+            None => text(StatusCode::OK, "ready\n".into()),
+            Some(why_not) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why_not}\n")),
+        }
+    }
+
+    async fn metrics(&self) -> Response<Full<Bytes>> {
+        let report = match self.report().await {
+            Ok(report) => report,
+            Err(error) => return text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        };
+        match self.metrics.encode(&self.identity, &self.status, report) {
+            Ok(body) => text(StatusCode::OK, body),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        }
+    }
+
+    fn status_page(&self) -> Response<Full<Bytes>> {
+        let mut page = format!(
+            "node {} ({})\nconfiguration {:016x}\n",
+            self.identity.node, self.identity.role, self.identity.config_fingerprint
+        );
+        for (node, peer) in self.status.peers() {
+            let incarnation = peer.incarnation.map_or("-".into(), |number| number.to_string());
+            let config = match peer.same_config {
+                Some(true) => "same",
+                Some(false) => "other",
+                None => "unknown",
+            };
+            // Writing to a String can't fail.
+            let _ = writeln!(
+                page,
+                "peer {} incarnation {incarnation} starts {} configuration {config}",
+                self.status.name(node),
+                peer.starts,
+            );
+        }
+        text(StatusCode::OK, page)
+    }
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let plain = hyper::header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, plain);
+    response
+}

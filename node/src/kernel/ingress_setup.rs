@@ -1,0 +1,161 @@
+//! What an ingress needs of its kernel: the packets for the VIPs, through a TUN device.
+//!
+//! The VIPs are on no interface; they are routed to the device. It is persistent, and behind each
+//! VIP's route stands a blackhole of higher metric: while no ingress process runs, clients lose
+//! packets and repeat them, and are never told that the VIP is unreachable. The device's MTU is
+//! the largest inner packet, so the kernel itself answers a larger one with "too big".
+
+use crate::kernel::netlink::{LinkSettings, MAIN_TABLE, Netlink, PROTOCOL, Prefix, Route, Target};
+use crate::kernel::{Error, Result, sysctl};
+use jlb_packet_io::Tun;
+use rtnetlink::packet_route::route::RouteAttribute;
+use std::net::IpAddr;
+
+/// The device's name, unless chosen otherwise.
+pub const DEVICE: &str = "jlb-in";
+
+/// Metric of the route to the device.
+const METRIC: u32 = 100;
+
+/// Metric of the blackhole behind it: after any that a person would choose.
+const BLACKHOLE_METRIC: u32 = 1_000_000;
+
+/// What to set up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IngressSetup {
+    /// Name of the TUN device.
+    pub device: String,
+    /// Largest inner packet in bytes.
+    pub mtu: u32,
+    /// Packets that wait for the process before the kernel drops them.
+    pub txqueuelen: u32,
+    /// The virtual addresses.
+    pub vips: Vec<IpAddr>,
+}
+
+impl IngressSetup {
+    /// The usual set-up for these VIPs.
+    #[must_use]
+    pub fn new(vips: Vec<IpAddr>, mtu: u32) -> Self {
+        Self {
+            device: DEVICE.to_owned(),
+            mtu,
+            txqueuelen: 1000,
+            vips,
+        }
+    }
+
+    /// Makes it so, whatever was there before, and opens the device. VIPs of an earlier set-up that
+    /// are not wanted any more lose their routes.
+    ///
+    /// # Errors
+    /// Names what could not be done.
+    pub fn apply(&self) -> Result<Tun> {
+        let device = &self.device;
+        let tun = Tun::open(device, true)
+            .map_err(|e| Error::new(format!("open the TUN device {device}"), e))?;
+        let netlink = Netlink::open()?;
+        let has_ipv6 = self.vips.iter().any(IpAddr::is_ipv6);
+        quiet_device(device, has_ipv6)?;
+        sysctl::write("ipv4/ip_forward", "1")?;
+        if has_ipv6 {
+            sysctl::write("ipv6/conf/all/forwarding", "1")?;
+        }
+        netlink.set_link("lo", UP)?;
+        netlink.set_link(device, self.link_settings())?;
+        for &vip in &self.vips {
+            // The blackhole first: there is no moment without a route.
+            netlink.put_route(&blackhole(vip))?;
+            netlink.put_route(&self.to_device(vip))?;
+        }
+        remove_routes(&netlink, |vip| !self.vips.contains(&vip))?;
+        Ok(tun)
+    }
+
+    /// Removes all that [`IngressSetup::apply`] made but the forwarding of packets, which others may
+    /// need too. The device goes when no process holds it any more.
+    ///
+    /// # Errors
+    /// Names what could not be done.
+    pub fn teardown(&self) -> Result<()> {
+        let netlink = Netlink::open()?;
+        remove_routes(&netlink, |_| true)?;
+        netlink.delete_link(&self.device)
+    }
+
+    fn link_settings(&self) -> LinkSettings {
+        LinkSettings {
+            mtu: Some(self.mtu),
+            txqueuelen: Some(self.txqueuelen),
+            ..TUN_UP
+        }
+    }
+
+    fn to_device(&self, vip: IpAddr) -> Route {
+        Route {
+            metric: METRIC,
+            protocol: PROTOCOL,
+            ..Route::new(Prefix::host(vip), Target::Device(self.device.clone()))
+        }
+    }
+}
+
+/// Up, and nothing else changed.
+pub(super) const UP: LinkSettings = LinkSettings {
+    up: Some(true),
+    mtu: None,
+    txqueuelen: None,
+    multicast: None,
+};
+
+/// How a TUN device is up: without multicast the kernel says nothing on it by itself.
+pub(super) const TUN_UP: LinkSettings = LinkSettings {
+    multicast: Some(false),
+    ..UP
+};
+
+/// Settings of a TUN device that packets of strangers come out of.
+pub(super) fn quiet_device(device: &str, has_ipv6: bool) -> Result<()> {
+    // The kernel takes the larger of `all` and the device's: 2 is the loose check whatever `all`
+    // says, where 0 would become a strict one that drops each packet.
+    sysctl::write(&format!("ipv4/conf/{device}/rp_filter"), "2")?;
+    sysctl::write(&format!("ipv4/conf/{device}/send_redirects"), "0")?;
+    if has_ipv6 {
+        // No link-local address: without it no router solicitations.
+        sysctl::write(&format!("ipv6/conf/{device}/addr_gen_mode"), "1")?;
+        sysctl::write(&format!("ipv6/conf/{device}/accept_ra"), "0")?;
+    }
+    Ok(())
+}
+
+fn blackhole(vip: IpAddr) -> Route {
+    Route {
+        metric: BLACKHOLE_METRIC,
+        protocol: PROTOCOL,
+        ..Route::new(Prefix::host(vip), Target::Blackhole)
+    }
+}
+
+/// Removes the routes of the main table that an ingress has made for such VIPs.
+fn remove_routes(netlink: &Netlink, unwanted: impl Fn(IpAddr) -> bool) -> Result<()> {
+    for message in netlink.routes(MAIN_TABLE)? {
+        let vip = message.attributes.iter().find_map(|a| match a {
+            RouteAttribute::Destination(address) => to_ip(address),
+            _ => None,
+        });
+        let ours = message.header.protocol == PROTOCOL;
+        if ours && vip.is_some_and(&unwanted) {
+            netlink.delete_route_message(message)?;
+        }
+    }
+    Ok(())
+}
+
+fn to_ip(address: &rtnetlink::packet_route::route::RouteAddress) -> Option<IpAddr> {
+    use rtnetlink::packet_route::route::RouteAddress;
+    match address {
+        RouteAddress::Inet(address) => Some((*address).into()),
+        RouteAddress::Inet6(address) => Some((*address).into()),
+        _ => None,
+    }
+}

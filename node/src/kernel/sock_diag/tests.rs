@@ -1,0 +1,93 @@
+use super::{Endpoints, header, messages};
+use netlink_packet_core::Emitable;
+use netlink_packet_sock_diag::inet::{InetResponseHeader, SocketId};
+use std::net::IpAddr;
+
+/// A netlink message of type 20 with this payload, padded.
+fn message(payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(16 + payload.len()).unwrap();
+    let mut bytes = length.to_ne_bytes().to_vec();
+    bytes.extend([20, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    bytes.extend(payload);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+fn socket(family: u8, local: &str, remote: &str, cookie: [u8; 8]) -> Vec<u8> {
+    let header = InetResponseHeader {
+        family,
+        state: 1,
+        timer: None,
+        socket_id: SocketId {
+            source_port: 80,
+            destination_port: 4000,
+            source_address: local.parse().unwrap(),
+            destination_address: remote.parse().unwrap(),
+            interface_id: 0,
+            cookie,
+        },
+        recv_queue: 0,
+        send_queue: 0,
+        uid: 0,
+        inode: 0,
+    };
+    let mut bytes = vec![0; header.buffer_len()];
+    header.emit(&mut bytes);
+    bytes
+}
+
+fn payloads(bytes: &[u8]) -> Vec<Vec<u8>> {
+    messages(bytes).map(|m| m.payload().to_vec()).collect()
+}
+
+#[test]
+fn messages_are_told_apart_by_their_lengths() {
+    let parts: [&[u8]; 4] = [b"", b"abc", b"abcd", b"abcde"];
+    let bytes: Vec<u8> = parts.iter().flat_map(|p| message(p)).collect();
+    assert_eq!(payloads(&bytes), parts);
+}
+
+#[test]
+fn what_is_cut_off_is_left_out_at_every_length() {
+    let whole = [message(b"first"), message(b"second")].concat();
+    let first = message(b"first").len();
+    for len in 0..whole.len() {
+        let found = payloads(&whole[..len]);
+        // The padding of the last message may be missing.
+        let expected = usize::from(len >= 16 + 5) + usize::from(len >= first + 16 + 6);
+        assert_eq!(found.len(), expected, "{len} bytes");
+    }
+}
+
+#[test]
+fn lengths_that_lie_end_the_walk() {
+    for length in [0_u32, 1, 15, 17, 1 << 16, u32::MAX, u32::MAX - 2] {
+        let mut bytes = message(b"");
+        bytes[..4].copy_from_slice(&length.to_ne_bytes());
+        assert_eq!(payloads(&bytes), Vec::<Vec<u8>>::new(), "{length}");
+    }
+}
+
+#[test]
+fn a_socket_is_read_at_full_length_only() {
+    let bytes = socket(10, "2001:db8::1", "2001:db8::2", [0; 8]);
+    assert!(header(&bytes).is_some());
+    for len in 0..bytes.len() {
+        assert!(header(&bytes[..len]).is_none(), "{len} bytes");
+    }
+    let strange = socket(99, "2001:db8::1", "2001:db8::2", [0; 8]);
+    assert!(header(&strange).is_none(), "no IP version");
+}
+
+#[test]
+fn mapped_addresses_count_as_ipv4() {
+    let cookie = 0x1122_3344_5566_7788_u64;
+    let [low, high] = [cookie as u32, (cookie >> 32) as u32].map(u32::to_ne_bytes);
+    let cookie_bytes = [low, high].concat().try_into().unwrap();
+    let bytes = socket(10, "::ffff:198.51.100.1", "::ffff:192.0.2.1", cookie_bytes);
+    let ends = Endpoints::new(&header(&bytes).unwrap().socket_id);
+    assert_eq!(ends.local.ip(), "198.51.100.1".parse::<IpAddr>().unwrap());
+    assert_eq!(ends.remote.ip(), "192.0.2.1".parse::<IpAddr>().unwrap());
+    assert_eq!((ends.local.port(), ends.remote.port()), (80, 4000));
+    assert_eq!(ends.cookie, cookie);
+}

@@ -1,0 +1,23 @@
+//! The shell that runs a role on sockets, clocks and threads.
+//!
+//! One *data thread* owns the role's state machine, the link, the TUN device and the underlay's
+//! sockets; it shares nothing. The *control plane* (signals, admin HTTP, logs) runs on tokio and
+//! speaks with the data thread through two bounded channels.
+
+pub mod admin;
+pub mod clock;
+mod data_path;
+mod error;
+mod incarnation;
+pub mod kernel;
+mod machine;
+pub mod metrics;
+mod report;
+mod run;
+mod socket_watch;
+mod status;
+mod underlay;
+
+pub use error::Error;
+pub use report::{Report, Sample, SampleKind};
+pub use run::{Options, run, teardown};

@@ -1,0 +1,59 @@
+//! The roles as the data path drives them: one adapter a role, with that role's metrics.
+
+mod flow_tracker;
+mod host_agent;
+mod ingress;
+
+use crate::report::Report;
+use jlb_host_agent::Socket;
+use jlb_ingress::Packet;
+use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, Time, Transmit};
+use std::net::SocketAddr;
+
+/// What the data path hands a message's packet to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Taken {
+    /// The message's packet goes to the machine's own IP stack as it is.
+    Deliver,
+    /// Nothing more is to be done.
+    Done,
+}
+
+/// A role's state machine. After each call that changes it, `poll_transmit` is drained.
+pub(crate) trait Machine: Send {
+    /// Client packets from the TUN device, one verdict each; false if the role takes none.
+    fn process(&mut self, now: Time, batch: &mut [Packet]) -> bool;
+    /// A message from a peer.
+    fn handle_message(&mut self, now: Time, from: NodeNumber, message: &Message<'_>) -> Taken;
+    /// The peer is there for the first time or in a new life.
+    fn handle_peer_started(&mut self, now: Time, node: NodeNumber);
+    /// A complete list of the machine's sockets, begun at `started`.
+    fn handle_sockets(&mut self, _now: Time, _started: Time, _sockets: &[Socket]) {}
+    /// The kernel destroyed a socket.
+    fn handle_socket_closed(
+        &mut self,
+        _now: Time,
+        _local: SocketAddr,
+        _remote: SocketAddr,
+        _cookie: u64,
+    ) {
+    }
+    /// Some of the kernel's closes were not told.
+    fn handle_events_lost(&mut self, _now: Time) {}
+    /// When the next list of sockets is wanted.
+    fn poll_dump(&self) -> Option<Time> {
+        None
+    }
+    /// Timers that are due.
+    fn handle_timeout(&mut self, now: Time);
+    /// When [`Self::handle_timeout`] is due.
+    fn poll_timeout(&self) -> Option<Time>;
+    /// The next packet or message to send.
+    fn poll_transmit(&mut self) -> Option<Transmit>;
+    /// A buffer that was sent.
+    fn recycle(&mut self, buf: PacketBuf);
+    /// The role's books.
+    fn ledger(&self) -> Ledger;
+    /// Adds the role's own samples.
+    fn report(&self, names: &dyn Fn(NodeNumber) -> String, report: &mut Report);
+}

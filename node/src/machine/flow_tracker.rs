@@ -1,0 +1,172 @@
+//! The flow tracker under the data path, and its metrics.
+
+use super::{Machine, Taken};
+use crate::report::Report;
+use jlb_flow_tracker::FlowTracker;
+use jlb_ingress::Packet;
+use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, Time, Transmit};
+
+impl Machine for FlowTracker {
+    fn process(&mut self, _now: Time, _batch: &mut [Packet]) -> bool {
+        false
+    }
+
+    fn handle_message(&mut self, now: Time, from: NodeNumber, message: &Message<'_>) -> Taken {
+        Self::handle_message(self, now, from, message);
+        Taken::Done
+    }
+
+    fn handle_peer_started(&mut self, _now: Time, _node: NodeNumber) {}
+
+    fn handle_timeout(&mut self, now: Time) {
+        Self::handle_timeout(self, now);
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        Self::poll_timeout(self)
+    }
+
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        Self::poll_transmit(self)
+    }
+
+    fn recycle(&mut self, buf: PacketBuf) {
+        Self::recycle(self, buf);
+    }
+
+    fn ledger(&self) -> Ledger {
+        self.stats().ledger
+    }
+
+    fn report(&self, _names: &dyn Fn(NodeNumber) -> String, report: &mut Report) {
+        let stats = self.stats();
+        let gauges = [
+            ("jlb_tracker_flows", "Records.", stats.flows),
+            (
+                "jlb_tracker_flows_untrusted",
+                "Records that are not established.",
+                stats.untrusted,
+            ),
+            (
+                "jlb_tracker_searches",
+                "Searches that were rejected at least once, the recently ended ones included.",
+                stats.searches,
+            ),
+            ("jlb_tracker_who_has", "Flows whose owner is being asked for.", stats.who_has),
+            (
+                "jlb_tracker_flow_table_bytes",
+                "Bytes that the tables have allocated.",
+                stats.table_bytes,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            report.gauge(name, help, &[], value);
+        }
+        let counters = [
+            (
+                "jlb_tracker_searches_total",
+                "Searches begun: first Offers of an attempt.",
+                stats.searches_begun,
+            ),
+            ("jlb_tracker_offers_total", "Offers made as primary, repeats included.", stats.offers),
+            (
+                "jlb_tracker_opens_repeated_total",
+                "Opens of an attempt that was answered before, and is answered again.",
+                stats.opens_repeated,
+            ),
+            (
+                "jlb_tracker_opens_passed_on_total",
+                "Opens passed on to the tracker that is primary in this one's view.",
+                stats.opens_passed_on,
+            ),
+            (
+                "jlb_tracker_offers_rewritten_total",
+                "Offers rewritten to the host that the secondary's record binds.",
+                stats.offers_rewritten,
+            ),
+            (
+                "jlb_tracker_offers_taken_as_opens_total",
+                "Offers taken as Opens because this tracker's view makes it primary.",
+                stats.offers_taken_as_opens,
+            ),
+            (
+                "jlb_tracker_accepts_total",
+                "Accepts that became or confirmed a record.",
+                stats.accepts,
+            ),
+            (
+                "jlb_tracker_accepts_overriding_total",
+                "Accepts that replaced another host in the record.",
+                stats.accepts_overriding,
+            ),
+            ("jlb_tracker_rejects_total", "Rejects that matched the record.", stats.rejects),
+            (
+                "jlb_tracker_releases_total",
+                "Releases sent to hosts that lost a conflict.",
+                stats.releases,
+            ),
+            (
+                "jlb_tracker_who_has_asked_total",
+                "Mid-flow packets whose owner was asked for.",
+                stats.who_has_asked,
+            ),
+            ("jlb_tracker_who_has_found_total", "Owners found by asking.", stats.who_has_found),
+            (
+                "jlb_tracker_who_has_unanswered_total",
+                "Flows for which not every host answered in time.",
+                stats.who_has_unanswered,
+            ),
+            (
+                "jlb_tracker_statements_total",
+                "Statements of hosts that became or confirmed a record.",
+                stats.statements,
+            ),
+            (
+                "jlb_tracker_statements_stale_total",
+                "Statements of another host, of an older life, or of no record.",
+                stats.statements_stale,
+            ),
+            (
+                "jlb_tracker_statements_turned_away_total",
+                "Statements for which there was no room.",
+                stats.statements_turned_away,
+            ),
+            (
+                "jlb_tracker_states_repeated_total",
+                "State messages received before, and acknowledged again.",
+                stats.states_repeated,
+            ),
+            (
+                "jlb_tracker_loads_unknown_total",
+                "Load reports for services or pools that the configuration does not have.",
+                stats.loads_unknown,
+            ),
+        ];
+        for (name, help, value) in counters {
+            report.counter(name, help, &[], value);
+        }
+        for (reason, value) in [
+            ("exhausted", stats.refused_exhausted),
+            ("no_host", stats.refused_no_host),
+            ("quota", stats.refused_quota),
+            ("unknown", stats.refused_unknown),
+        ] {
+            report.counter(
+                "jlb_tracker_refusals_total",
+                "Attempts refused, by reason.",
+                &[("reason", &reason)],
+                value,
+            );
+        }
+        for (how, value) in
+            [("expired", stats.records_expired), ("closed", stats.records_closed)]
+        {
+            report.counter(
+                "jlb_tracker_records_ended_total",
+                "Records that ended, by how.",
+                &[("how", &how)],
+                value,
+            );
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The host agent under the data path, and its metrics.
+
+use super::{Machine, Taken};
+use crate::report::Report;
+use jlb_host_agent::{HostAgent, Socket, Verdict};
+use jlb_ingress::Packet;
+use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, Time, Transmit};
+use std::net::SocketAddr;
+
+impl Machine for HostAgent {
+    fn process(&mut self, _now: Time, _batch: &mut [Packet]) -> bool {
+        // The kernel routes nothing to a host's device but what is its own, such as router
+        // solicitations.
+        false
+    }
+
+    fn handle_message(&mut self, now: Time, from: NodeNumber, message: &Message<'_>) -> Taken {
+        match Self::handle_message(self, now, from, message) {
+            Verdict::Deliver => Taken::Deliver,
+            Verdict::Done | Verdict::Dropped(_) => Taken::Done,
+        }
+    }
+
+    fn handle_peer_started(&mut self, _now: Time, _node: NodeNumber) {}
+
+    fn handle_sockets(&mut self, now: Time, started: Time, sockets: &[Socket]) {
+        Self::handle_sockets(self, now, started, sockets);
+    }
+
+    fn handle_socket_closed(
+        &mut self,
+        now: Time,
+        local: SocketAddr,
+        remote: SocketAddr,
+        cookie: u64,
+    ) {
+        Self::handle_socket_closed(self, now, local, remote, cookie);
+    }
+
+    fn handle_events_lost(&mut self, now: Time) {
+        Self::handle_events_lost(self, now);
+    }
+
+    fn poll_dump(&self) -> Option<Time> {
+        Self::poll_dump(self)
+    }
+
+    fn handle_timeout(&mut self, now: Time) {
+        Self::handle_timeout(self, now);
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        Self::poll_timeout(self)
+    }
+
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        Self::poll_transmit(self)
+    }
+
+    fn recycle(&mut self, buf: PacketBuf) {
+        Self::recycle(self, buf);
+    }
+
+    fn ledger(&self) -> Ledger {
+        self.stats().ledger
+    }
+
+    fn report(&self, _names: &dyn Fn(NodeNumber) -> String, report: &mut Report) {
+        let stats = self.stats();
+        let counts = stats.counters;
+        let counters = [
+            ("jlb_host_accepts_total", "Offers of new flows that were accepted.", counts.accepted),
+            (
+                "jlb_host_repeated_accepts_total",
+                "Offers of flows that the host had already, accepted again.",
+                counts.accepted_again,
+            ),
+            (
+                "jlb_host_not_owner_total",
+                "Packets turned back because their flow is not this host's.",
+                counts.not_owner,
+            ),
+            (
+                "jlb_host_who_has_total",
+                "Questions of trackers for a flow's owner that were answered.",
+                counts.who_has,
+            ),
+            (
+                "jlb_host_released_total",
+                "Flows given up because another host owns them.",
+                counts.released,
+            ),
+            (
+                "jlb_host_loaded_flows_total",
+                "Flows taken from the kernel's first list of sockets.",
+                counts.loaded,
+            ),
+            (
+                "jlb_host_adopted_flows_total",
+                "Flows taken from a later list: the agent did not know them.",
+                counts.adopted,
+            ),
+            (
+                "jlb_host_sockets_without_room_total",
+                "Sockets of services that found no room in the flow table.",
+                counts.sockets_without_room,
+            ),
+            ("jlb_host_socket_lists_total", "Complete lists of sockets.", counts.dumps),
+            (
+                "jlb_host_sockets_destroyed_total",
+                "Destroyed sockets of flows of this host.",
+                counts.destroyed,
+            ),
+            (
+                "jlb_host_sockets_destroyed_unknown_total",
+                "Destroyed sockets that belong to no flow, or to its former life.",
+                counts.destroyed_unknown,
+            ),
+            (
+                "jlb_host_destroy_events_lost_total",
+                "Times that the kernel had more closes to tell than room.",
+                counts.destroyed_lost,
+            ),
+            (
+                "jlb_host_reject_filter_overfilled_total",
+                "Rejected offers beyond what the filter of rejects is made for.",
+                counts.rejects_overfilled,
+            ),
+            (
+                "jlb_host_statements_total",
+                "Statements queued for trackers.",
+                counts.statements,
+            ),
+            (
+                "jlb_host_statements_lost_total",
+                "Statements that found no room.",
+                counts.statements_lost,
+            ),
+            (
+                "jlb_host_states_sent_total",
+                "State messages sent, repeats included.",
+                counts.states_sent,
+            ),
+            (
+                "jlb_host_states_repeated_total",
+                "State messages whose acknowledgement did not come in time.",
+                counts.states_repeated,
+            ),
+            (
+                "jlb_host_states_renumbered_total",
+                "State messages sent under another number because the tracker counted otherwise.",
+                counts.renumbered,
+            ),
+            (
+                "jlb_host_stale_acks_total",
+                "Acknowledgements that came late or twice.",
+                counts.acks_stale,
+            ),
+        ];
+        for (name, help, value) in counters {
+            report.counter(name, help, &[], value);
+        }
+        for (reason, value) in [
+            ("load", counts.rejected_load),
+            ("table_full", counts.rejected_full),
+            ("repeat", counts.rejected_again),
+        ] {
+            report.counter(
+                "jlb_host_rejects_total",
+                "Offers of new flows that were rejected, by reason.",
+                &[("reason", &reason)],
+                value,
+            );
+        }
+        for (how, value) in [
+            ("no_handshake", counts.ended_no_handshake),
+            ("closed", counts.ended_closed),
+            ("lingered", counts.ended_lingered),
+            ("vanished", counts.ended_vanished),
+            ("idle", counts.ended_idle),
+            ("renewed", counts.ended_renewed),
+            ("disowned", counts.ended_disowned),
+            ("no_service", counts.ended_no_service),
+        ] {
+            report.counter(
+                "jlb_host_flows_ended_total",
+                "Flows that ended, by how.",
+                &[("how", &how)],
+                value,
+            );
+        }
+        for (state, value) in [
+            ("accepted", stats.flows_accepted),
+            ("established", stats.flows_established),
+            ("closing", stats.flows_closing),
+            ("released", stats.flows_released),
+        ] {
+            report.gauge(
+                "jlb_host_flows",
+                "Flows in the table, by state.",
+                &[("state", &state)],
+                u64::from(value),
+            );
+        }
+        report.gauge(
+            "jlb_host_flows_loaded",
+            "Whether the kernel's first list of sockets was loaded.",
+            &[],
+            u64::from(stats.ready),
+        );
+        report.gauge(
+            "jlb_host_statements_pending",
+            "Statements waiting for a tracker or its acknowledgement.",
+            &[],
+            stats.statements_pending as u64,
+        );
+        for service in &stats.services {
+            let labels: &[(&'static str, &dyn ToString)] = &[("service", &service.service)];
+            report.gauge(
+                "jlb_host_connections",
+                "Accepted and established flows, by service.",
+                labels,
+                u64::from(service.connections),
+            );
+            report.gauge(
+                "jlb_host_load_ratio",
+                "Load that the host tells the trackers, 0 to 1, by service.",
+                labels,
+                f64::from(service.load) / 65_535.0,
+            );
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The ingress under the data path, and its metrics.
+
+use super::{Machine, Taken};
+use crate::report::Report;
+use jlb_ingress::{Ingress, Packet};
+use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, Time, Transmit};
+
+impl Machine for Ingress {
+    fn process(&mut self, now: Time, batch: &mut [Packet]) -> bool {
+        Self::process(self, now, batch);
+        true
+    }
+
+    fn handle_message(&mut self, now: Time, from: NodeNumber, message: &Message<'_>) -> Taken {
+        Self::handle_message(self, now, from, message);
+        Taken::Done
+    }
+
+    fn handle_peer_started(&mut self, _now: Time, _node: NodeNumber) {
+        // Nothing of a peer's last life is kept here: a restarted host disowns what it lost (R4).
+    }
+
+    fn handle_timeout(&mut self, now: Time) {
+        Self::handle_timeout(self, now);
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        Self::poll_timeout(self)
+    }
+
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        Self::poll_transmit(self)
+    }
+
+    fn recycle(&mut self, buf: PacketBuf) {
+        Self::recycle(self, buf);
+    }
+
+    fn ledger(&self) -> Ledger {
+        self.stats().ledger
+    }
+
+    fn report(&self, names: &dyn Fn(NodeNumber) -> String, report: &mut Report) {
+        let stats = self.stats();
+        let counters = [
+            ("jlb_ingress_packets_total", "Client packets received.", stats.packets),
+            (
+                "jlb_ingress_cache_hits_total",
+                "Client packets sent at once to the host that the cache named.",
+                stats.cache_hits,
+            ),
+            (
+                "jlb_ingress_cache_misses_total",
+                "Client packets other than SYNs of flows that the cache did not have.",
+                stats.cache_misses,
+            ),
+            ("jlb_ingress_syns_total", "SYNs received, repeats included.", stats.syns),
+            (
+                "jlb_ingress_icmp_errors_total",
+                "ICMP errors about a flow received.",
+                stats.icmp_errors,
+            ),
+            ("jlb_ingress_echoes_total", "Pings of a VIP answered.", stats.echoes),
+            (
+                "jlb_ingress_open_repeats_total",
+                "Opens sent again since no answer came, or to another tracker.",
+                stats.open_repeats,
+            ),
+            (
+                "jlb_ingress_open_timeouts_total",
+                "Attempts given up without an answer.",
+                stats.open_timeouts,
+            ),
+            ("jlb_ingress_accepts_total", "Attempts that ended with a host.", stats.accepts),
+            ("jlb_ingress_refusals_total", "Attempts that ended with a refusal.", stats.refusals),
+            ("jlb_ingress_waits_total", "Attempts that a tracker queued.", stats.waits),
+            (
+                "jlb_ingress_not_acting_total",
+                "Answers of trackers that they do not act.",
+                stats.not_acting,
+            ),
+            (
+                "jlb_ingress_disowned_total",
+                "Cache entries forgotten since their host disowned the flow.",
+                stats.disowned,
+            ),
+            (
+                "jlb_ingress_rerouted_total",
+                "Packets that a host gave back and that went on to the flow's newer host.",
+                stats.rerouted,
+            ),
+            (
+                "jlb_ingress_uncached_total",
+                "Accepted flows that the cache had no room for.",
+                stats.uncached,
+            ),
+            (
+                "jlb_ingress_expired_total",
+                "Cache entries forgotten since they were idle.",
+                stats.expired,
+            ),
+            ("jlb_ingress_resets_total", "TCP resets sent to clients.", stats.resets),
+            ("jlb_ingress_unreachables_total", "ICMP errors sent to clients.", stats.unreachables),
+            (
+                "jlb_ingress_unreachables_limited_total",
+                "ICMP errors not sent since too many were.",
+                stats.unreachables_limited,
+            ),
+        ];
+        for (name, help, value) in counters {
+            report.counter(name, help, &[], value);
+        }
+        for (intent, value) in [
+            ("syn", stats.attempts_syn),
+            ("mid_flow", stats.attempts_mid_flow),
+            ("datagram", stats.attempts_datagram),
+        ] {
+            report.counter(
+                "jlb_ingress_attempts_total",
+                "Attempts begun to find a flow's host, by what the packet asked for.",
+                &[("intent", &intent)],
+                value,
+            );
+        }
+        let gauges = [
+            ("jlb_ingress_flows", "Flows in the cache.", stats.flows),
+            (
+                "jlb_ingress_flows_unproven",
+                "Flows in the cache whose client has not spoken since the Accept.",
+                stats.flows_unproven,
+            ),
+            ("jlb_ingress_flow_table_bytes", "Bytes that the cache has allocated.", stats.flows_bytes),
+            ("jlb_ingress_pending_flows", "Flows that wait for an answer.", stats.pending),
+            ("jlb_ingress_pending_bytes", "Bytes of the packets that wait.", stats.pending_bytes),
+            ("jlb_ingress_outbox_messages", "Messages waiting to be sent.", stats.outbox),
+        ];
+        for (name, help, value) in gauges {
+            report.gauge(name, help, &[], value);
+        }
+        for flows in &stats.hosts {
+            let host = names(flows.host);
+            let labels: &[(&'static str, &dyn ToString)] =
+                &[("service", &flows.service), ("host", &host)];
+            report.counter(
+                "jlb_ingress_host_accepts_total",
+                "Flows put into the cache, by service and host.",
+                labels,
+                flows.accepted,
+            );
+            report.gauge(
+                "jlb_ingress_host_flows",
+                "Flows in the cache, by service and host.",
+                labels,
+                flows.flows,
+            );
+        }
+    }
+}

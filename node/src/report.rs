@@ -1,0 +1,96 @@
+//! What the data thread tells of itself: a consistent moment of its books and gauges.
+
+use jlb_protocol::Ledger;
+
+/// Whether a sample only grows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SampleKind {
+    /// Grows until the process ends.
+    Counter,
+    /// A value of the moment.
+    Gauge,
+}
+
+/// One value under a metric's name and labels.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Sample {
+    /// The metric's name, see `docs/operations.md`.
+    pub name: &'static str,
+    /// What it tells, one sentence.
+    pub help: &'static str,
+    /// Whether it only grows.
+    pub kind: SampleKind,
+    /// Label names and values.
+    pub labels: Vec<(&'static str, String)>,
+    /// The value.
+    pub value: f64,
+}
+
+/// A consistent moment of the data thread, taken between two turns of its loop.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Packets between the TUN device and the role.
+    pub stack: Ledger,
+    /// Datagrams between the underlay and the role.
+    pub link: Ledger,
+    /// The role's own books.
+    pub role: Ledger,
+    /// The role's own counters and gauges.
+    pub samples: Vec<Sample>,
+    /// Why the node can't do its work yet; `None` when it can.
+    pub not_ready: Option<String>,
+}
+
+impl Report {
+    /// Adds a counter; values beyond 2^53 lose their last digits.
+    pub fn counter(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&'static str, &dyn ToString)],
+        value: u64,
+    ) {
+        self.push(name, help, SampleKind::Counter, labels, value as f64);
+    }
+
+    /// Adds a gauge.
+    pub fn gauge(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&'static str, &dyn ToString)],
+        value: impl Value,
+    ) {
+        self.push(name, help, SampleKind::Gauge, labels, value.to_f64());
+    }
+
+    fn push(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        kind: SampleKind,
+        labels: &[(&'static str, &dyn ToString)],
+        value: f64,
+    ) {
+        let labels = labels.iter().map(|(label, value)| (*label, value.to_string())).collect();
+        self.samples.push(Sample { name, help, kind, labels, value });
+    }
+}
+
+/// A number that a gauge takes; integers beyond 2^53 lose their last digits.
+pub trait Value {
+    /// The number as Prometheus has it.
+    fn to_f64(self) -> f64;
+}
+
+impl Value for u64 {
+    fn to_f64(self) -> f64 {
+        self as f64
+    }
+}
+
+impl Value for f64 {
+    fn to_f64(self) -> f64 {
+        self
+    }
+}

@@ -1,0 +1,63 @@
+//! The process itself: its parent, its processors, its clocks.
+
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::time::{ClockId, clock_gettime};
+use std::io;
+
+/// Has the kernel kill this process when the thread that started it ends. `parent` is the process
+/// id of the starter: if that is gone already, this fails at once.
+///
+/// # Errors
+/// `NotFound` if the parent is another process by now.
+pub fn die_with_parent(parent: u32) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let now = getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+    if u32::try_from(now) != Ok(parent) {
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("the parent process {parent} has ended"),
+        ));
+    }
+    Ok(())
+}
+
+/// The processors that the calling thread may run on, in order.
+///
+/// # Errors
+/// Those of `sched_getaffinity(2)`.
+pub fn allowed_cpus() -> io::Result<Vec<usize>> {
+    let set = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU)
+        .filter(|&cpu| set.is_set(cpu))
+        .collect())
+}
+
+/// Keeps the calling thread on one processor.
+///
+/// # Errors
+/// `InvalidInput` if the thread may not run there.
+pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
+    if cpu >= CpuSet::MAX_CPU {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    Ok(sched_setaffinity(None, &set)?)
+}
+
+/// Nanoseconds since the machine started, time asleep included; never goes back. A gap in it shows
+/// that the process was paused (R11).
+#[must_use]
+pub fn boot_time_nanos() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
+/// Seconds of the wall clock since 1970; may jump.
+#[must_use]
+pub fn wall_clock_secs() -> u64 {
+    u64::try_from(clock_gettime(ClockId::Realtime).tv_sec).unwrap_or(0)
+}

@@ -1,0 +1,310 @@
+use super::*;
+use alloc::vec;
+use core::net::Ipv4Addr;
+
+const PORT: u16 = 6081;
+const SOURCE: u16 = 50_001;
+
+fn node(number: u16) -> NodeNumber {
+    NodeNumber::new(number).unwrap()
+}
+
+fn address(number: u16) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, u8::try_from(number).unwrap()))
+}
+
+fn key(id: u8) -> MessageKey {
+    MessageKey {
+        id,
+        secret: [id; 16],
+    }
+}
+
+fn link_with(number: u16, incarnation: u32, keys: MessageKeys) -> Link {
+    let peers = (1..=3)
+        .filter(|&other| other != number)
+        .map(|other| PeerAddress {
+            node: node(other),
+            local: address(number),
+            remote: address(other),
+        })
+        .collect();
+    let config = Config {
+        node: node(number),
+        incarnation,
+        worker: 0,
+        keys,
+        peers,
+        port: PORT,
+        hello_interval: Duration::from_millis(500),
+        view: 5,
+        config: 6,
+    };
+    Link::new(config, u64::from(number), Time::ZERO)
+}
+
+fn link(number: u16, incarnation: u32) -> Link {
+    link_with(number, incarnation, MessageKeys::new(key(1), vec![]))
+}
+
+/// Carries the Hellos of both to each other until there are none.
+fn settle(now: Time, a: &mut Link, b: &mut Link) {
+    a.handle_timeout(now);
+    b.handle_timeout(now);
+    for _ in 0..8 {
+        carry_hellos(now, a, b);
+        carry_hellos(now, b, a);
+    }
+}
+
+fn carry_hellos(now: Time, from: &mut Link, to: &mut Link) {
+    while let Some((route, buf)) = from.poll_hello() {
+        if route.remote.ip() == address(to.config.node.get()) {
+            let _ = to.open(
+                now,
+                SocketAddr::new(route.local, PORT),
+                route.remote.ip(),
+                buf.as_slice(),
+            );
+        }
+    }
+    assert_eq!(from.ledger().imbalance(), 0);
+    assert_eq!(to.ledger().imbalance(), 0);
+}
+
+fn message() -> PacketBuf {
+    let mut buf = PacketBuf::default();
+    wire::encode_control(&Control::Ack { sequence: 7 }, &mut buf).unwrap();
+    buf
+}
+
+fn sealed(from: &mut Link, to: &Link) -> PacketBuf {
+    let mut buf = message();
+    from.seal(to.config.node, SOURCE, &mut buf).unwrap();
+    buf
+}
+
+fn open(now: Time, to: &mut Link, from: u16, bytes: &[u8]) -> Result<Opened, DropReason> {
+    let local = address(to.config.node.get());
+    let opened = to.open(now, SocketAddr::new(address(from), SOURCE), local, bytes);
+    assert_eq!(to.ledger().imbalance(), 0);
+    if let Err(reason) = opened {
+        assert!(to.ledger().dropped(reason) > 0);
+    }
+    opened
+}
+
+#[test]
+fn nothing_is_sealed_before_the_peer_answered() {
+    let mut a = link(1, 100);
+    let sealed = a.seal(node(2), SOURCE, &mut message());
+    assert_eq!(sealed, Err(DropReason::NoSession));
+    assert_eq!(a.ledger().dropped(DropReason::NoSession), 1);
+    assert_eq!(a.ledger().imbalance(), 0);
+}
+
+#[test]
+fn after_hellos_messages_pass_both_ways_and_only_once() {
+    let (mut a, mut b) = (link(1, 100), link(2, 200));
+    settle(Time::ZERO, &mut a, &mut b);
+    let started = Event::PeerStarted {
+        node: node(2),
+        incarnation: 200,
+    };
+    assert!(core::iter::from_fn(|| a.poll_event()).any(|event| event == started));
+    let from_a = sealed(&mut a, &b);
+    assert_eq!(
+        open(Time::ZERO, &mut b, 1, from_a.as_slice()),
+        Ok(Opened::Message(node(1)))
+    );
+    assert_eq!(
+        open(Time::ZERO, &mut b, 1, from_a.as_slice()),
+        Err(DropReason::Replayed)
+    );
+    let from_b = sealed(&mut b, &a);
+    assert_eq!(
+        open(Time::ZERO, &mut a, 2, from_b.as_slice()),
+        Ok(Opened::Message(node(2)))
+    );
+}
+
+#[test]
+fn every_covered_bit_counts() {
+    let (mut a, mut b) = (link(1, 100), link(2, 200));
+    settle(Time::ZERO, &mut a, &mut b);
+    let genuine = sealed(&mut a, &b);
+    for at in 0..genuine.len() {
+        for bit in 0..8 {
+            let mut bytes = genuine.as_slice().to_vec();
+            bytes[at] ^= 1 << bit;
+            assert!(
+                open(Time::ZERO, &mut b, 1, &bytes).is_err(),
+                "byte {at} bit {bit}"
+            );
+        }
+    }
+    let b_address = address(2);
+    let other_port = SocketAddr::new(address(1), SOURCE + 1);
+    assert_eq!(
+        b.open(Time::ZERO, other_port, b_address, genuine.as_slice()),
+        Err(DropReason::BadTag)
+    );
+    assert_eq!(
+        open(Time::ZERO, &mut b, 3, genuine.as_slice()),
+        Err(DropReason::WrongAddress)
+    );
+    assert_eq!(
+        open(Time::ZERO, &mut b, 1, genuine.as_slice()),
+        Ok(Opened::Message(node(1)))
+    );
+}
+
+#[test]
+fn a_restarted_receiver_accepts_nothing_old() {
+    let (mut a, mut b) = (link(1, 100), link(2, 200));
+    settle(Time::ZERO, &mut a, &mut b);
+    let old = sealed(&mut a, &b);
+    let mut b = link(2, 201);
+    assert_eq!(
+        open(Time::ZERO, &mut b, 1, old.as_slice()),
+        Err(DropReason::StaleIncarnation)
+    );
+    // Even where the low bits of the incarnations agree, the tag differs.
+    let mut b = link(2, 200 + 0x0001_0000);
+    assert_eq!(
+        open(Time::ZERO, &mut b, 1, old.as_slice()),
+        Err(DropReason::BadTag)
+    );
+}
+
+#[test]
+fn a_restarted_receiver_is_learnt_from_its_hello() {
+    let (mut a, mut b) = (link(1, 100), link(2, 200));
+    settle(Time::ZERO, &mut a, &mut b);
+    while a.poll_event().is_some() {}
+    let mut b = link(2, 201);
+    settle(Time::from_millis(1), &mut a, &mut b);
+    let later = Time::from_millis(20);
+    settle(later, &mut a, &mut b);
+    assert_eq!(
+        a.poll_event(),
+        Some(Event::PeerStarted {
+            node: node(2),
+            incarnation: 201
+        })
+    );
+    let new = sealed(&mut a, &b);
+    assert_eq!(
+        open(later, &mut b, 1, new.as_slice()),
+        Ok(Opened::Message(node(1)))
+    );
+}
+
+#[test]
+fn messages_of_the_senders_last_life_are_refused() {
+    let (mut a, mut b) = (link(1, 100), link(2, 200));
+    settle(Time::ZERO, &mut a, &mut b);
+    let old = sealed(&mut a, &b);
+    let mut a = link(1, 101);
+    settle(Time::from_millis(20), &mut a, &mut b);
+    let new = sealed(&mut a, &b);
+    assert_eq!(
+        open(Time::ZERO, &mut b, 1, new.as_slice()),
+        Ok(Opened::Message(node(1)))
+    );
+    assert_eq!(
+        open(Time::ZERO, &mut b, 1, old.as_slice()),
+        Err(DropReason::StaleIncarnation)
+    );
+}
+
+#[test]
+fn an_old_hello_teaches_nothing() {
+    let mut old = link(1, 100);
+    old.handle_timeout(Time::ZERO);
+    let hello = core::iter::from_fn(|| old.poll_hello())
+        .find(|(route, _)| route.remote.ip() == address(2))
+        .map(|(_, buf)| buf)
+        .unwrap();
+    let mut b = link(2, 200);
+    let from = SocketAddr::new(address(1), PORT);
+    assert_eq!(
+        b.open(Time::ZERO, from, address(2), hello.as_slice()),
+        Ok(Opened::Handled)
+    );
+    assert_eq!(b.sessions().next(), Some((node(1), None)));
+    let mut a = link(1, 101);
+    settle(Time::ZERO, &mut a, &mut b);
+    assert_eq!(
+        b.open(Time::ZERO, from, address(2), hello.as_slice()),
+        Err(DropReason::StaleIncarnation)
+    );
+    assert_eq!(b.sessions().next(), Some((node(1), Some(101))));
+}
+
+#[test]
+fn two_keys_are_valid_during_a_rotation() {
+    let mut a = link_with(1, 100, MessageKeys::new(key(2), vec![key(1)]));
+    let mut b = link_with(2, 200, MessageKeys::new(key(1), vec![key(2)]));
+    settle(Time::ZERO, &mut a, &mut b);
+    let from_a = sealed(&mut a, &b);
+    assert_eq!(
+        open(Time::ZERO, &mut b, 1, from_a.as_slice()),
+        Ok(Opened::Message(node(1)))
+    );
+    let mut stranger = link_with(3, 300, MessageKeys::new(key(9), vec![key(1)]));
+    settle(Time::ZERO, &mut stranger, &mut b);
+    assert!(b.ledger().dropped(DropReason::UnknownKey) > 0);
+}
+
+#[test]
+fn unanswered_hellos_are_repeated_ever_more_slowly() {
+    let mut a = link(1, 100);
+    let mut now = Time::ZERO;
+    let mut waits = vec![];
+    for _ in 0..7 {
+        a.handle_timeout(now);
+        while a.poll_hello().is_some() {}
+        let next = a.poll_timeout().unwrap();
+        waits.push(next.since(now).as_millis());
+        now = next;
+    }
+    assert_eq!(waits, [50, 100, 200, 400, 500, 500, 500]);
+}
+
+#[test]
+fn another_configuration_is_reported_once() {
+    let (mut a, mut b) = (link(1, 100), link(2, 200));
+    b.config.config = 99;
+    settle(Time::ZERO, &mut a, &mut b);
+    let events: Vec<_> = core::iter::from_fn(|| a.poll_event()).collect();
+    let expected = Event::PeerConfig {
+        node: node(2),
+        fingerprint: 99,
+        same: false,
+    };
+    assert_eq!(events.iter().filter(|&&event| event == expected).count(), 1);
+}
+
+#[test]
+fn random_bytes_and_truncations_are_counted_not_panicked_on() {
+    let (mut a, mut b) = (link(1, 100), link(2, 200));
+    settle(Time::ZERO, &mut a, &mut b);
+    let genuine = sealed(&mut a, &b);
+    for len in 0..genuine.len() {
+        assert!(open(Time::ZERO, &mut b, 1, &genuine.as_slice()[..len]).is_err());
+    }
+    let mut state = 1_u64;
+    for _ in 0..20_000 {
+        let mut bytes = genuine.as_slice().to_vec();
+        for byte in &mut bytes {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(99);
+            if state >> 62 == 0 {
+                *byte = (state >> 40) as u8;
+            }
+        }
+        assert!(open(Time::ZERO, &mut b, 1, &bytes).is_err());
+    }
+}

@@ -1,0 +1,35 @@
+//! The Internet checksum (RFC 1071), with and without pseudo-header.
+
+use core::net::IpAddr;
+use etherparse::checksum::Sum16BitWords;
+
+/// The checksum of `bytes`: what belongs into a checksum field that is 0 among them; 0 if the
+/// field holds the right value already.
+#[must_use]
+pub fn plain(bytes: &[u8]) -> u16 {
+    finish(&Sum16BitWords::new().add_slice(bytes))
+}
+
+/// The checksum of `bytes`, fewer than 2^32, behind the pseudo-header of two addresses of one
+/// family (RFC 9293 section 3.1, RFC 8200 section 8.1); `protocol` is an IP number. A sender of UDP
+/// writes 0xffff where this gives 0.
+#[must_use]
+pub fn with_pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, bytes: &[u8]) -> u16 {
+    let mut sum = Sum16BitWords::new();
+    for address in [src, dst] {
+        sum = match address {
+            IpAddr::V4(v4) => sum.add_4bytes(v4.octets()),
+            IpAddr::V6(v6) => sum.add_16bytes(v6.octets()),
+        };
+    }
+    // Length and protocol have 16 bits each in IPv4's pseudo-header and 32 in IPv6's: the same sum.
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    sum = sum.add_4bytes(length.to_be_bytes());
+    sum = sum.add_2bytes([0, protocol]);
+    finish(&sum.add_slice(bytes))
+}
+
+/// The sum counts in the machine's byte order; a field is big-endian.
+fn finish(sum: &Sum16BitWords) -> u16 {
+    sum.ones_complement().to_be()
+}

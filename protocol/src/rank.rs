@@ -1,0 +1,72 @@
+//! Which trackers hold a flow: rendezvous hashing (Thaler and Ravishankar, 1998).
+
+use crate::keyed_hash::{FlowHash, HashKey};
+use crate::number::{NodeNumber, Role};
+use crate::view::View;
+use alloc::vec::Vec;
+
+/// The active flow trackers of a view, ready to be ranked for a flow.
+#[derive(Clone, Debug)]
+pub struct Ranking {
+    key: HashKey,
+    trackers: Vec<NodeNumber>,
+}
+
+/// The trackers that hold a flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ranks {
+    /// Rank 0; `None` if the view has no active tracker.
+    pub primary: Option<NodeNumber>,
+    /// Rank 1; `None` if the view has fewer than two active trackers.
+    pub secondary: Option<NodeNumber>,
+}
+
+impl Ranking {
+    /// The ranking of the active trackers of `view`.
+    #[must_use]
+    pub fn new(key: HashKey, view: &View) -> Self {
+        Self {
+            key,
+            trackers: view.active(Role::FlowTracker).collect(),
+        }
+    }
+
+    /// The active trackers, sorted by number.
+    #[must_use]
+    pub fn trackers(&self) -> &[NodeNumber] {
+        &self.trackers
+    }
+
+    /// The two highest scores. Losing a tracker promotes the rest in order and moves no other
+    /// flow.
+    #[must_use]
+    pub fn ranks(&self, flow: FlowHash) -> Ranks {
+        let mut best: Option<(u64, NodeNumber)> = None;
+        let mut second = None;
+        for &tracker in &self.trackers {
+            let scored = Some((self.key.score(flow, tracker), tracker));
+            if scored > best {
+                second = best;
+                best = scored;
+            } else if scored > second {
+                second = scored;
+            }
+        }
+        Ranks {
+            primary: best.map(|(_, node)| node),
+            secondary: second.map(|(_, node)| node),
+        }
+    }
+
+    /// The tracker of rank `rank` (0 is the primary); `None` if there are not that many.
+    #[must_use]
+    pub fn at_rank(&self, flow: FlowHash, rank: usize) -> Option<NodeNumber> {
+        let mut scored: Vec<_> = self
+            .trackers
+            .iter()
+            .map(|&node| (self.key.score(flow, node), node))
+            .collect();
+        scored.sort_unstable_by(|a, b| b.cmp(a));
+        scored.get(rank).map(|&(_, node)| node)
+    }
+}

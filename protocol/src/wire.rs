@@ -1,0 +1,222 @@
+//! Geneve (RFC 8926) on the wire: every message starts at its Geneve header, inside UDP.
+//!
+//! The first option of every message is the seal (version, type, sender, sequence, tag); the
+//! fields of one flow stand in further options, lists stand in the body.
+
+mod control;
+mod geneve;
+mod option;
+mod seal;
+
+pub use control::encode_control;
+pub use geneve::{ETHERTYPE_CONTROL, ETHERTYPE_IPV4, ETHERTYPE_IPV6, UDP_PORT};
+pub use seal::{SEALED_LEN, Seal, VERSION};
+pub(crate) use seal::{covered_len, tag_range};
+
+use crate::buffer::PacketBuf;
+use crate::drop_reason::DropReason;
+use crate::flow::{Birth, OfferNumber};
+use crate::message::{FlowKind, FlowMessage, Intent, Message, Path, Reason, Tried};
+use crate::number::ServiceNumber;
+use crate::packet;
+use geneve::Geneve;
+use option::OptionWriter;
+
+/// Bytes of options that a data packet may grow to; today's are 44. Packets of a search carry up
+/// to 76 with seven hosts tried; longer ones are fragmented by the underlay at worst.
+const DATA_OPTIONS: usize = 76;
+
+const UDP_HEADER: usize = 8;
+
+/// Bytes between an outer packet and the client's packet inside it, for the configuration's check:
+/// outer IP header without options, UDP, Geneve and options with room to grow. 112 over IPv4, 132
+/// over IPv6.
+#[must_use]
+pub const fn data_overhead(ipv6_underlay: bool) -> usize {
+    let ip = if ipv6_underlay { 40 } else { 20 };
+    ip + UDP_HEADER + geneve::HEADER_LEN + DATA_OPTIONS
+}
+
+/// The most statements, digests or loads that one control message may carry, in bytes, so that it
+/// fits the smallest underlay MTU (1,412 bytes with IPv6).
+pub const MAX_BODY: usize = 1_280;
+
+/// Writes a message about one flow: Geneve header, unsealed seal, options, and the packet.
+///
+/// # Errors
+/// [`DropReason::TooBig`] if it does not fit a buffer, [`DropReason::NotIp`] if the packet has no
+/// IP version.
+pub fn encode_flow(message: &FlowMessage<'_>, buf: &mut PacketBuf) -> Result<(), DropReason> {
+    buf.clear();
+    if !buf.fill(message.packet) {
+        return Err(DropReason::TooBig);
+    }
+    let fields = message.kind.fields();
+    let ethertype = if fields.packet {
+        packet_ethertype(message.packet)?
+    } else {
+        ETHERTYPE_CONTROL
+    };
+    let mut options = OptionWriter::new();
+    options.seal(message.kind as u8);
+    if !fields.packet {
+        options.key(&message.key);
+    }
+    if fields.offer {
+        options.offer(message.offer, message.intent);
+    }
+    if fields.path {
+        options.path(&message.path);
+    }
+    if let Some(birth) = message.birth.filter(|_| fields.birth) {
+        options.birth(birth);
+    }
+    if fields.tried && !message.tried.is_empty() {
+        options.tried(&message.tried);
+    }
+    if fields.verdict {
+        options.verdict(message.reason, message.load);
+    }
+    put_headers(
+        buf,
+        options.as_slice(),
+        ethertype,
+        Some(message.key.service()),
+    )
+}
+
+/// Puts the headers of a Data message in front of the client's packet in `buf`, in place.
+///
+/// # Errors
+/// [`DropReason::NotIp`] if the packet has no IP version, [`DropReason::TooBig`] if there is no
+/// headroom.
+pub fn encapsulate_data(
+    buf: &mut PacketBuf,
+    service: ServiceNumber,
+    birth: Option<Birth>,
+) -> Result<(), DropReason> {
+    let ethertype = packet_ethertype(buf.as_slice())?;
+    let mut options = OptionWriter::new();
+    options.seal(FlowKind::Data as u8);
+    if let Some(birth) = birth {
+        options.birth(birth);
+    }
+    put_headers(buf, options.as_slice(), ethertype, Some(service))
+}
+
+fn packet_ethertype(packet: &[u8]) -> Result<u16, DropReason> {
+    match packet.first().map(|byte| byte >> 4) {
+        Some(4) => Ok(ETHERTYPE_IPV4),
+        Some(6) => Ok(ETHERTYPE_IPV6),
+        _ => Err(DropReason::NotIp),
+    }
+}
+
+fn put_headers(
+    buf: &mut PacketBuf,
+    options: &[u8],
+    ethertype: u16,
+    service: Option<ServiceNumber>,
+) -> Result<(), DropReason> {
+    let headers = buf
+        .prepend(geneve::HEADER_LEN + options.len())
+        .ok_or(DropReason::TooBig)?;
+    let (header, room) = headers.split_at_mut(geneve::HEADER_LEN);
+    room.copy_from_slice(options);
+    let vni = service.map_or(0, ServiceNumber::get);
+    geneve::write(
+        header,
+        options.len(),
+        ethertype == ETHERTYPE_CONTROL,
+        ethertype,
+        vni,
+    );
+    Ok(())
+}
+
+/// Reads a message from its Geneve header on. The link has verified its tag before.
+///
+/// # Errors
+/// The reason for which the message is dropped.
+pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DropReason> {
+    let geneve = Geneve::parse(bytes)?;
+    let options = option::parse(geneve.options)?;
+    let kind = options.seal_kind.ok_or(DropReason::BadOption)?;
+    let Some(kind) = FlowKind::from_wire(kind) else {
+        return control::decode(kind, &geneve).map(Message::Control);
+    };
+    let fields = kind.fields();
+    if fields.packet == geneve.control {
+        return Err(DropReason::BadGeneve);
+    }
+    let service = ServiceNumber::new(geneve.vni).ok_or(DropReason::BadField)?;
+    let (key, packet) = if fields.packet {
+        check_ethertype(&geneve)?;
+        let parsed = packet::parse(geneve.payload)?;
+        let key = parsed.flow_key(service).ok_or(DropReason::FlowMismatch)?;
+        let packet = geneve
+            .payload
+            .get(..parsed.total_len)
+            .ok_or(DropReason::Truncated)?;
+        (key, packet)
+    } else {
+        if !geneve.payload.is_empty() {
+            return Err(DropReason::BadBody);
+        }
+        let key = options.key.ok_or(DropReason::BadOption)?;
+        if key.service() != service {
+            return Err(DropReason::FlowMismatch);
+        }
+        (key, &geneve.payload[..0])
+    };
+    let present = [
+        (fields.offer, false, options.offer.is_some()),
+        (fields.path, false, options.path.is_some()),
+        (fields.birth, fields.birth_optional, options.birth.is_some()),
+        (fields.tried, true, options.tried.is_some()),
+        (fields.verdict, false, options.verdict.is_some()),
+        (!fields.packet, false, options.key.is_some()),
+    ];
+    if present.into_iter().any(
+        |(allowed, optional, there)| {
+            if allowed { !there && !optional } else { there }
+        },
+    ) {
+        return Err(DropReason::BadOption);
+    }
+    let (offer, intent) = options
+        .offer
+        .unwrap_or((OfferNumber { isn: 0, step: 0 }, Intent::MidFlow));
+    let (reason, load) = options.verdict.unwrap_or((Reason::None, 0));
+    Ok(Message::Flow(FlowMessage {
+        kind,
+        key,
+        offer,
+        intent,
+        path: options.path.unwrap_or(Path::default()),
+        birth: options.birth,
+        tried: options.tried.unwrap_or(Tried::NONE),
+        reason,
+        load,
+        packet,
+    }))
+}
+
+fn check_ethertype(geneve: &Geneve<'_>) -> Result<(), DropReason> {
+    if packet_ethertype(geneve.payload)? == geneve.ethertype {
+        Ok(())
+    } else {
+        Err(DropReason::BadGeneve)
+    }
+}
+
+impl FlowKind {
+    /// The kind with this type number.
+    #[must_use]
+    pub fn from_wire(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|&kind| kind as u8 == number)
+    }
+}
+
+#[cfg(test)]
+mod tests;

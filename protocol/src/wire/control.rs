@@ -1,0 +1,263 @@
+//! The bodies of messages that concern no single flow.
+//!
+//! A body begins with its version (1 byte), a zero byte and its own length (2 bytes).
+
+use super::geneve::{ETHERTYPE_CONTROL, Geneve};
+use super::option::{OptionWriter, read_birth, write_birth};
+use super::{MAX_BODY, put_headers};
+use crate::buffer::PacketBuf;
+use crate::drop_reason::DropReason;
+use crate::flow::FlowKey;
+use crate::message::{
+    BucketDigest, Control, ControlKind, Entry, FlowState, FlowStatement, List, ServiceLoad,
+};
+use crate::number::ServiceNumber;
+
+const BODY_VERSION: u8 = 1;
+const BODY_HEADER: usize = 4;
+
+/// Writes a control message: Geneve header, unsealed seal, body.
+///
+/// # Errors
+/// [`DropReason::TooBig`] if its list makes the body longer than [`MAX_BODY`].
+pub fn encode_control(control: &Control<'_>, buf: &mut PacketBuf) -> Result<(), DropReason> {
+    buf.clear();
+    let mut body = Body {
+        bytes: [0; MAX_BODY],
+        len: BODY_HEADER,
+    };
+    match *control {
+        Control::Hello {
+            view,
+            config,
+            nonce,
+        }
+        | Control::HelloAck {
+            view,
+            config,
+            nonce,
+        } => {
+            body.put(&view.to_be_bytes())?;
+            body.put(&config.to_be_bytes())?;
+            body.put(&nonce.to_be_bytes())?;
+        }
+        Control::State { sequence, flows } => {
+            body.put(&sequence.to_be_bytes())?;
+            body.put_list(&flows)?;
+        }
+        Control::Ack { sequence } => body.put(&sequence.to_be_bytes())?,
+        Control::Digest { sequence, buckets } => {
+            body.put(&sequence.to_be_bytes())?;
+            body.put_list(&buckets)?;
+        }
+        Control::SendFull { bucket } => body.put(&bucket.to_be_bytes())?,
+        Control::Load { services } => body.put_list(&services)?,
+    }
+    let len = u16::try_from(body.len).map_err(|_| DropReason::TooBig)?;
+    body.bytes[0] = BODY_VERSION;
+    body.bytes[2..BODY_HEADER].copy_from_slice(&len.to_be_bytes());
+    if !buf.fill(&body.bytes[..body.len]) {
+        return Err(DropReason::TooBig);
+    }
+    let mut options = OptionWriter::new();
+    options.seal(control.kind() as u8);
+    put_headers(buf, options.as_slice(), ETHERTYPE_CONTROL, None)
+}
+
+struct Body {
+    bytes: [u8; MAX_BODY],
+    len: usize,
+}
+
+impl Body {
+    fn room(&mut self, len: usize) -> Result<&mut [u8], DropReason> {
+        let start = self.len;
+        let room = self
+            .bytes
+            .get_mut(start..start + len)
+            .ok_or(DropReason::TooBig)?;
+        self.len = start + len;
+        Ok(room)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), DropReason> {
+        self.room(bytes.len())?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn put_list<T: Entry>(&mut self, list: &List<'_, T>) -> Result<(), DropReason> {
+        list.iter().try_for_each(|entry| {
+            entry.write(self.room(T::LEN)?);
+            Ok(())
+        })
+    }
+}
+
+pub(super) fn decode<'a>(kind: u8, geneve: &Geneve<'a>) -> Result<Control<'a>, DropReason> {
+    let kind = ControlKind::from_wire(kind).ok_or(DropReason::BadField)?;
+    if !geneve.control {
+        return Err(DropReason::BadGeneve);
+    }
+    let &[version, _, high, low, ..] = geneve.payload else {
+        return Err(DropReason::BadBody);
+    };
+    if version != BODY_VERSION {
+        return Err(DropReason::BadVersion);
+    }
+    if usize::from(u16::from_be_bytes([high, low])) != geneve.payload.len() {
+        return Err(DropReason::BadBody);
+    }
+    let mut reader = Reader {
+        bytes: &geneve.payload[BODY_HEADER..],
+    };
+    let control = match kind {
+        ControlKind::Hello => Control::Hello {
+            view: reader.u64()?,
+            config: reader.u64()?,
+            nonce: reader.u64()?,
+        },
+        ControlKind::HelloAck => Control::HelloAck {
+            view: reader.u64()?,
+            config: reader.u64()?,
+            nonce: reader.u64()?,
+        },
+        ControlKind::State => Control::State {
+            sequence: reader.u64()?,
+            flows: reader.list()?,
+        },
+        ControlKind::Ack => Control::Ack {
+            sequence: reader.u64()?,
+        },
+        ControlKind::Digest => Control::Digest {
+            sequence: reader.u64()?,
+            buckets: reader.list()?,
+        },
+        ControlKind::SendFull => Control::SendFull {
+            bucket: reader.u16()?,
+        },
+        ControlKind::Load => Control::Load {
+            services: reader.list()?,
+        },
+    };
+    if reader.bytes.is_empty() {
+        Ok(control)
+    } else {
+        Err(DropReason::BadBody)
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], DropReason> {
+        let (value, rest) = self
+            .bytes
+            .split_first_chunk::<N>()
+            .ok_or(DropReason::BadBody)?;
+        self.bytes = rest;
+        Ok(*value)
+    }
+
+    fn u16(&mut self) -> Result<u16, DropReason> {
+        self.take().map(u16::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, DropReason> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    /// The rest of the body as a list, every entry of which can be read.
+    fn list<T: Entry>(&mut self) -> Result<List<'a, T>, DropReason> {
+        let bytes = core::mem::take(&mut self.bytes);
+        let entries = bytes.chunks_exact(T::LEN);
+        if !entries.remainder().is_empty() {
+            return Err(DropReason::BadBody);
+        }
+        for entry in entries {
+            T::read(entry).ok_or(DropReason::BadField)?;
+        }
+        Ok(List::Wire(bytes))
+    }
+}
+
+impl ControlKind {
+    fn from_wire(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|&kind| kind as u8 == number)
+    }
+}
+
+impl Entry for FlowStatement {
+    const LEN: usize = FlowKey::WIRE_LEN + 16;
+
+    fn write(&self, bytes: &mut [u8]) {
+        let (key, rest) = bytes.split_at_mut(FlowKey::WIRE_LEN);
+        key.copy_from_slice(&self.key.to_bytes());
+        write_birth(self.birth, rest);
+        rest[8..12].copy_from_slice(&self.isn.to_be_bytes());
+        rest[12] = self.state as u8;
+        rest[13..16].fill(0);
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (key, rest) = bytes.split_first_chunk()?;
+        let isn = rest.get(8..12)?.try_into().ok()?;
+        let state = *rest.get(12)?;
+        let states = [
+            FlowState::Accepted,
+            FlowState::Established,
+            FlowState::Closing,
+            FlowState::Closed,
+            FlowState::NotMine,
+        ];
+        Some(Self {
+            key: FlowKey::from_bytes(key)?,
+            birth: read_birth(rest)?,
+            isn: u32::from_be_bytes(isn),
+            state: states.into_iter().find(|&known| known as u8 == state)?,
+        })
+    }
+}
+
+impl Entry for BucketDigest {
+    const LEN: usize = 24;
+
+    fn write(&self, bytes: &mut [u8]) {
+        bytes[..2].copy_from_slice(&self.bucket.to_be_bytes());
+        bytes[2..4].fill(0);
+        bytes[4..8].copy_from_slice(&self.count.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.hash.to_be_bytes());
+        write_birth(self.high_water, &mut bytes[16..]);
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        Some(Self {
+            bucket: u16::from_be_bytes(*bytes.first_chunk()?),
+            count: u32::from_be_bytes(*bytes.get(4..)?.first_chunk()?),
+            hash: u64::from_be_bytes(*bytes.get(8..)?.first_chunk()?),
+            high_water: read_birth(bytes.get(16..)?)?,
+        })
+    }
+}
+
+impl Entry for ServiceLoad {
+    const LEN: usize = 16;
+
+    fn write(&self, bytes: &mut [u8]) {
+        bytes[..4].copy_from_slice(&self.service.get().to_be_bytes());
+        bytes[4..8].copy_from_slice(&self.connections.to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.room.to_be_bytes());
+        bytes[12..14].copy_from_slice(&self.load.to_be_bytes());
+        bytes[14..16].fill(0);
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        Some(Self {
+            service: ServiceNumber::new(u32::from_be_bytes(*bytes.first_chunk()?))?,
+            connections: u32::from_be_bytes(*bytes.get(4..)?.first_chunk()?),
+            room: u32::from_be_bytes(*bytes.get(8..)?.first_chunk()?),
+            load: u16::from_be_bytes(*bytes.get(12..)?.first_chunk()?),
+        })
+    }
+}

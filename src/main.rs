@@ -1,0 +1,152 @@
+//! The `jlb` command: argument parsing and dispatch only.
+
+use clap::{Args, Parser, Subcommand};
+use jlb_protocol::Role;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// A replicated, userspace layer-4 load balancer.
+#[derive(Parser)]
+#[command(name = "jlb", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Receive the packets of VIPs and forward each flow to its host.
+    Ingress(NodeArgs),
+    /// Hold the record of flows and choose their hosts.
+    FlowTracker(NodeArgs),
+    /// Take flows on a server of the web fleet.
+    HostAgent(HostArgs),
+    /// Say what is wrong with a cluster file, or what it describes.
+    Check {
+        /// The cluster file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Write a new key file.
+    Keygen {
+        /// The file to write; must not exist.
+        #[arg(default_value = "jlb.key")]
+        file: PathBuf,
+    },
+    /// Build a whole cluster in network namespaces and load it.
+    Lab(jlb_bench::LabArgs),
+    /// The web server of the lab's hosts.
+    #[command(hide = true)]
+    LabWeb(jlb_bench::LabWebArgs),
+}
+
+#[derive(Args, Clone)]
+struct NodeArgs {
+    /// The cluster file.
+    #[arg(long)]
+    config: PathBuf,
+    /// This node's name in it.
+    #[arg(long)]
+    name: String,
+    /// Where the node keeps its incarnation.
+    #[arg(long, default_value = "/var/lib/jlb")]
+    state_dir: PathBuf,
+    /// Milliseconds that the node goes on after /healthz turned bad on a stop.
+    #[arg(long, default_value_t = 1_000)]
+    stop_delay_ms: u64,
+    /// Log JSON lines.
+    #[arg(long)]
+    log_json: bool,
+    /// End when the process with this id, which started this one, ends.
+    #[arg(long, hide = true)]
+    die_with_parent: Option<u32>,
+}
+
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct HostArgs {
+    #[command(flatten)]
+    node: Option<NodeArgs>,
+    #[command(subcommand)]
+    command: Option<HostCommand>,
+}
+
+#[derive(Subcommand)]
+enum HostCommand {
+    /// Remove what a host agent set up: device, VIPs, rules and routes.
+    Teardown {
+        /// The cluster file.
+        #[arg(long)]
+        config: PathBuf,
+        /// This node's name in it.
+        #[arg(long)]
+        name: String,
+    },
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Ingress(args) => run(Role::Ingress, args),
+        Command::FlowTracker(args) => run(Role::FlowTracker, args),
+        Command::HostAgent(HostArgs { command: Some(command), .. }) => {
+            let HostCommand::Teardown { config, name } = command;
+            report(jlb_node::teardown(&config, &name))
+        }
+        Command::HostAgent(HostArgs { node: Some(args), .. }) => run(Role::HostAgent, args),
+        Command::HostAgent(_) => fail("name the cluster file with --config and the node with --name"),
+        Command::Check { config } => check(&config),
+        Command::Keygen { file } => keygen(&file),
+        Command::Lab(args) => jlb_bench::lab(args),
+        Command::LabWeb(args) => jlb_bench::lab_web(args),
+    }
+}
+
+fn run(role: Role, args: NodeArgs) -> ExitCode {
+    if let Some(parent) = args.die_with_parent
+        && let Err(error) = jlb_packet_io::process::die_with_parent(parent)
+    {
+        return fail(format!("can't follow the parent process: {error}"));
+    }
+    let options = jlb_node::Options {
+        config: args.config,
+        name: args.name,
+        state_dir: args.state_dir,
+        stop_delay: Duration::from_millis(args.stop_delay_ms),
+        log_json: args.log_json,
+    };
+    report(jlb_node::run(role, &options))
+}
+
+fn check(config: &std::path::Path) -> ExitCode {
+    let checked = jlb_config::check(config);
+    if checked.is_ok() {
+        print!("{}", checked.text());
+        ExitCode::SUCCESS
+    } else {
+        eprint!("{}", checked.text());
+        ExitCode::FAILURE
+    }
+}
+
+fn keygen(file: &std::path::Path) -> ExitCode {
+    match jlb_config::keygen(file) {
+        Ok(_) => {
+            println!("wrote {}: copy it to every node, readable by root alone", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(format!("can't write {}: {error}", file.display())),
+    }
+}
+
+fn report(result: Result<(), jlb_node::Error>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error),
+    }
+}
+
+fn fail(error: impl std::fmt::Display) -> ExitCode {
+    eprintln!("jlb: {error}");
+    ExitCode::FAILURE
+}
