@@ -17,11 +17,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Receive the packets of VIPs and forward each flow to its host.
-    Ingress(NodeArgs),
+    Ingress(SetUpArgs),
     /// Hold the record of flows and choose their hosts.
     FlowTracker(NodeArgs),
     /// Take flows on a server of the web fleet.
-    HostAgent(HostArgs),
+    HostAgent(SetUpArgs),
     /// Say what is wrong with a cluster file, or what it describes.
     Check {
         /// The cluster file.
@@ -63,18 +63,19 @@ struct NodeArgs {
     die_with_parent: Option<u32>,
 }
 
+/// The arguments of a role that sets its machine up.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-struct HostArgs {
+struct SetUpArgs {
     #[command(flatten)]
     node: Option<NodeArgs>,
     #[command(subcommand)]
-    command: Option<HostCommand>,
+    command: Option<SetUpCommand>,
 }
 
 #[derive(Subcommand)]
-enum HostCommand {
-    /// Remove what a host agent set up: device, VIPs, rules and routes.
+enum SetUpCommand {
+    /// Remove what the node set up on this machine: device, addresses, rules and routes.
     Teardown {
         /// The cluster file.
         #[arg(long)]
@@ -87,18 +88,23 @@ enum HostCommand {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Ingress(args) => run(Role::Ingress, args),
+        Command::Ingress(args) => run_or_tear_down(Role::Ingress, args),
         Command::FlowTracker(args) => run(Role::FlowTracker, args),
-        Command::HostAgent(HostArgs { command: Some(command), .. }) => {
-            let HostCommand::Teardown { config, name } = command;
-            report(jlb_node::teardown(&config, &name))
-        }
-        Command::HostAgent(HostArgs { node: Some(args), .. }) => run(Role::HostAgent, args),
-        Command::HostAgent(_) => fail("name the cluster file with --config and the node with --name"),
+        Command::HostAgent(args) => run_or_tear_down(Role::HostAgent, args),
         Command::Check { config } => check(&config),
         Command::Keygen { file } => keygen(&file),
         Command::Lab(args) => jlb_bench::lab(args),
         Command::LabWeb(args) => jlb_bench::lab_web(args),
+    }
+}
+
+fn run_or_tear_down(role: Role, args: SetUpArgs) -> ExitCode {
+    match (args.command, args.node) {
+        (Some(SetUpCommand::Teardown { config, name }), _) => {
+            report(jlb_node::teardown(role, &config, &name))
+        }
+        (None, Some(node)) => run(role, node),
+        (None, None) => fail("name the cluster file with --config and the node with --name"),
     }
 }
 
@@ -132,7 +138,10 @@ fn check(config: &std::path::Path) -> ExitCode {
 fn keygen(file: &std::path::Path) -> ExitCode {
     match jlb_config::keygen(file) {
         Ok(_) => {
-            println!("wrote {}: copy it to every node, readable by root alone", file.display());
+            println!(
+                "wrote {}: copy it to every node, readable by root alone",
+                file.display()
+            );
             ExitCode::SUCCESS
         }
         Err(error) => fail(format!("can't write {}: {error}", file.display())),

@@ -35,7 +35,12 @@ fn inputs(target: &str) -> Vec<(String, Vec<u8>)> {
     let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
     let mut inputs: Vec<_> = files
         .map(|file| file.unwrap())
-        .map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap()))
+        .map(|file| {
+            (
+                file.file_name().into_string().unwrap(),
+                fs::read(file.path()).unwrap(),
+            )
+        })
         .collect();
     inputs.sort();
     inputs

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use crate::args::{LabOptions, Underlay, Web};
@@ -59,12 +60,23 @@ pub(crate) struct Lab {
 }
 
 /// What is left in tables after the load.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Forgotten {
     /// How long it took until nothing was left, or until it was no longer waited for.
     pub(crate) after: Duration,
     /// What was left then.
-    pub(crate) left: u64,
+    pub(crate) left: Vec<Left>,
+}
+
+/// Flows that a table still has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Left {
+    /// The node.
+    pub(crate) node: String,
+    /// The gauge that says so.
+    pub(crate) gauge: &'static str,
+    /// How many.
+    pub(crate) count: u64,
 }
 
 impl Lab {
@@ -214,7 +226,7 @@ impl Lab {
             let metrics = self.metrics().await?;
             let left = flows_left(&metrics);
             let after = begin.elapsed();
-            if left == 0 || after >= FORGET_DEADLINE {
+            if left.is_empty() || after >= FORGET_DEADLINE {
                 return Ok((Forgotten { after, left }, metrics));
             }
             sleep(FORGET_INTERVAL).await;
@@ -278,12 +290,16 @@ async fn first_unready(plan: &Plan) -> Option<(String, String)> {
     None
 }
 
-/// Flows that any table of any node still has.
-fn flows_left(metrics: &[NodeSamples]) -> u64 {
-    let of = |node: &NodeSamples| {
-        FLOW_GAUGES.iter().filter_map(|name| node.samples.sum(name, &[])).sum::<u64>()
+/// The tables that still have flows.
+fn flows_left(metrics: &[NodeSamples]) -> Vec<Left> {
+    let of = |node: &NodeSamples, gauge: &'static str| {
+        let count = node.samples.sum(gauge, &[]).filter(|&count| count > 0)?;
+        Some(Left { node: node.node.clone(), gauge, count })
     };
-    metrics.iter().map(of).sum()
+    metrics
+        .iter()
+        .flat_map(|node| FLOW_GAUGES.iter().filter_map(move |gauge| of(node, gauge)))
+        .collect()
 }
 
 /// The running program; what /proc/PID/exe says of its children too.

@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::args::{LabOptions, Underlay, Web};
-use crate::lab::Forgotten;
+use crate::lab::{Forgotten, Left};
 use crate::load::Tally;
 use crate::plan::{Plan, Role};
 use crate::scrape::{Books, NodeSamples};
@@ -19,8 +19,8 @@ const ENOUGH_FOR_ALL: u64 = 50;
 /// The counter of each role that says how many connections it had a part in.
 const PART_IN: [(Role, &str); 3] = [
     (Role::Ingress, "jlb_ingress_accepts_total"),
-    (Role::Tracker, "jlb_tracker_searches_begun_total"),
-    (Role::Host, "jlb_host_accepted_total"),
+    (Role::Tracker, "jlb_tracker_searches_total"),
+    (Role::Host, "jlb_host_accepts_total"),
 ];
 
 /// Everything that a run showed.
@@ -97,7 +97,8 @@ pub(crate) struct Spread {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Tables {
-    pub(crate) flows_left: u64,
+    /// Tables that still had flows then; none: all were empty.
+    pub(crate) left: Vec<Left>,
     pub(crate) after_seconds: f64,
 }
 
@@ -129,7 +130,7 @@ impl Report {
             },
             spread: Spread::new(tally, metrics),
             tables: Tables {
-                flows_left: forgotten.left,
+                left: forgotten.left,
                 after_seconds: forgotten.after.as_secs_f64(),
             },
             books: metrics.iter().flat_map(NodeSamples::books).collect(),
@@ -165,9 +166,9 @@ impl Report {
                 missing => format!("the books of {} ({}) miss {missing}", books.node, books.layer),
             });
         }
-        if self.tables.flows_left > 0 {
-            let after = self.tables.after_seconds;
-            problems.push(format!("{} flows are left {after:.1} s after the load", self.tables.flows_left));
+        let after = self.tables.after_seconds;
+        for Left { node, gauge, count } in &self.tables.left {
+            problems.push(format!("{node} still has {count} in {gauge} {after:.1} s after the load"));
         }
         problems
     }

@@ -71,7 +71,10 @@ pub fn summary(config: &ClusterConfig) -> String {
     for role in [Role::Ingress, Role::FlowTracker, Role::HostAgent] {
         let nodes = config.nodes().iter().filter(|node| node.role == role);
         let names: Vec<&str> = nodes.map(|node| node.name.as_str()).collect();
-        line(role.as_str(), format!("{}: {}", names.len(), listed(&names)));
+        line(
+            role.as_str(),
+            format!("{}: {}", names.len(), listed(&names)),
+        );
     }
     for service in config.services().iter().take(MAX_LISTED) {
         line("service", described(service));
@@ -79,10 +82,17 @@ pub fn summary(config: &ClusterConfig) -> String {
     if let Some(more) = config.services().len().checked_sub(MAX_LISTED + 1) {
         line("", format!("and {} more", more + 1));
     }
-    let ip = if config.ipv6_underlay() { "IPv6" } else { "IPv4" };
+    let ip = if config.ipv6_underlay() {
+        "IPv6"
+    } else {
+        "IPv4"
+    };
     line(
         "underlay",
-        format!("MTU {}, {ip}, UDP port {}", config.underlay_mtu, config.port),
+        format!(
+            "MTU {}, {ip}, UDP port {}",
+            config.underlay_mtu, config.port
+        ),
     );
     line(
         "largest packet",
@@ -99,7 +109,12 @@ pub fn summary(config: &ClusterConfig) -> String {
 
 fn listed(names: &[&str]) -> String {
     const MOST: usize = 6;
-    let mut list = names.iter().take(MOST).copied().collect::<Vec<_>>().join(", ");
+    let mut list = names
+        .iter()
+        .take(MOST)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
     if names.len() > MOST {
         list.push_str(", …");
     }

@@ -80,7 +80,10 @@ impl Reader<'_> {
         if !value.get_ref().is_table() {
             let problem = Problem::at(
                 header,
-                format!("`{section}` is {}, not a table", a(value.get_ref().type_str())),
+                format!(
+                    "`{section}` is {}, not a table",
+                    a(value.get_ref().type_str())
+                ),
                 format!("expected [{section}]"),
             );
             self.problems
@@ -111,7 +114,10 @@ impl Reader<'_> {
             other => {
                 let problem = Problem::at(
                     span,
-                    format!("`{section}` is {}, not a list of tables", a(other.type_str())),
+                    format!(
+                        "`{section}` is {}, not a list of tables",
+                        a(other.type_str())
+                    ),
                     format!("expected [[{section}]]"),
                 );
                 self.problems
@@ -184,15 +190,26 @@ fn shape_error(
     let message = match message.strip_prefix("invalid type: ") {
         Some(wrong) => match wrong.rsplit_once(", expected ") {
             Some((found, expected)) => {
-                let expected = if expected == "a sequence" { "a list" } else { expected };
-                format!("expected {expected}, found {}", found_words(found, text.get(span.clone())))
+                let expected = if expected == "a sequence" {
+                    "a list"
+                } else {
+                    expected
+                };
+                format!(
+                    "expected {expected}, found {}",
+                    found_words(found, text.get(span.clone()))
+                )
             }
             None => wrong.to_owned(),
         },
         None => message.to_owned(),
     };
-    Problem::at(span, format!("`{key}` in {}: {message}", bracketed(section)), "here")
-        .help(reference::right(&keys).unwrap_or_default())
+    Problem::at(
+        span,
+        format!("`{key}` in {}: {message}", bracketed(section)),
+        "here",
+    )
+    .help(reference::right(&keys).unwrap_or_default())
 }
 
 /// The keys of a path without indices: `service.hosts.weight`.

@@ -3,7 +3,7 @@
 
 use jlb_protocol::keyed_hash::HashKey;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, Visitor};
+use serde::de::{Deserializer, Visitor};
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
@@ -95,10 +95,16 @@ impl Keys {
         let mut secrets = vec![hash];
         for key in &keys {
             if keys.iter().filter(|other| other.id == key.id).count() > 1 {
-                return wrong("both keys have the same `id`", "give the new key another id");
+                return wrong(
+                    "both keys have the same `id`",
+                    "give the new key another id",
+                );
             }
             if secrets.contains(&key.secret) {
-                return wrong("a secret is there twice", "make each secret with `jlb keygen`");
+                return wrong(
+                    "a secret is there twice",
+                    "make each secret with `jlb keygen`",
+                );
             }
             secrets.push(key.secret);
         }
@@ -124,7 +130,11 @@ impl Keys {
     /// If it is not a key file; the error says where and never shows a secret.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let table: KeysTable = toml::from_str(text).map_err(|error| shape_error(text, &error))?;
-        let sending = table.key.iter().filter(|key| key.send == Some(true)).count();
+        let sending = table
+            .key
+            .iter()
+            .filter(|key| key.send == Some(true))
+            .count();
         if table.key.len() > 1 && sending != 1 {
             return Err(KeyError {
                 message: "of two keys, exactly one is sealed with".to_owned(),
@@ -197,7 +207,10 @@ impl Keys {
         text.push_str(&format!("hash = \"{}\"\n", hex(&self.hash)));
         for (at, key) in self.keys.iter().enumerate() {
             let secret = hex(&key.secret);
-            text.push_str(&format!("\n[[key]]\nid = {}\nsecret = \"{secret}\"\n", key.id));
+            text.push_str(&format!(
+                "\n[[key]]\nid = {}\nsecret = \"{secret}\"\n",
+                key.id
+            ));
             if at == 0 {
                 text.push_str("send = true\n");
             }
@@ -255,6 +268,8 @@ struct KeyTable {
 
 struct Secret([u8; 16]);
 
+const NOT_A_SECRET: &str = "a secret is not 32 hexadecimal digits in quotes";
+
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Expect;
@@ -270,27 +285,26 @@ impl<'de> Deserialize<'de> for Secret {
                     .collect();
                 let bytes: Option<Vec<u8>> = digits.map(|digits| {
                     let pairs = digits.chunks(2);
-                    pairs.map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect()
+                    pairs
+                        .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
+                        .collect()
                 });
                 match bytes.and_then(|bytes| bytes.try_into().ok()) {
                     Some(secret) if text.len() == 32 => Ok(Secret(secret)),
-                    _ => Err(E::custom("not 32 hexadecimal digits")),
+                    _ => Err(E::custom(NOT_A_SECRET)),
                 }
             }
         }
-        deserializer
-            .deserialize_str(Expect)
-            // serde's own words for a wrong type would show the value.
-            .map_err(|_| D::Error::custom("a secret is not 32 hexadecimal digits in quotes"))
+        deserializer.deserialize_str(Expect)
     }
 }
 
-/// Where and what, without the words of the file.
+/// Where and what, without the words of the file: serde's own may show a value.
 fn shape_error(text: &str, error: &toml::de::Error) -> KeyError {
     let message = error.message();
     let what = if message.starts_with("unknown field") {
         "an unknown key"
-    } else if message.starts_with("missing field") || message.starts_with("a secret is not") {
+    } else if message.starts_with("missing field") || message == NOT_A_SECRET {
         // These words name keys of ours, nothing of the file.
         message
     } else if message.starts_with("invalid type") || message.starts_with("invalid value") {
@@ -301,9 +315,10 @@ fn shape_error(text: &str, error: &toml::de::Error) -> KeyError {
     let (line, column) = crate::source::position(text, error.span().map_or(0, |span| span.start));
     KeyError {
         message: format!("line {line}, column {column}: {what}"),
-        help: "a key file has `hash` and one or two [[key]] with `id` and `secret`, and is made by \
+        help:
+            "a key file has `hash` and one or two [[key]] with `id` and `secret`, and is made by \
                `jlb keygen`"
-            .to_owned(),
+                .to_owned(),
     }
 }
 

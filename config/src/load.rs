@@ -70,8 +70,7 @@ impl ClusterConfig {
 
 fn read(text: &str, path: &Path, keys: Option<Keys>) -> Result<Loaded, ConfigError> {
     let name = path.display().to_string();
-    let refused =
-        |problems| ConfigError(Report::new(problems, Severity::Error, &name, Some(text)));
+    let refused = |problems| ConfigError(Report::new(problems, Severity::Error, &name, Some(text)));
     let document = document::read(text).map_err(refused)?;
     let mut findings = Findings::default();
     let key_file = beside(path, &document.cluster.table.key_file.get_ref().0);

@@ -25,7 +25,11 @@ pub(crate) struct Problem {
 
 impl Problem {
     /// A problem at `span`, with `here` said under it.
-    pub(crate) fn at(span: Range<usize>, message: impl Into<String>, here: impl Into<String>) -> Self {
+    pub(crate) fn at(
+        span: Range<usize>,
+        message: impl Into<String>,
+        here: impl Into<String>,
+    ) -> Self {
         Self {
             message: message.into(),
             labels: vec![Label {

@@ -122,7 +122,9 @@ impl Diagnostic for Finding {
     }
 
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        self.excerpt.as_ref().map(|it| it as &dyn miette::SourceCode)
+        self.excerpt
+            .as_ref()
+            .map(|it| it as &dyn miette::SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {

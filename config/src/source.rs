@@ -108,8 +108,7 @@ impl Excerpt {
                         // Of a value over several lines the first one is underlined.
                         let last = map((place.end - start).min(line.len())).max(first);
                         spans[which] = (shown_at + first, last - first);
-                        excerpt.columns[which] =
-                            (shown_at + first, position(text, place.start).1);
+                        excerpt.columns[which] = (shown_at + first, position(text, place.start).1);
                     }
                 }
             }
@@ -174,7 +173,10 @@ impl SourceCode for Excerpt {
         lines_before: usize,
         lines_after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let inner = self.text.as_str().read_span(span, lines_before, lines_after)?;
+        let inner = self
+            .text
+            .as_str()
+            .read_span(span, lines_before, lines_after)?;
         // Asked for without context, the column is the one to print: the file's, not the excerpt's.
         let known = self.columns.iter().find(|&&(at, _)| at == span.offset());
         let column = match known {

@@ -69,9 +69,15 @@ fn within(
     }
     let key = path.rsplit('.').next().unwrap_or(path);
     let message = if number < *range.start() {
-        format!("`{key}` is {number}, but at least {} is needed", range.start())
+        format!(
+            "`{key}` is {number}, but at least {} is needed",
+            range.start()
+        )
     } else {
-        format!("`{key}` is {number}, but at most {} is possible", range.end())
+        format!(
+            "`{key}` is {number}, but at most {} is possible",
+            range.end()
+        )
     };
     findings.error(Problem::at(value.span(), message, "out of range").help(right(path)));
     None
@@ -98,7 +104,10 @@ fn one_of<T: Copy>(
 /// A name: it becomes a label of metrics, a part of file names and a word on command lines.
 fn name(value: &Spanned<Text>, what: &str, path: &str, findings: &mut Findings) -> Option<String> {
     let name = value.get_ref().0.as_str();
-    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let first = name
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphanumeric());
     let rest = name
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
@@ -135,7 +144,8 @@ impl<K: Ord> Once<K> {
         findings: &mut Findings,
     ) {
         if let Some(first) = self.0.get(&value) {
-            let problem = Problem::at(span, message(), "here again").and(first.clone(), "first here");
+            let problem =
+                Problem::at(span, message(), "here again").and(first.clone(), "first here");
             findings.error(problem.help(help));
         } else {
             self.0.insert(value, span);

@@ -269,7 +269,8 @@ fn parse_ports(text: &str) -> Result<Ports, String> {
         return Ok(Ports::Any);
     }
     let number = |text: &str| {
-        let digits = !text.is_empty() && text.len() < 10 && text.bytes().all(|b| b.is_ascii_digit());
+        let digits =
+            !text.is_empty() && text.len() < 10 && text.bytes().all(|b| b.is_ascii_digit());
         match text.parse::<i64>() {
             Ok(value) if digits => port(value),
             _ => Err(format!("{} is not a port", quoted(text))),
@@ -283,7 +284,9 @@ fn parse_ports(text: &str) -> Result<Ports, String> {
         }
     };
     if first > last {
-        return Err(format!("the range ends at {last}, before it begins at {first}"));
+        return Err(format!(
+            "the range ends at {last}, before it begins at {first}"
+        ));
     }
     Ok(Ports::Range(first, last))
 }

@@ -103,8 +103,14 @@ fn assert_fits_a_screen(what: &str, rendered: &str) {
     let lines = rendered.lines().count();
     let columns = rendered.lines().map(|line| line.chars().count()).max();
     assert!(lines <= 24, "{what}: {lines} lines\n{rendered}");
-    assert!(columns <= Some(100), "{what}: {columns:?} columns\n{rendered}");
-    assert!(!rendered.contains('\u{1b}'), "{what}: escape sequences\n{rendered}");
+    assert!(
+        columns <= Some(100),
+        "{what}: {columns:?} columns\n{rendered}"
+    );
+    assert!(
+        !rendered.contains('\u{1b}'),
+        "{what}: escape sequences\n{rendered}"
+    );
 }
 
 #[test]
@@ -118,7 +124,10 @@ fn each_broken_file_is_refused_with_one_exact_error() {
     assert!(CASES.len() >= 25);
     for case in CASES {
         let what = case.what;
-        assert!(GOOD.contains(case.from), "{what}: the good file lacks what is to be broken");
+        assert!(
+            GOOD.contains(case.from),
+            "{what}: the good file lacks what is to be broken"
+        );
         let error = refused(&GOOD.replacen(case.from, case.to, 1));
         let finding = &error.findings()[0];
         assert_eq!(finding.message(), case.message, "{what}");
@@ -129,7 +138,10 @@ fn each_broken_file_is_refused_with_one_exact_error() {
         let rendered = error.render(Style::Plain);
         assert_fits_a_screen(what, &rendered);
         let (line, column) = case.at;
-        assert!(rendered.contains(&format!("cluster.toml:{line}:{column}]")), "{rendered}");
+        assert!(
+            rendered.contains(&format!("cluster.toml:{line}:{column}]")),
+            "{rendered}"
+        );
         assert!(!error.render(Style::Colour).is_empty());
     }
 }
@@ -158,13 +170,19 @@ fn independent_errors_are_reported_together_in_the_files_order() {
         .replacen("10.0.0.12", "10.0.0.11", 1)
         .replacen("underlay_mtu = 1500", "underlay_mtu = 1", 1);
     let error = refused(&text);
-    let lines: Vec<usize> =
-        error.findings().iter().map(|finding| finding.position().unwrap().0).collect();
+    let lines: Vec<usize> = error
+        .findings()
+        .iter()
+        .map(|finding| finding.position().unwrap().0)
+        .collect();
     assert_eq!(lines, [4, 28, 50, 59]);
     let rendered = error.render(Style::Plain);
     assert_fits_a_screen("four errors", &rendered);
     for line in lines {
-        assert!(rendered.contains(&format!("cluster.toml:{line}:")), "{rendered}");
+        assert!(
+            rendered.contains(&format!("cluster.toml:{line}:")),
+            "{rendered}"
+        );
     }
 }
 
@@ -213,14 +231,20 @@ fn a_file_cut_off_anywhere_before_its_first_service_is_complete_is_refused() {
         }
         let error = refused(cut);
         assert_fits_a_screen(&format!("cut at byte {end}"), &error.render(Style::Plain));
-        assert!(error.findings().iter().all(|it| it.position().is_some()), "{error}");
+        assert!(
+            error.findings().iter().all(|it| it.position().is_some()),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn an_empty_file_lacks_its_cluster() {
     let error = refused("");
-    assert_eq!(error.findings()[0].message(), "the file has no [cluster] section");
+    assert_eq!(
+        error.findings()[0].message(),
+        "the file has no [cluster] section"
+    );
     assert_eq!(error.findings()[0].position(), Some((1, 1)));
     assert_fits_a_screen("empty", &error.render(Style::Plain));
 }
@@ -230,7 +254,10 @@ fn one_table_where_a_list_of_tables_belongs() {
     let only = GOOD.replace("[[service]]\nnumber = 1", "[service]\nnumber = 1");
     let end = only.find("\n[[service]]").unwrap();
     let error = refused(&only[..end]);
-    assert_eq!(error.findings()[0].message(), "`service` is a table, not a list of tables");
+    assert_eq!(
+        error.findings()[0].message(),
+        "`service` is a table, not a list of tables"
+    );
     assert_eq!(error.findings()[0].position(), Some((42, 1)));
     assert_eq!(
         error.findings()[0].help_text(),
@@ -268,7 +295,11 @@ fn long_lines_are_cut_around_what_is_wrong_and_control_characters_do_not_get_thr
     let error = refused(&text);
     let rendered = error.render(Style::Plain);
     assert_fits_a_screen("a long name", &rendered);
-    assert!(error.findings()[0].message().starts_with("there is no node `é·[31m"));
+    assert!(
+        error.findings()[0]
+            .message()
+            .starts_with("there is no node `é·[31m")
+    );
 
     let at_the_end = GOOD.replacen(
         "search_ttl = 4",
@@ -293,8 +324,12 @@ impl SplitMix {
 
 #[test]
 fn no_damage_makes_it_panic_or_fill_more_than_a_screen() {
-    let pieces: Vec<&str> = GOOD.split_inclusive(['\n', ' ', '"', '=', '.', '[', ']']).collect();
-    let strange = ["é", "\"", "'''", "\u{1b}", "\u{202e}", "0", "[", "]]", "{", "\t", "\r", "-1", "字"];
+    let pieces: Vec<&str> = GOOD
+        .split_inclusive(['\n', ' ', '"', '=', '.', '[', ']'])
+        .collect();
+    let strange = [
+        "é", "\"", "'''", "\u{1b}", "\u{202e}", "0", "[", "]]", "{", "\t", "\r", "-1", "字",
+    ];
     let mut random = SplitMix(7);
     for round in 0..3_000 {
         let mut damaged: Vec<&str> = pieces.clone();

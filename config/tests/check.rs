@@ -47,7 +47,11 @@ fingerprint       {fingerprint:016x}
 #[test]
 fn warnings_come_before_the_summary() {
     let (_directory, path) = valid();
-    fs::write(&path, MINIMAL.replace("[\"web-1\", \"web-2\"]", "[\"web-1\"]")).unwrap();
+    fs::write(
+        &path,
+        MINIMAL.replace("[\"web-1\", \"web-2\"]", "[\"web-1\"]"),
+    )
+    .unwrap();
     let checked = check(&path);
     assert!(checked.is_ok());
     let text = checked.text();
@@ -60,7 +64,11 @@ fn a_broken_file_is_not_ok() {
     fs::write(&path, MINIMAL.replace("192.0.2.10", "192.0.2.256")).unwrap();
     let checked = check(&path);
     assert!(!checked.is_ok());
-    assert!(checked.text().contains("`192.0.2.256` is not an IP address"));
+    assert!(
+        checked
+            .text()
+            .contains("`192.0.2.256` is not an IP address")
+    );
     assert!(!checked.text().contains("fingerprint"));
 }
 
@@ -70,7 +78,10 @@ fn error(path: &Path) -> String {
     assert_eq!(error.findings().len(), 1, "{error}");
     let rendered = error.render(Style::Plain);
     assert!(rendered.lines().count() <= 24, "{rendered}");
-    assert!(rendered.lines().all(|line| line.chars().count() <= 100), "{rendered}");
+    assert!(
+        rendered.lines().all(|line| line.chars().count() <= 100),
+        "{rendered}"
+    );
     rendered
 }
 
@@ -93,8 +104,14 @@ fn a_file_that_is_not_text() {
     fs::write(&path, bytes).unwrap();
     let line = MINIMAL[..at].lines().count();
     let rendered = error(&path);
-    assert!(rendered.contains("the file is not UTF-8 text"), "{rendered}");
-    assert!(rendered.contains(&format!("cluster.toml:{line}:9]")), "{rendered}");
+    assert!(
+        rendered.contains("the file is not UTF-8 text"),
+        "{rendered}"
+    );
+    assert!(
+        rendered.contains(&format!("cluster.toml:{line}:9]")),
+        "{rendered}"
+    );
 }
 
 #[test]
@@ -105,7 +122,10 @@ fn a_file_that_never_ends() {
 
 #[test]
 fn the_key_file_is_pointed_at_where_it_is_named() {
-    let line = MINIMAL[..MINIMAL.find("key_file = ").unwrap()].lines().count() + 1;
+    let line = MINIMAL[..MINIMAL.find("key_file = ").unwrap()]
+        .lines()
+        .count()
+        + 1;
     let place = format!("cluster.toml:{line}:12]");
 
     let (directory, path) = valid();
@@ -120,25 +140,37 @@ fn the_key_file_is_pointed_at_where_it_is_named() {
 
     fs::create_dir(&key).unwrap();
     let no_file = error(&path);
-    assert!(no_file.contains(&place) && no_file.contains("is a directory"), "{no_file}");
+    assert!(
+        no_file.contains(&place) && no_file.contains("is a directory"),
+        "{no_file}"
+    );
     fs::remove_dir(&key).unwrap();
 
     fs::write(&key, &text).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let open = error(&path);
-    assert!(open.contains(&place) && open.contains("mode is 644"), "{open}");
+    assert!(
+        open.contains(&place) && open.contains("mode is 644"),
+        "{open}"
+    );
     assert!(open.contains("chmod 600"), "{open}");
 
     fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
     let loaded = ClusterConfig::load(&path).unwrap();
     let warning = loaded.warnings.findings()[0].message();
-    assert!(warning.ends_with("its group may read the secrets"), "{warning}");
+    assert!(
+        warning.ends_with("its group may read the secrets"),
+        "{warning}"
+    );
 
     let half = &text[..text.rfind("secret").unwrap() + 20];
     fs::write(&key, half).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let broken = error(&path);
-    assert!(broken.contains(&place) && broken.contains("not valid TOML"), "{broken}");
+    assert!(
+        broken.contains(&place) && broken.contains("not valid TOML"),
+        "{broken}"
+    );
     let secret = text.rsplit("secret = \"").next().unwrap();
     assert!(!broken.contains(&secret[..8]), "{broken}");
 }
@@ -147,7 +179,11 @@ fn the_key_file_is_pointed_at_where_it_is_named() {
 fn everything_wrong_with_both_files_is_told_at_once() {
     let (directory, path) = valid();
     fs::remove_file(directory.path().join("cluster.key")).unwrap();
-    fs::write(&path, MINIMAL.replace("ports = 80", "ports = 80\nsearch_ttl = 0")).unwrap();
+    fs::write(
+        &path,
+        MINIMAL.replace("ports = 80", "ports = 80\nsearch_ttl = 0"),
+    )
+    .unwrap();
     let error = ClusterConfig::load(&path).unwrap_err();
     assert_eq!(error.findings().len(), 2, "{error}");
 }

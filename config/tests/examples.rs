@@ -15,7 +15,9 @@ fn keys() -> Keys {
 }
 
 fn load(file: &str) -> (String, Loaded) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("examples")
+        .join(file);
     let text = std::fs::read_to_string(&path).unwrap();
     let loaded = ClusterConfig::parse_with_keys(&text, &path, keys())
         .unwrap_or_else(|error| panic!("{error}"));
@@ -44,18 +46,32 @@ fn full_names_every_timer_and_limit_with_its_default() {
     let (text, loaded) = load("full.toml");
     assert_eq!(loaded.config.timers, Timers::default());
     assert_eq!(loaded.config.limits, Limits::default());
-    let timers = Timers::default().entries().into_iter().map(|(name, _)| name);
-    let limits = Limits::default().entries().into_iter().map(|(name, _)| name);
+    let timers = Timers::default()
+        .entries()
+        .into_iter()
+        .map(|(name, _)| name);
+    let limits = Limits::default()
+        .entries()
+        .into_iter()
+        .map(|(name, _)| name);
     for name in timers.chain(limits) {
         let line = format!("\n{name} = ");
-        let at = text.find(&line).unwrap_or_else(|| panic!("full.toml lacks {name}"));
+        let at = text
+            .find(&line)
+            .unwrap_or_else(|| panic!("full.toml lacks {name}"));
         let comment: String = text[..at]
             .lines()
             .rev()
             .take_while(|line| line.starts_with('#'))
             .collect();
-        assert!(comment.contains("oo small") || comment.contains("small:"), "{name}");
-        assert!(comment.contains("oo large") || comment.contains("large:"), "{name}");
+        assert!(
+            comment.contains("oo small") || comment.contains("small:"),
+            "{name}"
+        );
+        assert!(
+            comment.contains("oo large") || comment.contains("large:"),
+            "{name}"
+        );
     }
 }
 
@@ -63,11 +79,30 @@ fn full_names_every_timer_and_limit_with_its_default() {
 fn full_shows_every_key_of_each_table() {
     let (text, _) = load("full.toml");
     for key in [
-        "name", "key_file", "underlay_mtu", "port", "membership", "number", "role", "underlay",
-        "admin", "tun", "log", "vip", "protocol", "ports", "hosts", "policy", "search_ttl",
-        "overload", "max_connections",
+        "name",
+        "key_file",
+        "underlay_mtu",
+        "port",
+        "membership",
+        "number",
+        "role",
+        "underlay",
+        "admin",
+        "tun",
+        "log",
+        "vip",
+        "protocol",
+        "ports",
+        "hosts",
+        "policy",
+        "search_ttl",
+        "overload",
+        "max_connections",
     ] {
-        assert!(text.contains(&format!("\n{key} = ")), "full.toml lacks {key}");
+        assert!(
+            text.contains(&format!("\n{key} = ")),
+            "full.toml lacks {key}"
+        );
     }
 }
 
@@ -86,7 +121,10 @@ fn defaults_are_those_of_the_full_file() {
     assert_eq!(ours.hosts[0].weight, 1);
     assert_eq!(ours.hosts[0].max_connections, None);
     let (ours, theirs) = (&minimal.config.nodes()[0], &full.config.nodes()[0]);
-    assert_eq!((ours.admin, &ours.tun, ours.log), (theirs.admin, &theirs.tun, theirs.log));
+    assert_eq!(
+        (ours.admin, &ours.tun, ours.log),
+        (theirs.admin, &theirs.tun, theirs.log)
+    );
     assert_eq!(minimal.config.timers.open_retry, Duration::from_millis(20));
 }
 

@@ -101,8 +101,8 @@ impl Wheel {
     /// nothing for `now` it is later than `now`, unless there is more to deal out.
     pub(crate) fn next_tick(&self) -> Option<u64> {
         match self.dealing {
-            Some(_) => Some(self.elapsed),
-            None => self.first_slot().map(|slot| self.start_of(slot)),
+            Some(slot) if self.heads[slot.level][slot.digit] != NONE => Some(self.elapsed),
+            _ => self.first_slot().map(|slot| self.start_of(slot)),
         }
     }
 

@@ -165,38 +165,22 @@ impl FlowSent {
     }
 
     /// The host's Accept of this Offer.
-    pub(crate) fn accept(&self, birth: Birth) -> FlowMessage<'static> {
+    pub(crate) fn accept(&self, birth: Birth) -> FlowMessage<'_> {
         FlowMessage {
             kind: FlowKind::Accept,
             birth: Some(birth),
             tried: Tried::NONE,
             packet: &[],
-            ..self.clone().leak()
+            ..self.message()
         }
     }
 
     /// The host's Reject of this Offer.
-    pub(crate) fn reject(&self, reason: Reason) -> FlowMessage<'static> {
+    pub(crate) fn reject(&self, reason: Reason) -> FlowMessage<'_> {
         FlowMessage {
             kind: FlowKind::Reject,
             reason,
-            ..self.clone().leak()
-        }
-    }
-
-    fn leak(self) -> FlowMessage<'static> {
-        let packet: &'static [u8] = self.packet.leak();
-        FlowMessage {
-            kind: self.kind,
-            key: self.key,
-            offer: self.offer,
-            intent: self.intent,
-            path: self.path,
-            birth: self.birth,
-            tried: self.tried,
-            reason: self.reason,
-            load: 0,
-            packet,
+            ..self.message()
         }
     }
 

@@ -3,9 +3,7 @@
 use super::ingress::matches;
 use super::role::{Driven, NODES, node, play, view};
 use jlb_flow_tracker::FlowTracker;
-use jlb_flow_tracker::config::{
-    Config, Limits, Overload, PolicyKind, PoolHost, Service, Timers,
-};
+use jlb_flow_tracker::config::{Config, Limits, Overload, PolicyKind, PoolHost, Service, Timers};
 use jlb_protocol::keyed_hash::HashKey;
 use jlb_protocol::{Message, NodeNumber, PacketBuf, Role, Time, Transmit, View};
 use std::time::Duration;
@@ -59,18 +57,22 @@ pub fn run(bytes: &[u8]) {
     let config = Config {
         node: node(11 + u16::from(place % 3)),
         hash_key: HashKey::new([3; 16]),
-        services: [PolicyKind::RoundRobin, PolicyKind::LeastConnections, PolicyKind::RoundRobin]
-            .into_iter()
-            .zip(matches())
-            .map(|(policy, matching)| Service {
-                number: matching.service,
-                protocol: matching.protocol,
-                hosts: hosts.clone(),
-                policy,
-                search_ttl: 2,
-                overload: Overload::Refuse,
-            })
-            .collect(),
+        services: [
+            PolicyKind::RoundRobin,
+            PolicyKind::LeastConnections,
+            PolicyKind::RoundRobin,
+        ]
+        .into_iter()
+        .zip(matches())
+        .map(|(policy, matching)| Service {
+            number: matching.service,
+            protocol: matching.protocol,
+            hosts: hosts.clone(),
+            policy,
+            search_ttl: 2,
+            overload: Overload::Refuse,
+        })
+        .collect(),
         limits: Limits {
             max_flows: 4,
             max_untrusted: 3,
@@ -84,5 +86,8 @@ pub fn run(bytes: &[u8]) {
             who_has: Duration::from_millis(200),
         },
     };
-    play(&mut FlowTracker::new(config, view(0), 1, Time::from_millis(1)), script);
+    play(
+        &mut FlowTracker::new(config, view(0), 1, Time::from_millis(1)),
+        script,
+    );
 }

@@ -63,11 +63,18 @@ fn socket(script: &mut Script<'_>) -> Socket {
         0 => 0,
         port => 40_000 - 1 + u16::from(port),
     };
-    let state = script.one_of(&[SocketState::HalfOpen, SocketState::Open, SocketState::TimeWait]);
+    let state = script.one_of(&[
+        SocketState::HalfOpen,
+        SocketState::Open,
+        SocketState::TimeWait,
+    ]);
     let (vip, client) = if client % 2 == 0 {
         (VIP4, IpAddr::V4(Ipv4Addr::new(192, 0, 2, client)))
     } else {
-        (VIP6, IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, client.into())))
+        (
+            VIP6,
+            IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, client.into())),
+        )
     };
     Socket {
         local: SocketAddr::new(vip, 80),
@@ -108,5 +115,8 @@ pub fn run(bytes: &[u8]) {
             reject_rotation: Duration::from_secs(10),
         },
     };
-    play(&mut HostAgent::new(config, view(0), 1, Time::from_millis(1)), bytes);
+    play(
+        &mut HostAgent::new(config, view(0), 1, Time::from_millis(1)),
+        bytes,
+    );
 }

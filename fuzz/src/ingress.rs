@@ -90,5 +90,8 @@ pub fn run(bytes: &[u8]) {
             cache_idle: Duration::from_secs(60),
         },
     };
-    play(&mut Ingress::new(config, view(0), 1, Time::from_millis(1)), bytes);
+    play(
+        &mut Ingress::new(config, view(0), 1, Time::from_millis(1)),
+        bytes,
+    );
 }

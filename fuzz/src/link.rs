@@ -60,7 +60,10 @@ fn address(number: u16) -> IpAddr {
 impl Node {
     fn new(number: u16, peer: u16, incarnation: u32, now: Time) -> Self {
         let node = |number| NodeNumber::new(number).unwrap();
-        let key = MessageKey { id: 1, secret: [7; 16] };
+        let key = MessageKey {
+            id: 1,
+            secret: [7; 16],
+        };
         let config = Config {
             node: node(number),
             incarnation,

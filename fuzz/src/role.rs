@@ -46,16 +46,19 @@ pub fn node(number: u16) -> NodeNumber {
 
 /// The view in which the states of [`NODES`] are the two-bit digits of `states`.
 pub fn view(states: u16) -> View {
-    let members = NODES.iter().zip(0..).map(|(&(number, role), place)| Member {
-        node: node(number),
-        role,
-        state: match states >> (2 * place) & 3 {
-            0 => MemberState::Active,
-            1 => MemberState::Draining,
-            2 => MemberState::Joining,
-            _ => MemberState::Down,
-        },
-    });
+    let members = NODES
+        .iter()
+        .zip(0..)
+        .map(|(&(number, role), place)| Member {
+            node: node(number),
+            role,
+            state: match states >> (2 * place) & 3 {
+                0 => MemberState::Active,
+                1 => MemberState::Draining,
+                2 => MemberState::Joining,
+                _ => MemberState::Down,
+            },
+        });
     View::new(members.collect())
 }
 
@@ -117,7 +120,12 @@ fn drain(role: &mut impl Driven, last: &mut Option<Transmit>) {
 /// The message sent last comes back from whom it was sent to, with changes: a byte for the kind, one
 /// for the host in its path, one for the birth and one for the reason.
 fn answer(role: &mut impl Driven, now: Time, last: Option<&Transmit>, script: &mut Script<'_>) {
-    let Some(Transmit { to: Destination::Node(from), buf, .. }) = last else {
+    let Some(Transmit {
+        to: Destination::Node(from),
+        buf,
+        ..
+    }) = last
+    else {
         return;
     };
     let Ok(mut message) = wire::decode(buf.as_slice()) else {
@@ -127,7 +135,10 @@ fn answer(role: &mut impl Driven, now: Time, last: Option<&Transmit>, script: &m
         flow.kind = script.one_of(&FlowKind::ALL);
         let (host, _) = script.one_of(&NODES);
         flow.path.host = NodeNumber::new(host);
-        flow.birth = Some(Birth { incarnation: 1, counter: script.byte().into() });
+        flow.birth = Some(Birth {
+            incarnation: 1,
+            counter: script.byte().into(),
+        });
         flow.reason = script.one_of(&[Reason::None, Reason::Load, Reason::NotOwner, Reason::Quota]);
     }
     // Through the wire, which leaves out what does not travel with its kind.

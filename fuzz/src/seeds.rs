@@ -45,7 +45,10 @@ fn service(number: u32) -> ServiceNumber {
 }
 
 fn birth(counter: u32) -> Birth {
-    Birth { incarnation: 1, counter }
+    Birth {
+        incarnation: 1,
+        counter,
+    }
 }
 
 // --- packets
@@ -117,7 +120,12 @@ fn syn6(port: u16) -> Vec<u8> {
 }
 
 fn request4(port: u16) -> Vec<u8> {
-    ip(CLIENT4, VIP4, 6, &tcp((port, 80), ISN + 1, ACK, b"GET / HTTP/1.1\r\n\r\n"))
+    ip(
+        CLIENT4,
+        VIP4,
+        6,
+        &tcp((port, 80), ISN + 1, ACK, b"GET / HTTP/1.1\r\n\r\n"),
+    )
 }
 
 fn query4(port: u16) -> Vec<u8> {
@@ -155,7 +163,10 @@ fn packets() -> Vec<(&'static str, Vec<u8>)> {
         ("tcp4-syn", syn4(CLIENT_PORT)),
         ("tcp4-syn-mss", ip(CLIENT4, VIP4, 6, &mss)),
         ("tcp4-data", request4(CLIENT_PORT)),
-        ("tcp4-reset", ip(CLIENT4, VIP4, 6, &tcp((CLIENT_PORT, 80), ISN, RST, &[]))),
+        (
+            "tcp4-reset",
+            ip(CLIENT4, VIP4, 6, &tcp((CLIENT_PORT, 80), ISN, RST, &[])),
+        ),
         ("tcp4-ip-options", with_options4),
         ("tcp4-fragment", fragment4),
         ("tcp6-syn", syn6(CLIENT_PORT)),
@@ -165,15 +176,24 @@ fn packets() -> Vec<(&'static str, Vec<u8>)> {
         ("tcp6-atomic-fragment", ip(CLIENT6, VIP6, 44, &atomic)),
         ("tcp6-two-headers", ip(CLIENT6, VIP6, 0, &chain)),
         ("udp4", query4(CLIENT_PORT)),
-        ("udp6", ip(CLIENT6, VIP6, 17, &udp((CLIENT_PORT, 53), b"question"))),
+        (
+            "udp6",
+            ip(CLIENT6, VIP6, 17, &udp((CLIENT_PORT, 53), b"question")),
+        ),
         ("icmp4-too-big", icmp(router4, VIP4, 3, 4, &reply4)),
-        ("icmp4-eight-bytes", icmp(router4, VIP4, 3, 4, &reply4[..28])),
+        (
+            "icmp4-eight-bytes",
+            icmp(router4, VIP4, 3, 4, &reply4[..28]),
+        ),
         ("icmp4-udp", icmp(CLIENT4, VIP4, 3, 3, &udp_reply4)),
         ("icmp4-expired", icmp(router4, VIP4, 11, 0, &reply4)),
         ("icmp4-echo", icmp(CLIENT4, VIP4, 8, 0, b"are you there?")),
         ("icmp4-redirect", icmp(router4, VIP4, 5, 1, &reply4)),
         ("icmp6-too-big", icmp(router6, VIP6, 2, 0, &reply6)),
-        ("icmp6-unreachable", icmp(router6, VIP6, 1, 0, &reply6[..48])),
+        (
+            "icmp6-unreachable",
+            icmp(router6, VIP6, 1, 0, &reply6[..48]),
+        ),
         ("icmp6-echo", icmp(CLIENT6, VIP6, 128, 0, b"are you there?")),
         ("esp4", ip(CLIENT4, VIP4, 50, &[0; 16])),
     ]
@@ -207,7 +227,11 @@ fn flow(kind: FlowKind, packet: &[u8], ipv6: bool) -> FlowMessage<'_> {
         },
         birth: fields.birth.then_some(birth(1)),
         tried,
-        reason: if fields.verdict { Reason::Load } else { Reason::None },
+        reason: if fields.verdict {
+            Reason::Load
+        } else {
+            Reason::None
+        },
         load: 7,
         packet: if fields.packet { packet } else { &[] },
     }
@@ -268,7 +292,10 @@ fn messages() -> Vec<(String, Vec<u8>)> {
             all.push((format!("{name}4-bare"), encoded(&Message::Flow(bare))));
         }
     }
-    let flows: Vec<_> = (0..).zip(STATES).map(|(at, state)| statement(at, state)).collect();
+    let flows: Vec<_> = (0..)
+        .zip(STATES)
+        .map(|(at, state)| statement(at, state))
+        .collect();
     let buckets = [BucketDigest {
         bucket: 5,
         count: 3,
@@ -276,12 +303,44 @@ fn messages() -> Vec<(String, Vec<u8>)> {
         high_water: birth(9),
     }];
     let controls = [
-        ("hello", Control::Hello { view: 1, config: 2, nonce: 3 }),
-        ("helloack", Control::HelloAck { view: 1, config: 2, nonce: 3 }),
-        ("state", Control::State { sequence: 1, flows: List::Values(&flows) }),
-        ("state-empty", Control::State { sequence: 2, flows: List::Values(&[]) }),
+        (
+            "hello",
+            Control::Hello {
+                view: 1,
+                config: 2,
+                nonce: 3,
+            },
+        ),
+        (
+            "helloack",
+            Control::HelloAck {
+                view: 1,
+                config: 2,
+                nonce: 3,
+            },
+        ),
+        (
+            "state",
+            Control::State {
+                sequence: 1,
+                flows: List::Values(&flows),
+            },
+        ),
+        (
+            "state-empty",
+            Control::State {
+                sequence: 2,
+                flows: List::Values(&[]),
+            },
+        ),
         ("ack", Control::Ack { sequence: 1 }),
-        ("digest", Control::Digest { sequence: 1, buckets: List::Values(&buckets) }),
+        (
+            "digest",
+            Control::Digest {
+                sequence: 1,
+                buckets: List::Values(&buckets),
+            },
+        ),
         ("sendfull", Control::SendFull { bucket: 5 }),
     ];
     for (name, control) in controls {
@@ -294,13 +353,20 @@ fn messages() -> Vec<(String, Vec<u8>)> {
 // --- scripts
 
 fn link_script() -> Vec<u8> {
-    let open = encoded(&Message::Flow(flow(FlowKind::Open, &syn4(CLIENT_PORT), false)));
+    let open = encoded(&Message::Flow(flow(
+        FlowKind::Open,
+        &syn4(CLIENT_PORT),
+        false,
+    )));
     let mut steps = Steps::default();
     steps.bytes(&[35]);
     steps.bytes(&[1]).chunk(&open).bytes(&[2]);
     steps.bytes(&[0]).chunk(&open);
     steps.bytes(&[3, 35, 2]).bytes(&[1]).chunk(&open);
-    steps.bytes(&[4, 35, 39]).bytes(&[1]).chunk(&state(1, FlowState::Established));
+    steps
+        .bytes(&[4, 35, 39])
+        .bytes(&[1])
+        .chunk(&state(1, FlowState::Established));
     steps.0
 }
 
@@ -328,7 +394,10 @@ const HOST: u8 = 4;
 
 /// The place of a kind in the list of kinds.
 fn place(kind: FlowKind) -> u8 {
-    FlowKind::ALL.iter().position(|&other| other == kind).map_or(0, |place| place as u8)
+    FlowKind::ALL
+        .iter()
+        .position(|&other| other == kind)
+        .map_or(0, |place| place as u8)
 }
 
 fn answered(steps: &mut Steps, kind: FlowKind, reason: u8) {
@@ -445,7 +514,9 @@ fn host_scripts() -> Vec<Seed> {
     whole.bytes(&[1]).chunk(&[1]).bytes(&[4, 39, 4, 39, 4]);
     message(&mut whole, PRIMARY, &ack(2));
     let mut restart = Steps::default();
-    restart.bytes(&[1]).chunk(&[1, 2, 1, 1, 9, 1, 1, 1, 8, 4, 1, 0, 7]);
+    restart
+        .bytes(&[1])
+        .chunk(&[1, 2, 1, 1, 9, 1, 1, 1, 8, 4, 1, 0, 7]);
     message(&mut restart, INGRESS, &data);
     message(&mut restart, PRIMARY, &offer);
     restart.bytes(&[4, 4, 4]);

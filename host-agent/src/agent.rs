@@ -69,12 +69,7 @@ impl HostAgent {
             services: Services::new(&config.services),
             flows: Flows::new(limits.max_flows, timers.clone(), seed),
             rejects: Rejects::new(limits.max_rejects, timers.reject_rotation, seed, now),
-            statements: Statements::new(
-                config.hash_key,
-                &view,
-                limits.max_statements,
-                &timers,
-            ),
+            statements: Statements::new(config.hash_key, &view, limits.max_statements, &timers),
             post: Post::new(limits.max_outbox, config.hash_key),
             dumps: Dumps::new(now),
             last_birth: Birth {
@@ -122,7 +117,9 @@ impl HostAgent {
         self.statements.set_timers(&config.timers);
         self.timers = config.timers;
         let services = &self.services;
-        let orphans = self.flows.of_other_services(|service| services.has(service));
+        let orphans = self
+            .flows
+            .of_other_services(|service| services.has(service));
         for handle in orphans {
             self.end(now, handle, Ending::NoService);
         }

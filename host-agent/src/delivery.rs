@@ -57,12 +57,15 @@ impl HostAgent {
         }
     }
 
-    /// Answers at once and to the asking tracker alone, with a State that is not numbered.
+    /// Answers at once and to the asking tracker alone, with a State that is not numbered. A "not
+    /// mine" carries the question's id, so that an old answer is not taken for one of now: a
+    /// reset goes to the client after every host said no (R4).
     pub(crate) fn handle_who_has(
         &mut self,
         from: NodeNumber,
         message: &FlowMessage<'_>,
     ) -> Result<Verdict, DropReason> {
+        self.is_addressee(message)?;
         if !self.is_ready() {
             return Err(DropReason::NotReady);
         }
@@ -78,7 +81,7 @@ impl HostAgent {
                     incarnation: 0,
                     counter: 0,
                 },
-                isn: 0,
+                isn: message.offer.isn,
                 state: FlowState::NotMine,
             });
         self.post.counters.who_has += 1;
@@ -97,6 +100,7 @@ impl HostAgent {
         now: Time,
         message: &FlowMessage<'_>,
     ) -> Result<Verdict, DropReason> {
+        self.is_addressee(message)?;
         let Some((handle, flow)) = self.flows.owned(&message.key) else {
             return Ok(Verdict::Done);
         };
@@ -117,6 +121,14 @@ impl HostAgent {
         }
         self.statements.withdraw(&message.key);
         Ok(Verdict::Done)
+    }
+
+    /// Whether the message is for this host; one that names no host is.
+    fn is_addressee(&self, message: &FlowMessage<'_>) -> Result<(), DropReason> {
+        match message.path.host {
+            Some(host) if host != self.node => Err(DropReason::WrongNode),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 

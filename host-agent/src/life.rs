@@ -117,10 +117,7 @@ pub(crate) const fn step(state: State, event: Event) -> Step {
         // one is destroyed without an event.
         (
             State::Accepted,
-            Event::SeenHalfOpen
-            | Event::SeenTimeWait
-            | Event::Absent
-            | Event::DestroyedByAddress,
+            Event::SeenHalfOpen | Event::SeenTimeWait | Event::Absent | Event::DestroyedByAddress,
         ) => Step::Stay,
         (State::Accepted, Event::Destroyed) => Step::Become(State::Closing),
         (State::Accepted, Event::Expired) => Step::End(Ending::NoHandshake),
@@ -141,10 +138,7 @@ pub(crate) const fn step(state: State, event: Event) -> Step {
         (State::Closing, Event::SeenOpen) => Step::Become(State::Established),
         (
             State::Closing,
-            Event::Handshake
-            | Event::SeenTimeWait
-            | Event::Destroyed
-            | Event::DestroyedByAddress,
+            Event::Handshake | Event::SeenTimeWait | Event::Destroyed | Event::DestroyedByAddress,
         ) => Step::Stay,
         (State::Closing, Event::Absent) => Step::End(Ending::Closed),
         (State::Closing, Event::Expired) => Step::End(Ending::Lingered),

@@ -50,7 +50,9 @@ impl Admin {
             address,
             source,
         })?;
-        listener.set_nonblocking(true).map_err(Error::system("listen without blocking"))?;
+        listener
+            .set_nonblocking(true)
+            .map_err(Error::system("listen without blocking"))?;
         Ok(listener)
     }
 
@@ -67,7 +69,9 @@ impl Admin {
     async fn accept(self: Rc<Self>, listener: TcpListener) {
         let slots = std::sync::Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
-            let Ok(slot) = std::sync::Arc::clone(&slots).acquire_owned().await else { return };
+            let Ok(slot) = std::sync::Arc::clone(&slots).acquire_owned().await else {
+                return;
+            };
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
@@ -92,15 +96,24 @@ impl Admin {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into()));
+            return Ok(text(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "only GET and HEAD\n".into(),
+            ));
         }
         Ok(match request.uri().path() {
             "/healthz" => self.healthz().await,
             "/metrics" => self.metrics().await,
             "/status" => self.status_page(),
-            _ => text(StatusCode::NOT_FOUND, "try /healthz, /metrics or /status\n".into()),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "try /healthz, /metrics or /status\n".into(),
+            ),
         })
     }
 
@@ -148,7 +161,9 @@ impl Admin {
             self.identity.node, self.identity.role, self.identity.config_fingerprint
         );
         for (node, peer) in self.status.peers() {
-            let incarnation = peer.incarnation.map_or("-".into(), |number| number.to_string());
+            let incarnation = peer
+                .incarnation
+                .map_or("-".into(), |number| number.to_string());
             let config = match peer.same_config {
                 Some(true) => "same",
                 Some(false) => "other",

@@ -11,9 +11,7 @@ use jlb_ingress::{Packet, Verdict};
 use jlb_packet_io::tun::Tun;
 use jlb_packet_io::wait::{Interest, Poller, Waker};
 use jlb_protocol::link::{self, Link, Opened};
-use jlb_protocol::{
-    Destination, DropReason, Ledger, NodeNumber, PacketBuf, Time, Transmit, wire,
-};
+use jlb_protocol::{Destination, DropReason, Ledger, NodeNumber, PacketBuf, Time, Transmit, wire};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::Receiver;
@@ -64,7 +62,7 @@ const WAKER: u64 = 1;
 const CLOSES: u64 = 2;
 const FIRST_SOCKET: u64 = 16;
 
-/// Turns that may pass without a look at the clock's timers: none, they cost nothing.
+/// The longest sleep, even if no timer is due.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 impl<M: Machine> DataPath<M> {
@@ -87,7 +85,10 @@ impl<M: Machine> DataPath<M> {
         };
         watch().map_err(Error::system("watch the sockets"))?;
         let packets = (0..BATCH)
-            .map(|_| Packet { buf: PacketBuf::new(self.max_inner), verdict: Verdict::Pending })
+            .map(|_| Packet {
+                buf: PacketBuf::new(self.max_inner),
+                verdict: Verdict::Pending,
+            })
             .collect();
         let turn = Turn {
             path: self,
@@ -131,7 +132,9 @@ impl<M: Machine> Turn<M> {
         while self.running {
             let wait = self.until_next_timer(clock::now());
             ready.clear();
-            let found = poller.wait(Some(wait)).map_err(Error::system("wait for packets"))?;
+            let found = poller
+                .wait(Some(wait))
+                .map_err(Error::system("wait for packets"))?;
             ready.extend(found.map(|file| file.token));
             let now = clock::now();
             for &token in &ready {
@@ -143,35 +146,57 @@ impl<M: Machine> Turn<M> {
                 }
             }
             self.handle_timers(now);
-            self.drain(now);
-            self.handle_commands(now);
+            self.drain();
+            self.handle_commands();
         }
         Ok(())
     }
 
     fn until_next_timer(&self, now: Time) -> Duration {
-        let asked = self.path.sockets.as_ref().is_some_and(SocketWatch::is_waiting);
-        let dump = if asked { None } else { self.path.machine.poll_dump() };
-        [self.path.machine.poll_timeout(), self.path.link.poll_timeout(), dump]
-            .into_iter()
-            .flatten()
-            .map(|due| due.since(now))
-            .min()
-            .unwrap_or(LONGEST_WAIT)
-            .min(LONGEST_WAIT)
+        let asked = self
+            .path
+            .sockets
+            .as_ref()
+            .is_some_and(SocketWatch::is_waiting);
+        let dump = if asked {
+            None
+        } else {
+            self.path.machine.poll_dump()
+        };
+        [
+            self.path.machine.poll_timeout(),
+            self.path.link.poll_timeout(),
+            dump,
+        ]
+        .into_iter()
+        .flatten()
+        .map(|due| due.since(now))
+        .min()
+        .unwrap_or(LONGEST_WAIT)
+        .min(LONGEST_WAIT)
     }
 
     fn handle_timers(&mut self, now: Time) {
         if self.path.link.poll_timeout().is_some_and(|due| due <= now) {
             self.path.link.handle_timeout(now);
         }
-        if self.path.machine.poll_timeout().is_some_and(|due| due <= now) {
+        if self
+            .path
+            .machine
+            .poll_timeout()
+            .is_some_and(|due| due <= now)
+        {
             self.path.machine.handle_timeout(now);
         }
-        let Some(sockets) = &mut self.path.sockets else { return };
+        let Some(sockets) = &mut self.path.sockets else {
+            return;
+        };
         if let Some(dump) = sockets.poll() {
             match dump {
-                Ok(dump) => self.path.machine.handle_sockets(now, dump.started, &dump.sockets),
+                Ok(dump) => self
+                    .path
+                    .machine
+                    .handle_sockets(now, dump.started, &dump.sockets),
                 Err(error) => self.notify(Notice::DumpFailed(error)),
             }
         } else if self.path.machine.poll_dump().is_some_and(|due| due <= now) {
@@ -205,7 +230,11 @@ impl<M: Machine> Turn<M> {
                     let mut fresh = self.spare.pop().unwrap_or_default();
                     fresh.reserve(self.path.max_inner);
                     let buf = std::mem::replace(&mut packet.buf, fresh);
-                    let transmit = Transmit { to: Destination::Node(to), flow, buf };
+                    let transmit = Transmit {
+                        to: Destination::Node(to),
+                        flow,
+                        buf,
+                    };
                     self.send(transmit);
                 }
                 Verdict::Inject => {
@@ -217,10 +246,11 @@ impl<M: Machine> Turn<M> {
         }
     }
 
-
     fn read_underlay(&mut self, now: Time, socket: usize) {
         let mut underlay = std::mem::replace(&mut self.path.underlay, Underlay::none());
-        underlay.receive(socket, |buf, from, local| self.handle_datagram(now, buf, from, local));
+        underlay.receive(socket, |buf, from, local| {
+            self.handle_datagram(now, buf, from, local)
+        });
         self.path.underlay = underlay;
     }
 
@@ -255,7 +285,9 @@ impl<M: Machine> Turn<M> {
     }
 
     fn read_closes(&mut self, now: Time) {
-        let Some(sockets) = &mut self.path.sockets else { return };
+        let Some(sockets) = &mut self.path.sockets else {
+            return;
+        };
         self.closes.clear();
         // What can't be read is as good as lost: the list tells.
         let mut lost = sockets.events.read(&mut self.closes).is_err();
@@ -282,12 +314,16 @@ impl<M: Machine> Turn<M> {
     }
 
     /// Sends all that the role and the link want sent.
-    fn drain(&mut self, _now: Time) {
+    fn drain(&mut self) {
         while let Some(transmit) = self.path.machine.poll_transmit() {
             self.send(transmit);
         }
         while let Some((route, buf)) = self.path.link.poll_hello() {
-            match self.path.underlay.source(route.local, jlb_protocol::keyed_hash::FlowHash::NONE) {
+            match self
+                .path
+                .underlay
+                .source(route.local, jlb_protocol::keyed_hash::FlowHash::NONE)
+            {
                 Some((socket, _)) => self.path.underlay.push(socket, buf, route.remote),
                 None => self.path.link.send_failed(),
             }
@@ -298,7 +334,11 @@ impl<M: Machine> Turn<M> {
             if !sent {
                 link.send_failed();
             }
-            if spare.len() < MAX_SPARE { spare.push(buf) } else { machine.recycle(buf) }
+            if spare.len() < MAX_SPARE {
+                spare.push(buf)
+            } else {
+                machine.recycle(buf)
+            }
         });
     }
 
@@ -322,7 +362,7 @@ impl<M: Machine> Turn<M> {
         }
     }
 
-    fn handle_commands(&mut self, _now: Time) {
+    fn handle_commands(&mut self) {
         loop {
             match self.path.channels.commands.try_recv() {
                 Ok(Command::Report(reply)) => {
@@ -345,7 +385,11 @@ impl<M: Machine> Turn<M> {
             ..Report::default()
         };
         let name = |node| {
-            self.path.names.get(&node).cloned().unwrap_or_else(|| NodeNumber::to_string(&node))
+            self.path
+                .names
+                .get(&node)
+                .cloned()
+                .unwrap_or_else(|| NodeNumber::to_string(&node))
         };
         self.path.machine.report(&name, &mut report);
         report.not_ready = (self.path.readiness)(&self.path.link, &report);

@@ -47,8 +47,10 @@ impl Error {
 fn mend(kind: std::io::ErrorKind) -> &'static str {
     match kind {
         std::io::ErrorKind::PermissionDenied => " (run as root, or with CAP_NET_ADMIN)",
-        std::io::ErrorKind::AddrNotAvailable => " (this machine does not have that address: is it \
-            the right node's, and is the interface up?)",
+        std::io::ErrorKind::AddrNotAvailable => {
+            " (this machine does not have that address: is it \
+            the right node's, and is the interface up?)"
+        }
         std::io::ErrorKind::AddrInUse => " (another process has it: is the node running already?)",
         std::io::ErrorKind::NotFound => " (is the tun module loaded?)",
         _ => "",
@@ -65,13 +67,27 @@ impl std::fmt::Display for Error {
                  with --state-dir)",
                 path.display()
             ),
-            Self::Bind { purpose, address, source } => {
-                write!(f, "can't listen on {address} for {purpose}: {source}{}", mend(source.kind()))
+            Self::Bind {
+                purpose,
+                address,
+                source,
+            } => {
+                write!(
+                    f,
+                    "can't listen on {address} for {purpose}: {source}{}",
+                    mend(source.kind())
+                )
             }
             Self::Setup(source) => {
-                write!(f, "can't set up the network: {source}{}", mend(source.kind()))
+                write!(
+                    f,
+                    "can't set up the network: {source}{}",
+                    mend(source.kind())
+                )
             }
-            Self::System { action, source } => write!(f, "can't {action}: {source}{}", mend(source.kind())),
+            Self::System { action, source } => {
+                write!(f, "can't {action}: {source}{}", mend(source.kind()))
+            }
             Self::DataThread(what) => write!(f, "the data thread ended: {what}"),
         }
     }

@@ -15,7 +15,10 @@ const EPOCH: u64 = 1_577_836_800;
 /// this start look older than the last.
 pub(crate) fn next(directory: &Path, node: &str) -> Result<u32, Error> {
     let path = directory.join(format!("{node}.incarnation"));
-    let fail = |source| Error::State { path: path.clone(), source };
+    let fail = |source| Error::State {
+        path: path.clone(),
+        source,
+    };
     std::fs::create_dir_all(directory).map_err(fail)?;
     let stored = match std::fs::read_to_string(&path) {
         Ok(text) => text.trim().parse::<u32>().unwrap_or(0),
@@ -26,7 +29,9 @@ pub(crate) fn next(directory: &Path, node: &str) -> Result<u32, Error> {
     let incarnation = wall.max(stored.saturating_add(1)).max(1);
     let fresh = directory.join(format!("{node}.incarnation.new"));
     std::fs::write(&fresh, format!("{incarnation}\n")).map_err(fail)?;
-    std::fs::File::open(&fresh).and_then(|file| file.sync_all()).map_err(fail)?;
+    std::fs::File::open(&fresh)
+        .and_then(|file| file.sync_all())
+        .map_err(fail)?;
     std::fs::rename(&fresh, &path).map_err(fail)?;
     Ok(incarnation)
 }
@@ -37,7 +42,8 @@ mod tests {
 
     #[test]
     fn each_start_is_later_than_the_last_even_if_the_clock_went_back() {
-        let directory = std::env::temp_dir().join(format!("jlb-incarnation-{}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("jlb-incarnation-{}", std::process::id()));
         let first = next(&directory, "a").unwrap();
         let second = next(&directory, "a").unwrap();
         assert!(second > first);

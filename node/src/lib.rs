@@ -15,6 +15,7 @@ pub mod metrics;
 mod report;
 mod run;
 mod socket_watch;
+mod start;
 mod status;
 mod underlay;
 

@@ -33,7 +33,10 @@ impl Collector for Latest {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -119,9 +122,21 @@ fn all_samples(identity: &Identity, status: &Status, mut report: Report) -> Vec<
 fn add_ledger(report: &mut Report, layer: &'static str, ledger: &Ledger) {
     let label: &[(&'static str, &dyn ToString)] = &[("layer", &layer)];
     let counters = [
-        ("jlb_received_total", "Packets and messages that came into the layer.", ledger.received),
-        ("jlb_created_total", "Packets and messages made in the layer.", ledger.created),
-        ("jlb_sent_total", "Packets and messages that the layer sent to other nodes.", ledger.sent),
+        (
+            "jlb_received_total",
+            "Packets and messages that came into the layer.",
+            ledger.received,
+        ),
+        (
+            "jlb_created_total",
+            "Packets and messages made in the layer.",
+            ledger.created,
+        ),
+        (
+            "jlb_sent_total",
+            "Packets and messages that the layer sent to other nodes.",
+            ledger.sent,
+        ),
         (
             "jlb_delivered_total",
             "Packets and messages that the layer handed on inside the machine.",
@@ -136,7 +151,12 @@ fn add_ledger(report: &mut Report, layer: &'static str, ledger: &Ledger) {
     for (name, help, value) in counters {
         report.counter(name, help, label, value);
     }
-    report.gauge("jlb_held", "Packets and messages that wait in the layer.", label, ledger.held);
+    report.gauge(
+        "jlb_held",
+        "Packets and messages that wait in the layer.",
+        label,
+        ledger.held,
+    );
     report.gauge(
         "jlb_books_imbalance",
         "Packets and messages that the layer can't account for: always 0.",

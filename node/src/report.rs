@@ -72,8 +72,17 @@ impl Report {
         labels: &[(&'static str, &dyn ToString)],
         value: f64,
     ) {
-        let labels = labels.iter().map(|(label, value)| (*label, value.to_string())).collect();
-        self.samples.push(Sample { name, help, kind, labels, value });
+        let labels = labels
+            .iter()
+            .map(|(label, value)| (*label, value.to_string()))
+            .collect();
+        self.samples.push(Sample {
+            name,
+            help,
+            kind,
+            labels,
+            value,
+        });
     }
 }
 

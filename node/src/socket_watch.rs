@@ -39,10 +39,11 @@ impl SocketWatch {
             .spawn(move || {
                 while asked.recv().is_ok() {
                     let started = clock::now();
-                    let dump = sock_diag::dump(|local| vips.contains(&local.ip())).map(|sockets| Dump {
-                        started,
-                        sockets: sockets.iter().map(to_role).collect(),
-                    });
+                    let dump =
+                        sock_diag::dump(|local| vips.contains(&local.ip())).map(|sockets| Dump {
+                            started,
+                            sockets: sockets.iter().map(to_role).collect(),
+                        });
                     if answers.send(dump).is_err() {
                         return;
                     }
@@ -50,7 +51,12 @@ impl SocketWatch {
                 }
             })
             .map_err(Error::system("start a thread"))?;
-        Ok(Self { events, requests, dumps, asked: false })
+        Ok(Self {
+            events,
+            requests,
+            dumps,
+            asked: false,
+        })
     }
 
     /// Asks for a list; one at a time.
@@ -80,5 +86,10 @@ fn to_role(socket: &sock_diag::Socket) -> Socket {
         TcpState::Open => SocketState::Open,
         TcpState::TimeWait => SocketState::TimeWait,
     };
-    Socket { local: socket.local, remote: socket.remote, cookie: socket.cookie, state }
+    Socket {
+        local: socket.local,
+        remote: socket.remote,
+        cookie: socket.cookie,
+        state,
+    }
 }

@@ -28,12 +28,18 @@ pub(crate) struct Status {
 impl Status {
     /// Nothing is known of any of these nodes.
     pub(crate) fn new(names: BTreeMap<NodeNumber, String>) -> Self {
-        Self { peers: DashMap::default(), names }
+        Self {
+            peers: DashMap::default(),
+            names,
+        }
     }
 
     /// The configured name of a node.
     pub(crate) fn name(&self, node: NodeNumber) -> String {
-        self.names.get(&node).cloned().unwrap_or_else(|| node.to_string())
+        self.names
+            .get(&node)
+            .cloned()
+            .unwrap_or_else(|| node.to_string())
     }
 
     /// Takes note of what the link learnt, and logs it.
@@ -43,16 +49,28 @@ impl Status {
                 let mut peer = self.peers.entry(node).or_default();
                 peer.incarnation = Some(incarnation);
                 peer.starts += 1;
-                info!(peer = self.name(node), incarnation, starts = peer.starts, "peer is there");
+                info!(
+                    peer = self.name(node),
+                    incarnation,
+                    starts = peer.starts,
+                    "peer is there"
+                );
             }
-            Event::PeerConfig { node, fingerprint, same } => {
+            Event::PeerConfig {
+                node,
+                fingerprint,
+                same,
+            } => {
                 self.peers.entry(node).or_default().same_config = Some(same);
                 let fingerprint = format!("{fingerprint:016x}");
                 let peer = self.name(node);
                 if same {
                     info!(peer, fingerprint, "peer runs the same configuration");
                 } else {
-                    warn!(peer, fingerprint, "peer runs another cluster-wide configuration");
+                    warn!(
+                        peer,
+                        fingerprint, "peer runs another cluster-wide configuration"
+                    );
                 }
             }
         }
@@ -60,6 +78,9 @@ impl Status {
 
     /// All peers that were heard of, sorted by number.
     pub(crate) fn peers(&self) -> BTreeMap<NodeNumber, Peer> {
-        self.peers.iter().map(|entry| (*entry.key(), *entry.value())).collect()
+        self.peers
+            .iter()
+            .map(|entry| (*entry.key(), *entry.value()))
+            .collect()
     }
 }

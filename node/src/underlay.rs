@@ -45,18 +45,29 @@ impl Underlay {
         for &local in addresses {
             let bind = |port| {
                 let address = SocketAddr::new(local, port);
-                UdpSocket::bind(address)
-                    .map_err(|source| Error::Bind { purpose: "the underlay", address, source })
+                UdpSocket::bind(address).map_err(|source| Error::Bind {
+                    purpose: "the underlay",
+                    address,
+                    source,
+                })
             };
             let listener = bind(port)?;
-            let senders = (0..SENDERS).map(|_| bind(0)).collect::<Result<Vec<_>, _>>()?;
-            families.push(Family { local, listener, senders });
+            let senders = (0..SENDERS)
+                .map(|_| bind(0))
+                .collect::<Result<Vec<_>, _>>()?;
+            families.push(Family {
+                local,
+                listener,
+                senders,
+            });
         }
         let sockets = families.len() * (SENDERS + 1);
         Ok(Self {
             families,
             waiting: (0..sockets).map(|_| Vec::new()).collect(),
-            slots: (0..BATCH).map(|_| PacketBuf::new(jlb_protocol::buffer::MAX_PACKET)).collect(),
+            slots: (0..BATCH)
+                .map(|_| PacketBuf::new(jlb_protocol::buffer::MAX_PACKET))
+                .collect(),
             origins: vec![Origin::default(); BATCH],
         })
     }
@@ -73,8 +84,9 @@ impl Underlay {
 
     /// Adds every socket to the poller, under `first_token` and the numbers after it.
     pub(crate) fn watch(&self, poller: &Poller, first_token: u64) -> std::io::Result<()> {
-        (0..self.waiting.len())
-            .try_for_each(|at| poller.add(self.socket(at), first_token + at as u64, Interest::Readable))
+        (0..self.waiting.len()).try_for_each(|at| {
+            poller.add(self.socket(at), first_token + at as u64, Interest::Readable)
+        })
     }
 
     /// Socket `at`: of each family the listener, then the senders.
@@ -89,9 +101,15 @@ impl Underlay {
     /// The socket and port that messages of a flow leave from, towards peers for which `local` is
     /// our address. Messages without a flow leave from the port that all listen on.
     pub(crate) fn source(&self, local: IpAddr, flow: FlowHash) -> Option<(usize, u16)> {
-        let family = self.families.iter().position(|family| family.local == local)?;
-        let sender =
-            if flow == FlowHash::NONE { 0 } else { 1 + (flow.0 % SENDERS as u64) as usize };
+        let family = self
+            .families
+            .iter()
+            .position(|family| family.local == local)?;
+        let sender = if flow == FlowHash::NONE {
+            0
+        } else {
+            1 + (flow.0 % SENDERS as u64) as usize
+        };
         let at = family * (SENDERS + 1) + sender;
         Some((at, self.socket(at).local_addr().port()))
     }
@@ -145,7 +163,10 @@ impl Underlay {
         let local = self.families[at / (SENDERS + 1)].local;
         // An error that is not WouldBlock is an ICMP answer to an earlier datagram: it says
         // nothing of what is to be read.
-        let count = self.socket(at).recv_batch(&mut slots, &mut origins).unwrap_or(0);
+        let count = self
+            .socket(at)
+            .recv_batch(&mut slots, &mut origins)
+            .unwrap_or(0);
         for (slot, origin) in slots.iter().zip(&origins).take(count) {
             each(slot, origin.from, local);
         }

@@ -218,6 +218,41 @@ fn routes_of_all_kinds_are_repeated_with_their_own_metrics() {
     });
 }
 
+#[test]
+fn two_ways_to_one_network_are_both_repeated() {
+    Namespace::new("two-ways").run(|| {
+        let netlink = Netlink::open().unwrap();
+        let ways = [
+            ("eth0", "10.3.0.1", "fd00:3::1"),
+            ("eth1", "10.3.0.2", "fd00:3::2"),
+        ];
+        for (device, ipv4, ipv6) in ways {
+            drop(Tun::open(device, true).unwrap());
+            netlink.set_link(device, namespace::UP).unwrap();
+            netlink.put_address(device, ip(ipv4), 24).unwrap();
+            netlink.put_address(device, ip(ipv6), 64).unwrap();
+        }
+        let main = netlink.routes(MAIN_TABLE).unwrap().len();
+        let tun = setup().apply().unwrap();
+        let repeated = netlink.routes(TABLE).unwrap();
+        assert_eq!(repeated.len(), main, "{repeated:#?}");
+        // Another size replaces each.
+        drop(tun);
+        let larger = HostSetup::new(vec![ip(VIP4), ip(VIP6)], MAX_INNER + 20);
+        drop(larger.apply().unwrap());
+        let repeated = netlink.routes(TABLE).unwrap();
+        assert_eq!(repeated.len(), main);
+        for route in &repeated {
+            let text = format!("{route:?}");
+            assert!(
+                text.contains("Advmss(1360)") || text.contains("Advmss(1340)"),
+                "{text}"
+            );
+        }
+        assert!(!format!("{repeated:?}").contains("Advmss(1320)"));
+    });
+}
+
 /// Everything that a set-up makes, in words.
 fn state(netlink: &Netlink) -> String {
     let link = netlink.link(DEVICE).unwrap();

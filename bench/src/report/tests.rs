@@ -26,8 +26,8 @@ jlb_books_imbalance{layer=\"stack\"} 0
 jlb_books_imbalance{layer=\"link\"} 0
 jlb_books_imbalance{layer=\"role\"} 0
 jlb_ingress_accepts_total 100
-jlb_tracker_searches_begun_total 100
-jlb_host_accepted_total 100
+jlb_tracker_searches_total 100
+jlb_host_accepts_total 100
 ";
 
 fn metrics(plan: &Plan, page: &str) -> Vec<NodeSamples> {
@@ -41,7 +41,7 @@ fn metrics(plan: &Plan, page: &str) -> Vec<NodeSamples> {
         .collect()
 }
 
-fn report(page: &str, left: u64) -> Report {
+fn report(page: &str, left: Vec<Left>) -> Report {
     let options = options();
     let plan = Plan::new("abcd".into(), options.counts(), false);
     let mut tally = Tally::for_tests();
@@ -55,7 +55,7 @@ fn report(page: &str, left: u64) -> Report {
 
 #[test]
 fn a_good_run_has_no_problem() {
-    let report = report(BALANCED, 0);
+    let report = report(BALANCED, Vec::new());
     assert!(report.ok, "{:?}", report.problems);
     assert_eq!(report.requests.per_second, 500.0);
     let text = report.to_string();
@@ -68,11 +68,12 @@ fn a_good_run_has_no_problem() {
 fn each_fault_is_a_problem() {
     let wrong = BALANCED
         .replace("jlb_sent_total{layer=\"role\"} 4", "jlb_sent_total{layer=\"role\"} 3")
-        .replace("jlb_host_accepted_total 100", "jlb_host_accepted_total 0");
-    let report = report(&wrong, 7);
+        .replace("jlb_host_accepts_total 100", "jlb_host_accepted_total 0");
+    let left = Left { node: "tracker-1".into(), gauge: "jlb_tracker_flows", count: 7 };
+    let report = report(&wrong, vec![left]);
     assert!(!report.ok);
     let problems = report.problems.join("\n");
-    for part in ["host-1 took no", "books of ingress-1 (role) miss 1", "7 flows are left"] {
+    for part in ["host-1 took no", "books of ingress-1 (role) miss 1", "tracker-1 still has 7 in jlb_tracker_flows"] {
         assert!(problems.contains(part), "{part} is not in {problems}");
     }
     assert!(report.to_string().contains("PROBLEM"));
@@ -80,7 +81,7 @@ fn each_fault_is_a_problem() {
 
 #[test]
 fn the_json_is_one_document_with_the_verdict() {
-    let json = report(BALANCED, 0).json().unwrap();
+    let json = report(BALANCED, Vec::new()).json().unwrap();
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(value["ok"], true);
     assert_eq!(value["requests"]["answered"], 1000);

@@ -82,10 +82,10 @@ impl Report {
         for (reason, count) in reasons {
             writeln!(f, "dropped      {}: {reason}", grouped(count))?;
         }
-        let (left, after) = (self.tables.flows_left, self.tables.after_seconds);
-        match left {
+        let after = self.tables.after_seconds;
+        match self.tables.left.iter().map(|left| left.count).sum() {
             0 => writeln!(f, "tables       empty {after:.1} s after the load"),
-            left => writeln!(f, "tables       {} flows left after {after:.1} s", grouped(left)),
+            left => writeln!(f, "tables       {} entries left after {after:.1} s", grouped(left)),
         }
     }
 

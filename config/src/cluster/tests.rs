@@ -5,7 +5,11 @@ use crate::{LogLevel, Style};
 #[test]
 fn nodes_and_services_are_sorted_by_number() {
     let config = cluster(CLUSTER);
-    let nodes: Vec<u16> = config.nodes().iter().map(|node| node.number.get()).collect();
+    let nodes: Vec<u16> = config
+        .nodes()
+        .iter()
+        .map(|node| node.number.get())
+        .collect();
     assert_eq!(nodes, [1, 2, 11, 12, 101, 102, 103]);
     let services: Vec<u32> = config.services().iter().map(|it| it.number.get()).collect();
     assert_eq!(services, [4, 5, 6]);
@@ -21,8 +25,14 @@ fn nodes_are_found_by_name_and_number() {
     assert_eq!(config.node_numbered(tracker.number), Some(tracker));
     assert_eq!(config.node("tr-9"), None);
     assert_eq!(tracker.admin.to_string(), "10.0.0.11:9600");
-    assert_eq!((tracker.tun.as_str(), tracker.log), ("jlb0", LogLevel::Info));
-    assert_eq!(config.node("in-1").unwrap().admin.to_string(), "127.0.0.1:9000");
+    assert_eq!(
+        (tracker.tun.as_str(), tracker.log),
+        ("jlb0", LogLevel::Info)
+    );
+    assert_eq!(
+        config.node("in-1").unwrap().admin.to_string(),
+        "127.0.0.1:9000"
+    );
 }
 
 #[test]
@@ -39,7 +49,11 @@ fn vips_are_those_of_all_or_of_one_hosts_services() {
     assert_eq!(config.vips().len(), 2);
     let of = |name: &str| {
         let node = config.node(name).unwrap();
-        config.vips_of(node.number).iter().map(IpAddr::to_string).collect::<Vec<_>>()
+        config
+            .vips_of(node.number)
+            .iter()
+            .map(IpAddr::to_string)
+            .collect::<Vec<_>>()
     };
     assert_eq!(of("web-1"), ["192.0.2.10"]);
     assert_eq!(of("web-3"), ["2001:db8::80"]);
@@ -54,18 +68,30 @@ fn what_is_allowed_but_probably_not_meant_is_a_warning() {
             "",
             "the cluster has one flow tracker: its records have no copy",
         ),
-        ("[\"web-3\"]", "[\"web-2\"]", "host-agent `web-3` is in no service"),
+        (
+            "[\"web-3\"]",
+            "[\"web-2\"]",
+            "host-agent `web-3` is in no service",
+        ),
         (
             "max_connections = 7",
             "max_connections = 2_000_000",
             "`max_connections` is more than `max_flows` with 1000000",
         ),
-        ("10.0.0.103", "127.0.0.3", "127.0.0.3 is reachable on one machine only"),
+        (
+            "10.0.0.103",
+            "127.0.0.3",
+            "127.0.0.3 is reachable on one machine only",
+        ),
     ] {
         assert!(CLUSTER.contains(from), "{from}");
         let loaded = loaded(&CLUSTER.replacen(from, to, 1));
-        let messages: Vec<&str> =
-            loaded.warnings.findings().iter().map(|it| it.message()).collect();
+        let messages: Vec<&str> = loaded
+            .warnings
+            .findings()
+            .iter()
+            .map(|it| it.message())
+            .collect();
         assert_eq!(messages, [warning]);
         let rendered = loaded.warnings.render(Style::Plain);
         assert!(rendered.contains('⚠'), "{rendered}");

@@ -15,8 +15,14 @@ fn order_comments_and_what_concerns_one_node_make_no_difference() {
         ("admin = \"127.0.0.1:9000\"", "tun = \"vip0\""),
         ("admin = \"127.0.0.1:9000\"", "log = \"debug\""),
         ("cluster.key", "/etc/jlb/other.key"),
-        ("name = \"shop\"", "name = \"shop\"\nport = 6081\nunderlay_mtu = 1500"),
-        ("[[node]]", "[timers]\nlease = \"1m\"\n[limits]\nmax_flows = 1_000_000\n[[node]]"),
+        (
+            "name = \"shop\"",
+            "name = \"shop\"\nport = 6081\nunderlay_mtu = 1500",
+        ),
+        (
+            "[[node]]",
+            "[timers]\nlease = \"1m\"\n[limits]\nmax_flows = 1_000_000\n[[node]]",
+        ),
         (
             "[\"web-2\", { name = \"web-1\", weight = 3, max_connections = 7 }]",
             "[{ max_connections = 7, weight = 3, name = \"web-1\" }, { name = \"web-2\", weight = 1 }]",

@@ -23,7 +23,10 @@ fn a_new_key_file_is_private_and_read_back() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cluster.key");
     let keys = keygen(&path).unwrap();
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     let loaded = Keys::load(&path).unwrap();
     assert_eq!(loaded.keys, keys);
     assert_eq!(loaded.group_readable, None);
@@ -41,7 +44,10 @@ fn an_existing_file_is_never_overwritten() {
 
 #[test]
 fn of_two_keys_the_one_to_send_with_comes_first() {
-    let both = format!("{}[[key]]\nid = 8\nsecret = \"{NEW}\"\nsend = true\n", one_key());
+    let both = format!(
+        "{}[[key]]\nid = 8\nsecret = \"{NEW}\"\nsend = true\n",
+        one_key()
+    );
     let keys = Keys::parse(&both).unwrap();
     let ids: Vec<u8> = keys.message_keys().iter().map(|key| key.id).collect();
     assert_eq!(ids, [8, 7]);
@@ -69,15 +75,44 @@ fn what_is_no_key_file_is_refused_without_showing_a_secret() {
         ("hash = ", "hash ", "line 1, column 6: not valid TOML"),
         ("hash = ", "hush = ", "line 1, column 1: an unknown key"),
         ("hash", "# hash", "line 1, column 1: missing field `hash`"),
-        ("1e1f", "1e", "a secret is not 32 hexadecimal digits in quotes"),
-        ("1e1f", "1e1g", "a secret is not 32 hexadecimal digits in quotes"),
-        ("1e1f", "1eé", "a secret is not 32 hexadecimal digits in quotes"),
-        ("id = 7", "id = 256", "line 3, column 6: a value of the wrong type or size"),
+        (
+            "1e1f",
+            "1e",
+            "a secret is not 32 hexadecimal digits in quotes",
+        ),
+        (
+            "1e1f",
+            "1e1g",
+            "a secret is not 32 hexadecimal digits in quotes",
+        ),
+        (
+            "1e1f",
+            "1eé",
+            "a secret is not 32 hexadecimal digits in quotes",
+        ),
+        (
+            "hash = \"00",
+            "hash = 0 # \"00",
+            "line 1, column 8: a value of the wrong type or size",
+        ),
+        (
+            "id = 7",
+            "id = 256",
+            "line 3, column 6: a value of the wrong type or size",
+        ),
         ("id = 7", "id = 0", "a key's `id` is 0"),
         (OLD, HASH, "a secret is there twice"),
-        (OLD, "00000000000000000000000000000000", "a secret is all zeros"),
+        (
+            OLD,
+            "00000000000000000000000000000000",
+            "a secret is all zeros",
+        ),
         ("[[key]]", "[key]", "a value of the wrong type or size"),
-        ("id = 7", "id = 7\nsend = \"yes\"", "a value of the wrong type or size"),
+        (
+            "id = 7",
+            "id = 7\nsend = \"yes\"",
+            "a value of the wrong type or size",
+        ),
     ] {
         assert!(good.contains(from));
         let error = Keys::parse(&good.replacen(from, to, 1)).unwrap_err();
@@ -88,7 +123,10 @@ fn what_is_no_key_file_is_refused_without_showing_a_secret() {
     }
     assert!(Keys::parse(&format!("hash = \"{HASH}\"\nkey = []\n")).is_err());
     let same = format!("{good}[[key]]\nid = 7\nsecret = \"{NEW}\"\nsend = true\n");
-    assert_eq!(Keys::parse(&same).unwrap_err().message, "both keys have the same `id`");
+    assert_eq!(
+        Keys::parse(&same).unwrap_err().message,
+        "both keys have the same `id`"
+    );
     let neither = format!("{good}[[key]]\nid = 8\nsecret = \"{NEW}\"\n");
     assert_eq!(
         Keys::parse(&neither).unwrap_err().message,
@@ -98,14 +136,22 @@ fn what_is_no_key_file_is_refused_without_showing_a_secret() {
         "{good}[[key]]\nid = 8\nsecret = \"{NEW}\"\nsend = true\n[[key]]\nid = 9\nsecret = \"{}\"\n",
         NEW.replace("2F", "30")
     );
-    assert!(Keys::parse(&three).unwrap_err().message.starts_with("it needs one [[key]]"));
+    assert!(
+        Keys::parse(&three)
+            .unwrap_err()
+            .message
+            .starts_with("it needs one [[key]]")
+    );
 }
 
 #[test]
 fn no_key_file_at_all() {
     let directory = tempfile::tempdir().unwrap();
     let error = Keys::load(&directory.path().join("none")).unwrap_err();
-    assert_eq!(error.message, "it cannot be read: no such file or directory");
+    assert_eq!(
+        error.message,
+        "it cannot be read: no such file or directory"
+    );
     assert!(error.help.contains("jlb keygen"));
     let error = Keys::load(directory.path()).unwrap_err();
     assert_eq!(error.message, "it cannot be read: is a directory");

@@ -44,7 +44,10 @@ fn nodes_of_one_kind_stand_for_all_of_it() {
 
 #[test]
 fn jumbo_frames_leave_at_most_what_a_buffer_holds() {
-    assert_eq!(usize::from(max_inner(9000, false)), 9000 - data_overhead(false));
+    assert_eq!(
+        usize::from(max_inner(9000, false)),
+        9000 - data_overhead(false)
+    );
     assert_eq!(usize::from(max_inner(u16::MAX, false)), MAX_PACKET);
     assert_eq!(max_inner(100, true), 0);
 }

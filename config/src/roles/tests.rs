@@ -38,11 +38,17 @@ fn a_host_agent_knows_its_own_services_only() {
     let config = cluster(CLUSTER);
     let host = config.host_agent("web-1", 77).unwrap();
     assert_eq!((host.node.get(), host.incarnation), (101, 77));
-    let services: Vec<(u32, AdmissionKind)> =
-        host.services.iter().map(|it| (it.number.get(), it.admission)).collect();
+    let services: Vec<(u32, AdmissionKind)> = host
+        .services
+        .iter()
+        .map(|it| (it.number.get(), it.admission))
+        .collect();
     assert_eq!(
         services,
-        [(4, AdmissionKind::MaxConnections(7)), (6, AdmissionKind::Always)]
+        [
+            (4, AdmissionKind::MaxConnections(7)),
+            (6, AdmissionKind::Always)
+        ]
     );
     let other = config.host_agent("web-3", 77).unwrap();
     let services: Vec<u32> = other.services.iter().map(|it| it.number.get()).collect();
@@ -55,7 +61,7 @@ fn a_wrong_name_or_role_says_what_would_be_right() {
     let error = config.ingress("in-3").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the cluster file has no node `in-3`; did you mean `in-2`?"
+        "the cluster file has no node `in-3`; did you mean `in-1`?"
     );
     let error = config.flow_tracker("nothing-like-it").unwrap_err();
     assert_eq!(

@@ -46,7 +46,9 @@ impl<'a> Known<'a> {
 
     /// The role that the file gives to a name, as written; `None` if there is no such node.
     pub(crate) fn role_of(&self, name: &str) -> Option<&'a str> {
-        self.by_name.get(name).map(|table| table.role.get_ref().0.as_str())
+        self.by_name
+            .get(name)
+            .map(|table| table.role.get_ref().0.as_str())
     }
 
     /// The number that the file gives to a name; `None` if there is none that fits.
@@ -209,8 +211,12 @@ fn admin(written: &Spanned<Text>, seen: &mut Seen, findings: &mut Findings) -> O
         let message = format!("{} is not an address and a port", quoted(text));
         let problem = Problem::at(written.span(), message, "not address:port");
         findings.error(match text.parse::<IpAddr>() {
-            Ok(IpAddr::V4(v4)) => problem.help(format!("add a port: admin = \"{v4}:{ADMIN_PORT}\"")),
-            Ok(IpAddr::V6(v6)) => problem.help(format!("add a port: admin = \"[{v6}]:{ADMIN_PORT}\"")),
+            Ok(IpAddr::V4(v4)) => {
+                problem.help(format!("add a port: admin = \"{v4}:{ADMIN_PORT}\""))
+            }
+            Ok(IpAddr::V6(v6)) => {
+                problem.help(format!("add a port: admin = \"[{v6}]:{ADMIN_PORT}\""))
+            }
             Err(_) => problem.help(help),
         });
         return None;
@@ -235,21 +241,24 @@ fn admin(written: &Spanned<Text>, seen: &mut Seen, findings: &mut Findings) -> O
 
 fn tun(written: &Spanned<Text>, findings: &mut Findings) -> Option<String> {
     let name = written.get_ref().0.as_str();
-    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    let plain = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if plain && (1..=15).contains(&name.len()) && name != "." && name != ".." {
         return Some(name.to_owned());
     }
     let message = format!("{} cannot be the name of a network device", quoted(name));
-    findings.error(
-        Problem::at(written.span(), message, "not a device name").help(right("node.tun")),
-    );
+    findings
+        .error(Problem::at(written.span(), message, "not a device name").help(right("node.tun")));
     None
 }
 
 /// Every role must be there, and one flow tracker is allowed, but no redundancy.
 fn roles(document: &Document, findings: &mut Findings) {
     let last = document.nodes.last();
-    let place = last.map_or(document.cluster.header.clone(), |table| table.header.clone());
+    let place = last.map_or(document.cluster.header.clone(), |table| {
+        table.header.clone()
+    });
     for &(role, _) in ROLES {
         let mut nodes = document
             .nodes
@@ -257,14 +266,20 @@ fn roles(document: &Document, findings: &mut Findings) {
             .filter(|table| table.table.role.get_ref().0 == role);
         match (nodes.next(), nodes.next()) {
             (None, _) => {
-                let here = if last.is_some() { "the last node" } else { "no node at all" };
+                let here = if last.is_some() {
+                    "the last node"
+                } else {
+                    "no node at all"
+                };
                 findings.error(
                     Problem::at(
                         place.clone(),
                         format!("the cluster has no node with the role \"{role}\""),
                         here,
                     )
-                    .help(format!("add a [[node]] with role = \"{role}\"; is the file complete?")),
+                    .help(format!(
+                        "add a [[node]] with role = \"{role}\"; is the file complete?"
+                    )),
                 );
             }
             (Some(only), None) if role == Role::FlowTracker.as_str() => findings.warn(
@@ -289,8 +304,18 @@ pub(crate) fn paths(document: &Document, nodes: &[Node], findings: &mut Findings
     };
     for (a, b) in overhead::pairs(nodes) {
         if overhead::path(a, b).is_none() {
-            let (a, b) = if place(a.number).start > place(b.number).start { (a, b) } else { (b, a) };
-            let family = |node: &Node| if node.underlay.v4.is_some() { "IPv4" } else { "IPv6" };
+            let (a, b) = if place(a.number).start > place(b.number).start {
+                (a, b)
+            } else {
+                (b, a)
+            };
+            let family = |node: &Node| {
+                if node.underlay.v4.is_some() {
+                    "IPv4"
+                } else {
+                    "IPv6"
+                }
+            };
             findings.error(
                 Problem::at(
                     place(a.number),

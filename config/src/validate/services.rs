@@ -158,7 +158,12 @@ fn overload(written: &Spanned<Text>, findings: &mut Findings) -> Option<Overload
         );
         return None;
     }
-    one_of(written, &[("refuse", Overload::Refuse)], "service.overload", findings)
+    one_of(
+        written,
+        &[("refuse", Overload::Refuse)],
+        "service.overload",
+        findings,
+    )
 }
 
 /// A limit of connections; the outer `None` is an error, the inner one no limit.
@@ -226,11 +231,7 @@ fn hosts(
     (findings.errors.len() == before && limit.is_some()).then_some(hosts)
 }
 
-fn host(
-    written: &Spanned<Text>,
-    known: &Known<'_>,
-    findings: &mut Findings,
-) -> Option<NodeNumber> {
+fn host(written: &Spanned<Text>, known: &Known<'_>, findings: &mut Findings) -> Option<NodeNumber> {
     let name = written.get_ref().0.as_str();
     let agents = known.host_agents();
     match known.role_of(name) {
@@ -245,7 +246,11 @@ fn host(
         Some(role) if role != Role::HostAgent.as_str() => findings.error(
             Problem::at(
                 written.span(),
-                format!("node {} is not a host-agent, but has the role {}", quoted(name), quoted(role)),
+                format!(
+                    "node {} is not a host-agent, but has the role {}",
+                    quoted(name),
+                    quoted(role)
+                ),
                 "not a host-agent",
             )
             .help(did_you_mean("", &agents, "host-agents")),
@@ -263,7 +268,10 @@ fn overlaps(document: &Document, findings: &mut Findings) {
         if let Ok(vip) = table.vip.get_ref().0.parse() {
             let protocol = table.protocol.get_ref().0.as_str();
             let ports = table.ports.get_ref().0;
-            by_vip.entry((vip, protocol)).or_default().push((ports, table));
+            by_vip
+                .entry((vip, protocol))
+                .or_default()
+                .push((ports, table));
         }
     }
     for ((vip, protocol), mut services) in by_vip {
@@ -350,7 +358,9 @@ pub(crate) fn unused_hosts(
     findings: &mut Findings,
 ) {
     for (node, table) in nodes.iter().zip(&document.nodes) {
-        let used = services.iter().any(|service| service.host(node.number).is_some());
+        let used = services
+            .iter()
+            .any(|service| service.host(node.number).is_some());
         if node.role == Role::HostAgent && !used {
             findings.warn(
                 Problem::at(

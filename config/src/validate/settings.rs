@@ -93,7 +93,10 @@ pub(crate) fn limits(document: &Document, findings: &mut Findings) {
         let message = if limit.value == 0 {
             format!("`{}` must be at least 1", limit.name)
         } else if limit.value > limit.most {
-            format!("`{}` is {}, but at most {} is possible", limit.name, limit.value, limit.most)
+            format!(
+                "`{}` is {}, but at most {} is possible",
+                limit.name, limit.value, limit.most
+            )
         } else {
             continue;
         };
@@ -134,13 +137,20 @@ pub(crate) fn limits(document: &Document, findings: &mut Findings) {
         );
     }
     for Table { table, .. } in &document.services {
-        let own = table.hosts.get_ref().iter().filter_map(|host| host.max_connections.as_ref());
+        let own = table
+            .hosts
+            .get_ref()
+            .iter()
+            .filter_map(|host| host.max_connections.as_ref());
         for written in table.max_connections.iter().chain(own) {
             if written.get_ref().amount() > u64::from(limits.max_flows) {
                 findings.warn(
                     Problem::at(
                         written.span(),
-                        format!("`max_connections` is more than `max_flows` with {}", limits.max_flows),
+                        format!(
+                            "`max_connections` is more than `max_flows` with {}",
+                            limits.max_flows
+                        ),
                         "never reached",
                     )
                     .help("a host has at most limits.max_flows flows: raise that, or lower this"),
@@ -176,9 +186,24 @@ pub(crate) fn timers(document: &Document, findings: &mut Findings) {
 
 fn related(places: &Places, timers: &Timers, findings: &mut Findings) {
     let ordered = [
-        ("open_retry", timers.open_retry, "open_retry_max", timers.open_retry_max),
-        ("open_retry_max", timers.open_retry_max, "open_timeout", timers.open_timeout),
-        ("who_has", timers.who_has, "open_timeout", timers.open_timeout),
+        (
+            "open_retry",
+            timers.open_retry,
+            "open_retry_max",
+            timers.open_retry_max,
+        ),
+        (
+            "open_retry_max",
+            timers.open_retry_max,
+            "open_timeout",
+            timers.open_timeout,
+        ),
+        (
+            "who_has",
+            timers.who_has,
+            "open_timeout",
+            timers.open_timeout,
+        ),
         ("state_retry", timers.state_retry, "refresh", timers.refresh),
         ("state_delay", timers.state_delay, "refresh", timers.refresh),
     ];
@@ -245,7 +270,8 @@ pub(crate) fn inner_packet(
     services: &[Service],
     findings: &mut Findings,
 ) {
-    let ipv6 = overhead::pairs(nodes).any(|(a, b)| overhead::path(a, b) == Some(overhead::Path::V6));
+    let ipv6 =
+        overhead::pairs(nodes).any(|(a, b)| overhead::path(a, b) == Some(overhead::Path::V6));
     let (least, whose) = if services.iter().any(|service| service.vip.is_ipv6()) {
         (IPV6_MIN_MTU, "an IPv6 VIP")
     } else {
@@ -263,15 +289,16 @@ pub(crate) fn inner_packet(
         )
     } else if ipv6 && underlay_mtu < IPV6_MIN_MTU {
         let least = usize::from(IPV6_MIN_MTU);
-        (format!("nodes talk over IPv6, whose MTU cannot be {underlay_mtu}"), least)
+        (
+            format!("nodes talk over IPv6, whose MTU cannot be {underlay_mtu}"),
+            least,
+        )
     } else {
         return;
     };
     let written = document.cluster.table.underlay_mtu.as_ref();
     let place = written.map_or(document.cluster.header.clone(), toml::Spanned::span);
-    findings.error(
-        Problem::at(place, message, "too small").help(format!(
-            "raise the MTU between the nodes: underlay_mtu = {needed} or more"
-        )),
-    );
+    findings.error(Problem::at(place, message, "too small").help(format!(
+        "raise the MTU between the nodes: underlay_mtu = {needed} or more"
+    )));
 }

@@ -9,9 +9,22 @@ fn time_spans_have_a_number_and_a_unit() {
         ("15m", 900_000_000_000),
         ("1h", 3_600_000_000_000),
     ] {
-        assert_eq!(parse_time_span(text), Ok(Duration::from_nanos(nanos)), "{text}");
+        assert_eq!(
+            parse_time_span(text),
+            Ok(Duration::from_nanos(nanos)),
+            "{text}"
+        );
     }
-    for text in ["", "20", "ms", "1.5s", "-1s", "20 msec", "1m30s", "99999999999h"] {
+    for text in [
+        "",
+        "20",
+        "ms",
+        "1.5s",
+        "-1s",
+        "20 msec",
+        "1m30s",
+        "99999999999h",
+    ] {
         assert!(parse_time_span(text).is_err(), "{text}");
     }
 }
@@ -34,7 +47,9 @@ fn ports_are_one_a_range_or_any() {
     assert_eq!(parse_ports("80"), Ok(Ports::Range(80, 80)));
     assert_eq!(parse_ports("8000-8099"), Ok(Ports::Range(8000, 8099)));
     assert_eq!(parse_ports("8000 - 8099"), Ok(Ports::Range(8000, 8099)));
-    for text in ["", "0", "0-80", "80-", "-80", "99-80", "65536", "80,81", "+80", "all"] {
+    for text in [
+        "", "0", "0-80", "80-", "-80", "99-80", "65536", "80,81", "+80", "all",
+    ] {
         assert!(parse_ports(text).is_err(), "{text}");
     }
 }

@@ -191,6 +191,7 @@ fn removing_the_rest_of_a_crowd_ends_the_dealing() {
     for id in 0..crowd {
         wheel.clear(&mut slab, id);
     }
+    assert_eq!(wheel.next_tick(), None);
     assert_eq!(wheel.pop_expired(&mut slab, 70), None);
     assert_eq!(wheel.next_tick(), None);
 }

@@ -1,1 +1,343 @@
+use crate::record::{Life, State};
+use crate::testbed::{
+    Bed, FlowSent, TTL, birth, host, ingress, statement, tracker, view, view_with,
+};
+use core::time::Duration;
+use jlb_protocol::message::{FlowKind, FlowMessage, FlowState, Intent, Path, Reason};
+use jlb_protocol::{DropReason, FlowKey, MemberState, OfferNumber};
 
+/// A flow that tracker 2 holds at the host that accepted it, and that tracker 1 has forgotten and
+/// proposes to another. Gives the Offer that was accepted, and the proposal.
+fn divided(bed: &mut Bed, key: &FlowKey) -> (FlowSent, FlowSent) {
+    bed.open(key, Intent::Syn, 5);
+    let accepted = bed.settle_one();
+    bed.accept(&accepted, birth(1));
+    bed.settle_one();
+    bed.restart(tracker(1), 4);
+    // Other flows move the new primary's policy on until it proposes another host.
+    for nth in 100.. {
+        let mut trial = bed.clone();
+        trial.open(key, Intent::Syn, 5);
+        let proposal = trial.take_one();
+        if proposal.host() != accepted.host() {
+            *bed = trial;
+            return (accepted, proposal);
+        }
+        let other = bed.flow(nth);
+        bed.open(&other, Intent::Syn, 5);
+        bed.wire.clear();
+    }
+    unreachable!()
+}
+
+#[test]
+fn the_secondary_turns_the_offer_to_the_host_that_it_holds() {
+    let mut bed = Bed::new(2, 4);
+    let key = bed.flow(0);
+    let (first, proposal) = divided(&mut bed, &key);
+    bed.hand_flow(tracker(2), tracker(1), &proposal.message());
+    let offer = bed.settle_one();
+    assert_eq!(offer.to, first.host());
+    assert_eq!(offer.path.host, Some(first.host()));
+    assert_eq!(offer.offer, proposal.offer);
+    assert_eq!(bed.stats(2).offers_rewritten, 1);
+
+    // R1: "an Accept passed by the secondary overrides the primary".
+    bed.accept(&offer, birth(1));
+    let accept = bed.settle_one();
+    assert_eq!((accept.to, accept.host()), (ingress(), first.host()));
+    assert_eq!(bed.state(1, &key).unwrap().host(), Some(first.host()));
+    assert_eq!(bed.stats(1).accepts_overriding, 1);
+    assert_eq!(bed.stats(1).releases + bed.stats(2).releases, 0);
+}
+
+#[test]
+fn a_secondary_that_recorded_the_reject_takes_the_next_proposal() {
+    let mut bed = Bed::new(2, 4);
+    let key = bed.flow(0);
+    bed.open(&key, Intent::Syn, 5);
+    let first = bed.settle_one();
+    bed.hand_flow(tracker(2), first.host(), &first.reject(Reason::Load));
+    assert_eq!(bed.state(2, &key), Some(State::Rejected { step: TTL - 1 }));
+    let second = bed.settle_one();
+    assert_ne!(second.host(), first.host());
+    assert_eq!(bed.stats(2).offers_rewritten, 0);
+    let offered = State::Offered {
+        host: second.host(),
+        step: TTL - 2,
+    };
+    assert_eq!(bed.state(2, &key), Some(offered));
+}
+
+#[test]
+fn a_reject_of_the_host_that_the_secondary_holds_frees_the_search() {
+    let mut bed = Bed::new(2, 4);
+    let key = bed.flow(0);
+    let (first, proposal) = divided(&mut bed, &key);
+    bed.hand_flow(tracker(2), tracker(1), &proposal.message());
+    let rewritten = bed.settle_one();
+    assert_eq!(rewritten.host(), first.host());
+    bed.reject(&rewritten, Reason::Load);
+    let next = bed.settle_one();
+    assert_ne!(next.host(), first.host());
+    assert_eq!(
+        next.offer,
+        OfferNumber {
+            isn: 5,
+            step: TTL - 2
+        }
+    );
+    assert!(next.tried.contains(first.host()));
+}
+
+#[test]
+fn a_new_secondary_learns_the_flow_from_the_next_offer() {
+    let mut bed = Bed::new(2, 4);
+    let key = bed.flow(0);
+    let owner = bed.establish(&key, 5, birth(1));
+    bed.restart(tracker(2), 4);
+    bed.open(&key, Intent::Syn, 900);
+    assert_eq!(bed.settle_one().host(), owner);
+    let offered = State::Offered {
+        host: owner,
+        step: TTL - 1,
+    };
+    assert_eq!(bed.state(2, &key), Some(offered));
+}
+
+#[test]
+fn a_mid_flow_offer_is_passed_without_a_record_and_its_acceptance_is_recorded() {
+    let mut bed = Bed::new(2, 4);
+    let key = bed.flow(0);
+    let owner = bed.establish(&key, 5, birth(1));
+    bed.restart(tracker(2), 4);
+    bed.open(&key, Intent::MidFlow, 777);
+    let offer = bed.settle_one();
+    assert_eq!(offer.host(), owner);
+    assert_eq!(bed.state(2, &key), None);
+    bed.accept(&offer, birth(1));
+    assert_eq!(bed.settle_one().to, ingress());
+    assert_eq!(bed.state(2, &key).unwrap().host(), Some(owner));
+}
+
+#[test]
+fn a_mid_flow_offer_goes_to_the_owner_that_the_secondary_knows() {
+    let mut bed = Bed::new(2, 4);
+    let key = bed.flow(0);
+    let owner = bed.establish(&key, 5, birth(1));
+    // The primary believes another.
+    let other = host(if owner == host(1) { 2 } else { 1 });
+    bed.restart(tracker(1), 4);
+    let it = statement(&key, birth(1), 5, FlowState::Established);
+    bed.state_from(tracker(1), other, 0, &[it]);
+    bed.open(&key, Intent::MidFlow, 777);
+    let offer = bed.settle_one();
+    assert_eq!(offer.host(), owner);
+    bed.accept(&offer, birth(1));
+    assert_eq!(bed.settle_one().host(), owner);
+    assert_eq!(bed.state(1, &key).unwrap().host(), Some(owner));
+}
+
+#[test]
+fn a_mid_flow_offer_goes_to_the_primarys_owner_once_the_secondarys_has_let_go() {
+    let key = Bed::new(2, 4).flow(0);
+    let it = statement(&key, birth(1), 5, FlowState::Established);
+    let mut bed = Bed::new(2, 4);
+    let owner = bed.establish(&key, 5, birth(1));
+    let other = host(if owner == host(1) { 2 } else { 1 });
+    bed.restart(tracker(1), 4);
+    bed.state_from(tracker(1), other, 0, &[it]);
+    bed.open(&key, Intent::MidFlow, 777);
+    let offer = bed.settle_one();
+    bed.reject(&offer, Reason::NotOwner);
+    let next = bed.settle_one();
+    assert_eq!((next.kind, next.host()), (FlowKind::Offer, other));
+    assert_eq!(next.offer.step, offer.offer.step - 1);
+}
+
+#[test]
+fn an_offer_to_the_tracker_that_is_primary_in_its_own_view_is_an_open_there() {
+    // Tracker 1 is down in the view of tracker 2, and not in its own.
+    let mut bed = Bed::new(3, 4);
+    let key = bed.flow(0);
+    let without = view_with(&view(3, 4), tracker(1), MemberState::Down);
+    let now = bed.now;
+    for number in [2, 3] {
+        let it = bed.trackers.get_mut(&tracker(number)).unwrap();
+        it.handle_view(now, without.clone());
+    }
+    bed.open(&key, Intent::Syn, 5);
+    let offer = bed.settle_one();
+    assert_eq!(bed.stats(2).offers_taken_as_opens, 1);
+    let path = Path {
+        ingress: Some(ingress()),
+        primary: Some(tracker(2)),
+        secondary: Some(tracker(3)),
+        host: offer.path.host,
+    };
+    assert_eq!(offer.path, path);
+    assert_eq!(
+        offer.offer,
+        OfferNumber {
+            isn: 5,
+            step: TTL - 1
+        }
+    );
+    bed.accept(&offer, birth(1));
+    let accept = bed.settle_one();
+    assert_eq!((accept.from, accept.to), (tracker(2), ingress()));
+    for number in [2, 3] {
+        assert_eq!(bed.state(number, &key).unwrap().host(), Some(offer.host()));
+    }
+}
+
+#[test]
+fn a_record_outside_the_top_two_is_a_hint() {
+    let mut bed = Bed::new(3, 4);
+    // Tracker 1 believes tracker 2 down and works through 3, which believes it alive.
+    let without = view_with(&view(3, 4), tracker(2), MemberState::Down);
+    let now = bed.now;
+    bed.trackers
+        .get_mut(&tracker(1))
+        .unwrap()
+        .handle_view(now, without);
+    let (key, offer) = (0..)
+        .find_map(|nth| {
+            let key = bed.flow(nth);
+            let stale = statement(&key, birth(1), 4, FlowState::Established);
+            bed.state_from(tracker(3), host(1), 0, &[stale]);
+            bed.open(&key, Intent::Syn, 5);
+            let offer = bed.settle_one();
+            (offer.host() != host(1)).then_some((key, offer))
+        })
+        .unwrap();
+    assert_eq!(offer.path.secondary, Some(tracker(3)));
+    assert_eq!(bed.stats(3).offers_rewritten, 0);
+    bed.accept(&offer, birth(7));
+    assert_eq!(bed.settle_one().to, ingress());
+    let accepted = State::Owned {
+        life: Life::Accepted,
+        step: TTL - 1,
+        host: offer.host(),
+        birth: birth(7),
+    };
+    assert_eq!(bed.state(3, &key), Some(accepted));
+}
+
+#[test]
+fn a_secondary_without_room_has_the_new_flow_refused() {
+    let mut bed = Bed::with(2, 4, |config| {
+        if config.node == tracker(2) {
+            config.limits.max_untrusted = 1;
+        }
+    });
+    let first = bed.flow(0);
+    bed.open(&first, Intent::Syn, 5);
+    bed.settle_one();
+    let second = bed.flow(1);
+    bed.open(&second, Intent::Syn, 5);
+    let refuse = bed.settle_one();
+    assert_eq!((refuse.kind, refuse.to), (FlowKind::Refuse, ingress()));
+    assert_eq!((refuse.from, refuse.reason), (tracker(1), Reason::Quota));
+    assert_eq!(bed.dropped(2, DropReason::OfferedQuota), 1);
+    let reason = Reason::Quota;
+    assert_eq!(bed.state(1, &second), Some(State::Refused { reason }));
+    assert_eq!(bed.state(2, &second), None);
+    assert_eq!(bed.stats(1).refused_quota, 1);
+
+    // Its repeat is answered.
+    bed.open(&second, Intent::Syn, 5);
+    assert_eq!(bed.settle_one().kind, FlowKind::Refuse);
+    assert_eq!(bed.stats(2).refused_quota, 1);
+}
+
+#[test]
+fn a_repeated_offer_does_not_prolong_an_unanswered_one() {
+    let mut bed = Bed::new(2, 4);
+    let key = bed.flow(0);
+    bed.open(&key, Intent::Syn, 5);
+    let first = bed.settle_one();
+    for _ in 0..4 {
+        bed.pass(Duration::from_millis(1_200));
+        bed.open(&key, Intent::Syn, 5);
+        assert_eq!(bed.settle_one().offer, first.offer);
+    }
+    // A host that never answers does not hold the flow for ever.
+    bed.pass(Duration::from_millis(210));
+    assert_eq!(bed.state(1, &key), None);
+    assert_eq!(bed.state(2, &key), None);
+}
+
+#[test]
+fn an_offer_that_is_out_of_place_is_dropped() {
+    let mut bed = Bed::new(3, 4);
+    let key = bed.flow(0);
+    bed.open(&key, Intent::Syn, 5);
+    let sent = bed.take_one();
+    let good = sent.message();
+    let with = |path| FlowMessage { path, ..good };
+    let cases = [
+        // Not from the primary of its path.
+        (tracker(3), good, DropReason::WrongNode),
+        (ingress(), good, DropReason::WrongNode),
+        (host(1), good, DropReason::WrongNode),
+        // Another secondary is meant.
+        (
+            tracker(1),
+            with(Path {
+                secondary: Some(tracker(3)),
+                ..good.path
+            }),
+            DropReason::WrongNode,
+        ),
+        // Nodes of other roles in the path.
+        (
+            host(1),
+            with(Path {
+                primary: Some(host(1)),
+                ..good.path
+            }),
+            DropReason::WrongRole,
+        ),
+        (
+            tracker(1),
+            with(Path {
+                host: Some(tracker(3)),
+                ..good.path
+            }),
+            DropReason::WrongRole,
+        ),
+        (
+            tracker(1),
+            with(Path {
+                ingress: None,
+                ..good.path
+            }),
+            DropReason::WrongNode,
+        ),
+        (
+            tracker(1),
+            with(Path {
+                host: None,
+                ..good.path
+            }),
+            DropReason::WrongNode,
+        ),
+        // From itself.
+        (
+            tracker(2),
+            with(Path {
+                primary: Some(tracker(2)),
+                ..good.path
+            }),
+            DropReason::WrongNode,
+        ),
+    ];
+    for (from, message, reason) in cases {
+        let before = bed.dropped(2, reason);
+        bed.hand_flow(tracker(2), from, &message);
+        bed.settle_silent();
+        assert_eq!(bed.dropped(2, reason), before + 1, "{from} {message:?}");
+    }
+    assert_eq!(bed.stats(2).flows, 0);
+}

@@ -197,12 +197,13 @@ fn who_has_is_answered_to_the_asker_alone_and_unnumbered() {
     };
     let asked = [
         (client(1), birth, 500, FlowState::Established),
-        (client(2), nobody, 0, FlowState::NotMine),
+        (client(2), nobody, 41, FlowState::NotMine),
     ];
     for (client, birth, isn, state) in asked {
         let packet = client.ack();
         let mut question = message(FlowKind::WhoHas, 1, &packet);
         question.packet = &[];
+        question.offer.isn = 41;
         let verdict = bed.handle(node(12), &Message::Flow(question));
         assert_eq!(verdict, Verdict::Done);
         let expected = Sent::State {
@@ -218,6 +219,22 @@ fn who_has_is_answered_to_the_asker_alone_and_unnumbered() {
         assert_eq!(bed.drain(), [expected]);
     }
     assert_eq!(bed.stats().counters.who_has, 2);
+}
+
+#[test]
+fn questions_and_releases_for_another_host_are_dropped() {
+    let mut bed = Bed::new(config());
+    let birth = bed.establish(client(1), 500);
+    let packet = client(1).ack();
+    for kind in [FlowKind::WhoHas, FlowKind::Release] {
+        let mut other = message(kind, 1, &packet);
+        other.packet = &[];
+        other.birth = Some(birth);
+        other.path.host = Some(node(21));
+        let verdict = bed.handle(node(12), &Message::Flow(other));
+        assert_eq!(verdict, Verdict::Dropped(DropReason::WrongNode));
+    }
+    assert_eq!(bed.flows(), [0, 1, 0, 0]);
 }
 
 fn release(bed: &mut Bed, client: Client, birth: Option<Birth>, isn: u32) -> Verdict {

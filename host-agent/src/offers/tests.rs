@@ -190,10 +190,7 @@ fn r7_a_syn_of_another_isn_for_a_closing_flow_is_a_new_life() {
     assert!(new > old);
     assert_eq!(bed.flows(), [1, 0, 0, 0]);
     let sent = bed.run(10);
-    assert_eq!(
-        stated(&sent, &bed, client(1)),
-        [(FlowState::Accepted, new)]
-    );
+    assert_eq!(stated(&sent, &bed, client(1)), [(FlowState::Accepted, new)]);
     let counters = bed.stats().counters;
     assert_eq!((counters.accepted, counters.ended_renewed), (2, 1));
 }

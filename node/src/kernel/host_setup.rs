@@ -76,7 +76,10 @@ impl HostSetup {
         };
         netlink.set_link(device, settings)?;
         // Routes and rules before addresses: no SYN-ACK leaves with the larger size.
-        reply_routes::refresh(&netlink, self)?;
+        if let Err(error) = reply_routes::refresh(&netlink, self) {
+            // Clients still learn the size from "too big".
+            tracing::warn!(%error, "some answers will offer too large segments");
+        }
         for rule in self.wanted_rules() {
             netlink.put_rule(&rule)?;
         }
@@ -98,10 +101,10 @@ impl HostSetup {
     }
 
     /// Repeats the main table's routes again: call it when they may have changed, or every few
-    /// seconds. Costs nothing to others when nothing has.
+    /// seconds. When nothing has, it only reads.
     ///
     /// # Errors
-    /// Names what could not be done.
+    /// Names the first thing that could not be done; the others are done.
     pub fn refresh_routes(&self) -> Result<()> {
         reply_routes::refresh(&Netlink::open()?, self)
     }

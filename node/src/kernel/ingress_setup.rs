@@ -57,12 +57,13 @@ impl IngressSetup {
         let netlink = Netlink::open()?;
         let has_ipv6 = self.vips.iter().any(IpAddr::is_ipv6);
         quiet_device(device, has_ipv6)?;
+        netlink.set_link("lo", UP)?;
+        netlink.set_link(device, self.link_settings())?;
+        // After the device left multicast: a router joins the groups of routers on each device.
         sysctl::write("ipv4/ip_forward", "1")?;
         if has_ipv6 {
             sysctl::write("ipv6/conf/all/forwarding", "1")?;
         }
-        netlink.set_link("lo", UP)?;
-        netlink.set_link(device, self.link_settings())?;
         for &vip in &self.vips {
             // The blackhole first: there is no moment without a route.
             netlink.put_route(&blackhole(vip))?;
@@ -108,7 +109,7 @@ pub(super) const UP: LinkSettings = LinkSettings {
     multicast: None,
 };
 
-/// How a TUN device is up: without multicast the kernel says nothing on it by itself.
+/// How a TUN device is up: without multicast the kernel says next to nothing on it by itself.
 pub(super) const TUN_UP: LinkSettings = LinkSettings {
     multicast: Some(false),
     ..UP

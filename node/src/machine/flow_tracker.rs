@@ -52,7 +52,11 @@ impl Machine for FlowTracker {
                 "Searches that were rejected at least once, the recently ended ones included.",
                 stats.searches,
             ),
-            ("jlb_tracker_who_has", "Flows whose owner is being asked for.", stats.who_has),
+            (
+                "jlb_tracker_who_has",
+                "Flows whose owner is being asked for.",
+                stats.who_has,
+            ),
             (
                 "jlb_tracker_flow_table_bytes",
                 "Bytes that the tables have allocated.",
@@ -68,7 +72,11 @@ impl Machine for FlowTracker {
                 "Searches begun: first Offers of an attempt.",
                 stats.searches_begun,
             ),
-            ("jlb_tracker_offers_total", "Offers made as primary, repeats included.", stats.offers),
+            (
+                "jlb_tracker_offers_total",
+                "Offers made as primary, repeats included.",
+                stats.offers,
+            ),
             (
                 "jlb_tracker_opens_repeated_total",
                 "Opens of an attempt that was answered before, and is answered again.",
@@ -99,7 +107,11 @@ impl Machine for FlowTracker {
                 "Accepts that replaced another host in the record.",
                 stats.accepts_overriding,
             ),
-            ("jlb_tracker_rejects_total", "Rejects that matched the record.", stats.rejects),
+            (
+                "jlb_tracker_rejects_total",
+                "Rejects that matched the record.",
+                stats.rejects,
+            ),
             (
                 "jlb_tracker_releases_total",
                 "Releases sent to hosts that lost a conflict.",
@@ -110,7 +122,11 @@ impl Machine for FlowTracker {
                 "Mid-flow packets whose owner was asked for.",
                 stats.who_has_asked,
             ),
-            ("jlb_tracker_who_has_found_total", "Owners found by asking.", stats.who_has_found),
+            (
+                "jlb_tracker_who_has_found_total",
+                "Owners found by asking.",
+                stats.who_has_found,
+            ),
             (
                 "jlb_tracker_who_has_unanswered_total",
                 "Flows for which not every host answered in time.",
@@ -158,9 +174,10 @@ impl Machine for FlowTracker {
                 value,
             );
         }
-        for (how, value) in
-            [("expired", stats.records_expired), ("closed", stats.records_closed)]
-        {
+        for (how, value) in [
+            ("expired", stats.records_expired),
+            ("closed", stats.records_closed),
+        ] {
             report.counter(
                 "jlb_tracker_records_ended_total",
                 "Records that ended, by how.",

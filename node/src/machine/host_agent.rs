@@ -69,7 +69,11 @@ impl Machine for HostAgent {
         let stats = self.stats();
         let counts = stats.counters;
         let counters = [
-            ("jlb_host_accepts_total", "Offers of new flows that were accepted.", counts.accepted),
+            (
+                "jlb_host_accepts_total",
+                "Offers of new flows that were accepted.",
+                counts.accepted,
+            ),
             (
                 "jlb_host_repeated_accepts_total",
                 "Offers of flows that the host had already, accepted again.",
@@ -105,7 +109,11 @@ impl Machine for HostAgent {
                 "Sockets of services that found no room in the flow table.",
                 counts.sockets_without_room,
             ),
-            ("jlb_host_socket_lists_total", "Complete lists of sockets.", counts.dumps),
+            (
+                "jlb_host_socket_lists_total",
+                "Complete lists of sockets.",
+                counts.dumps,
+            ),
             (
                 "jlb_host_sockets_destroyed_total",
                 "Destroyed sockets of flows of this host.",

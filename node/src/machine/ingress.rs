@@ -37,13 +37,17 @@ impl Machine for Ingress {
     }
 
     fn ledger(&self) -> Ledger {
-        self.stats().ledger
+        Self::ledger(self).clone()
     }
 
     fn report(&self, names: &dyn Fn(NodeNumber) -> String, report: &mut Report) {
         let stats = self.stats();
         let counters = [
-            ("jlb_ingress_packets_total", "Client packets received.", stats.packets),
+            (
+                "jlb_ingress_packets_total",
+                "Client packets received.",
+                stats.packets,
+            ),
             (
                 "jlb_ingress_cache_hits_total",
                 "Client packets sent at once to the host that the cache named.",
@@ -54,13 +58,21 @@ impl Machine for Ingress {
                 "Client packets other than SYNs of flows that the cache did not have.",
                 stats.cache_misses,
             ),
-            ("jlb_ingress_syns_total", "SYNs received, repeats included.", stats.syns),
+            (
+                "jlb_ingress_syns_total",
+                "SYNs received, repeats included.",
+                stats.syns,
+            ),
             (
                 "jlb_ingress_icmp_errors_total",
                 "ICMP errors about a flow received.",
                 stats.icmp_errors,
             ),
-            ("jlb_ingress_echoes_total", "Pings of a VIP answered.", stats.echoes),
+            (
+                "jlb_ingress_echoes_total",
+                "Pings of a VIP answered.",
+                stats.echoes,
+            ),
             (
                 "jlb_ingress_open_repeats_total",
                 "Opens sent again since no answer came, or to another tracker.",
@@ -71,9 +83,21 @@ impl Machine for Ingress {
                 "Attempts given up without an answer.",
                 stats.open_timeouts,
             ),
-            ("jlb_ingress_accepts_total", "Attempts that ended with a host.", stats.accepts),
-            ("jlb_ingress_refusals_total", "Attempts that ended with a refusal.", stats.refusals),
-            ("jlb_ingress_waits_total", "Attempts that a tracker queued.", stats.waits),
+            (
+                "jlb_ingress_accepts_total",
+                "Attempts that ended with a host.",
+                stats.accepts,
+            ),
+            (
+                "jlb_ingress_refusals_total",
+                "Attempts that ended with a refusal.",
+                stats.refusals,
+            ),
+            (
+                "jlb_ingress_waits_total",
+                "Attempts that a tracker queued.",
+                stats.waits,
+            ),
             (
                 "jlb_ingress_not_acting_total",
                 "Answers of trackers that they do not act.",
@@ -99,8 +123,16 @@ impl Machine for Ingress {
                 "Cache entries forgotten since they were idle.",
                 stats.expired,
             ),
-            ("jlb_ingress_resets_total", "TCP resets sent to clients.", stats.resets),
-            ("jlb_ingress_unreachables_total", "ICMP errors sent to clients.", stats.unreachables),
+            (
+                "jlb_ingress_resets_total",
+                "TCP resets sent to clients.",
+                stats.resets,
+            ),
+            (
+                "jlb_ingress_unreachables_total",
+                "ICMP errors sent to clients.",
+                stats.unreachables,
+            ),
             (
                 "jlb_ingress_unreachables_limited_total",
                 "ICMP errors not sent since too many were.",
@@ -129,10 +161,26 @@ impl Machine for Ingress {
                 "Flows in the cache whose client has not spoken since the Accept.",
                 stats.flows_unproven,
             ),
-            ("jlb_ingress_flow_table_bytes", "Bytes that the cache has allocated.", stats.flows_bytes),
-            ("jlb_ingress_pending_flows", "Flows that wait for an answer.", stats.pending),
-            ("jlb_ingress_pending_bytes", "Bytes of the packets that wait.", stats.pending_bytes),
-            ("jlb_ingress_outbox_messages", "Messages waiting to be sent.", stats.outbox),
+            (
+                "jlb_ingress_flow_table_bytes",
+                "Bytes that the cache has allocated.",
+                stats.flows_bytes,
+            ),
+            (
+                "jlb_ingress_pending_flows",
+                "Flows that wait for an answer.",
+                stats.pending,
+            ),
+            (
+                "jlb_ingress_pending_bytes",
+                "Bytes of the packets that wait.",
+                stats.pending_bytes,
+            ),
+            (
+                "jlb_ingress_outbox_messages",
+                "Messages waiting to be sent.",
+                stats.outbox,
+            ),
         ];
         for (name, help, value) in gauges {
             report.gauge(name, help, &[], value);

@@ -40,18 +40,16 @@ pub(super) fn refresh(netlink: &Netlink, setup: &HostSetup) -> Result<()> {
         .into_iter()
         .map(|route| normalised(route, setup.table))
         .collect();
-    for route in &wanted {
-        if !present.contains(route) {
-            netlink.put_route_message(route.clone())?;
-        }
+    // What is in the way goes first: meanwhile the main table answers, with its larger segments.
+    let mut failed = Ok(());
+    for route in present.iter().filter(|old| !wanted.contains(old)) {
+        failed = failed.and(netlink.delete_route_message(route.clone()));
     }
-    for route in present {
-        // One that differs but has the same identity was replaced.
-        if !wanted.iter().any(|new| identity(new) == identity(&route)) {
-            netlink.delete_route_message(route)?;
-        }
+    // One route that can't be repeated is no reason to leave out the others.
+    for route in wanted.iter().filter(|new| !present.contains(new)) {
+        failed = failed.and(netlink.append_route_message(route.clone()));
     }
-    Ok(())
+    failed
 }
 
 /// Empties the table.
@@ -156,22 +154,6 @@ fn limit_segments(route: &mut RouteMessage, most: u32) {
     let metrics = vec![RouteMetric::Advmss(most)];
     route.attributes.push(RouteAttribute::Metrics(metrics));
     route.attributes.sort_by_key(Nla::kind);
-}
-
-/// What a replacing route must have in common with the replaced one.
-fn identity(route: &RouteMessage) -> (AddressFamily, u8, u8, Vec<&RouteAttribute>) {
-    let header = &route.header;
-    let names = |a: &&RouteAttribute| {
-        matches!(
-            a,
-            RouteAttribute::Destination(_)
-                | RouteAttribute::Source(_)
-                | RouteAttribute::Priority(_)
-        )
-    };
-    let named = route.attributes.iter().filter(names).collect();
-    let length = header.destination_prefix_length;
-    (header.address_family, length, header.tos, named)
 }
 
 fn is_gateway(attribute: &RouteAttribute) -> bool {

@@ -3,8 +3,12 @@
 use super::rules::is_unsupported;
 use super::{Netlink, allow};
 use crate::kernel::Result;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+};
 use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol,
     RouteScope, RouteType,
@@ -117,6 +121,27 @@ impl Netlink {
         let doing = format!("set the route to {}", destination(&message));
         let request = self.handle().route().add(message).replace().execute();
         self.wait(doing, request)
+    }
+
+    /// Adds a route that is given as a message, behind others with the same prefix and metric.
+    ///
+    /// # Errors
+    /// The kernel's, but that there is this very route already.
+    pub fn append_route_message(&self, message: RouteMessage) -> Result<()> {
+        let doing = format!("add the route to {}", destination(&message));
+        let mut request = NetlinkMessage::from(RouteNetlinkMessage::NewRoute(message));
+        request.header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND;
+        let mut handle = self.handle().clone();
+        let answer = async move {
+            let mut answers = handle.request(request)?;
+            match answers.next().await.map(|answer| answer.payload) {
+                Some(NetlinkPayload::Error(error)) if error.code.is_some() => {
+                    Err(rtnetlink::Error::NetlinkError(error))
+                }
+                _ => Ok(()),
+            }
+        };
+        allow(self.wait(doing, answer), &[Errno::EXIST])
     }
 
     /// Deletes a route that is given as a message.

@@ -1,0 +1,268 @@
+//! Random messages, dumps, events and time: whatever happens, the books balance, bounds hold, and
+//! in the end nothing is left (S5, S6).
+
+use crate::testbed::*;
+use crate::{Config, Socket, SocketState, Verdict};
+use core::time::Duration;
+use jlb_protocol::message::{FlowKind, Intent};
+use jlb_protocol::packet::TcpFlags;
+use jlb_protocol::{Message, Time};
+use proptest::prelude::*;
+use std::vec;
+use std::vec::Vec;
+
+const MAX_FLOWS: u32 = 6;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Offer {
+        who: usize,
+        isn: u32,
+        step: u8,
+        mid_flow: bool,
+    },
+    Data {
+        who: usize,
+        flags: u8,
+    },
+    Icmp {
+        who: usize,
+    },
+    WhoHas {
+        who: usize,
+    },
+    Release {
+        who: usize,
+        counter: Option<u32>,
+        isn: u32,
+    },
+    Ack {
+        tracker: u16,
+        sequence: u64,
+    },
+    Closed {
+        who: usize,
+        aborted: bool,
+        cookie: u64,
+    },
+    Dump {
+        began_ago: u64,
+        sockets: Vec<(usize, u64, u8)>,
+    },
+    EventsLost,
+    View(Vec<u16>),
+    Limit(Option<u32>),
+    Wait(u64),
+    Garbage {
+        kind: usize,
+        packet: Vec<u8>,
+    },
+}
+
+fn clients() -> Vec<Client> {
+    let mut all: Vec<_> = (1..=6).map(client).collect();
+    all.extend((1..=3).map(client6));
+    all.extend((1..=3).map(udp_client));
+    all
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let who = 0..clients().len();
+    prop_oneof![
+        6 => (who.clone(), 0..3_u32, 1..4_u8, any::<bool>()).prop_map(
+            |(who, isn, step, mid_flow)| Step::Offer { who, isn, step, mid_flow }
+        ),
+        6 => (who.clone(), any::<u8>()).prop_map(|(who, flags)| Step::Data { who, flags }),
+        1 => who.clone().prop_map(|who| Step::Icmp { who }),
+        1 => who.clone().prop_map(|who| Step::WhoHas { who }),
+        2 => (who.clone(), prop::option::of(0..8_u32), 0..3_u32).prop_map(
+            |(who, counter, isn)| Step::Release { who, counter, isn }
+        ),
+        3 => (10..14_u16, 0..6_u64).prop_map(|(tracker, sequence)| Step::Ack { tracker, sequence }),
+        4 => (who.clone(), any::<bool>(), 0..8_u64).prop_map(
+            |(who, aborted, cookie)| Step::Closed { who, aborted, cookie }
+        ),
+        4 => (0..3_000_u64, prop::collection::vec((who, 0..8_u64, 0..3_u8), 0..12)).prop_map(
+            |(began_ago, sockets)| Step::Dump { began_ago, sockets }
+        ),
+        1 => Just(Step::EventsLost),
+        1 => prop::collection::vec(10..14_u16, 0..4).prop_map(Step::View),
+        1 => prop::option::of(0..5_u32).prop_map(Step::Limit),
+        6 => prop_oneof![0..50_u64, 0..3_000_u64, 0..100_000_u64].prop_map(Step::Wait),
+        1 => (0..FlowKind::ALL.len(), prop::collection::vec(any::<u8>(), 0..80)).prop_map(
+            |(kind, packet)| Step::Garbage { kind, packet }
+        ),
+    ]
+}
+
+fn tight() -> Config {
+    let mut config = config();
+    config.limits.max_flows = MAX_FLOWS;
+    config.limits.max_statements = 5;
+    config.limits.max_rejects = 4;
+    config.limits.max_outbox = 9;
+    config
+}
+
+fn socket((who, cookie, state): (usize, u64, u8)) -> Socket {
+    let state = match state {
+        0 => SocketState::HalfOpen,
+        1 => SocketState::Open,
+        _ => SocketState::TimeWait,
+    };
+    clients()[who].socket(cookie, state)
+}
+
+fn take(bed: &mut Bed, step: &Step) {
+    match step {
+        &Step::Offer {
+            who,
+            isn,
+            step,
+            mid_flow,
+        } => {
+            let client = clients()[who];
+            let packet = match (client.service, mid_flow) {
+                (2, _) => client.udp(b"?"),
+                (_, true) => client.tcp(isn, TcpFlags::ACK),
+                (_, false) => client.syn(isn),
+            };
+            let mut offer = bed.offer_message(client, &packet);
+            offer.offer.step = step;
+            if offer.path.primary.is_none() {
+                offer.path.primary = Some(node(10));
+            }
+            let verdict = bed.handle(node(10), &Message::Flow(offer));
+            check_delivery(bed, client, verdict);
+        }
+        &Step::Data { who, flags } => {
+            let client = clients()[who];
+            let packet = match client.service {
+                2 => client.udp(b"?"),
+                _ => client.tcp(7, TcpFlags::from_bits(flags)),
+            };
+            let mut data = message(FlowKind::Data, client.service, &packet);
+            data.intent = Intent::MidFlow;
+            let verdict = bed.handle(ingress(), &Message::Flow(data));
+            check_delivery(bed, client, verdict);
+        }
+        &Step::Icmp { who } => {
+            let client = clients()[who % 6];
+            let packet = client.icmp_error();
+            let data = message(FlowKind::Data, client.service, &packet);
+            let verdict = bed.handle(ingress(), &Message::Flow(data));
+            check_delivery(bed, client, verdict);
+        }
+        &Step::WhoHas { who } => {
+            let client = clients()[who];
+            let packet = client.udp(b"?");
+            let mut question = message(FlowKind::WhoHas, client.service, &packet);
+            question.packet = &[];
+            bed.handle(node(11), &Message::Flow(question));
+        }
+        &Step::Release { who, counter, isn } => {
+            let client = clients()[who];
+            let packet = client.udp(b"?");
+            let mut release = message(FlowKind::Release, client.service, &packet);
+            release.packet = &[];
+            release.birth = counter.map(birth);
+            release.offer.isn = isn;
+            bed.handle(node(11), &Message::Flow(release));
+        }
+        &Step::Ack { tracker, sequence } => {
+            bed.ack(node(tracker), sequence);
+        }
+        &Step::Closed {
+            who,
+            aborted,
+            cookie,
+        } => {
+            let client = clients()[who];
+            if aborted {
+                bed.aborted(client, cookie);
+            } else {
+                bed.destroyed(client, cookie);
+            }
+        }
+        Step::Dump { began_ago, sockets } => {
+            let nanos = bed.now.as_nanos() - began_ago * 1_000_000;
+            let sockets: Vec<_> = sockets.iter().copied().map(socket).collect();
+            bed.dump_begun(Time::from_nanos(nanos), &sockets);
+        }
+        Step::EventsLost => bed.agent.handle_events_lost(bed.now),
+        Step::View(trackers) => {
+            bed.view = view(trackers);
+            bed.agent.handle_view(bed.now, bed.view.clone());
+        }
+        Step::Limit(limit) => {
+            let mut config = tight();
+            if let Some(limit) = *limit {
+                limit_connections(&mut config, limit);
+            }
+            bed.agent.handle_config(bed.now, config);
+        }
+        &Step::Wait(millis) => {
+            bed.now = bed.now + Duration::from_millis(millis);
+            bed.agent.handle_timeout(bed.now);
+        }
+        Step::Garbage { kind, packet } => {
+            let syn = client(1).syn(1);
+            let mut garbage = message(FlowKind::ALL[*kind], 1, &syn);
+            garbage.packet = packet;
+            garbage.path = bed.path(client(1));
+            bed.handle(node(12), &Message::Flow(garbage));
+        }
+    }
+}
+
+/// What is delivered is owned: it would be delivered again.
+fn check_delivery(bed: &Bed, client: Client, verdict: Verdict) {
+    let owned = bed.agent.flows.owned(&client.key()).is_some();
+    assert!(verdict != Verdict::Deliver || owned);
+}
+
+fn check_bounds(bed: &Bed) {
+    bed.check();
+    let flows: u32 = bed.flows().iter().sum();
+    assert!(flows <= MAX_FLOWS);
+    let trackers = bed.agent.statements.trackers().len();
+    assert!(bed.stats().statements_pending <= trackers * 2 * 5);
+    if let Some(next) = bed.agent.poll_timeout()
+        && next <= bed.now
+    {
+        let mut again = bed.clone();
+        again.agent.handle_timeout(again.now);
+        let later = again.agent.poll_timeout();
+        assert!(later.is_none_or(|later| later > again.now), "busy loop");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn books_balance_bounds_hold_and_in_the_end_nothing_is_left(
+        steps in prop::collection::vec(any_step(), 1..120)
+    ) {
+        let mut bed = Bed::unready(tight());
+        for step in &steps {
+            take(&mut bed, step);
+            check_bounds(&bed);
+            bed.drain();
+        }
+        // Everything closes: no sockets, no packets, trackers that answer.
+        bed.view = view(&[10, 11, 12]);
+        bed.agent.handle_view(bed.now, bed.view.clone());
+        for _ in 0..120 {
+            bed.run_acked(1_001);
+            bed.dump(&[]);
+        }
+        bed.run_acked(2_000);
+        prop_assert_eq!(bed.flows(), [0; 4]);
+        let stats = bed.stats();
+        prop_assert_eq!(stats.statements_pending, 0);
+        prop_assert!(stats.services.iter().all(|one| one.connections == 0));
+        prop_assert_eq!(bed.agent.flows.unproven(), 0);
+        prop_assert_eq!(bed.agent.poll_dump(), Some(Time::from_nanos(bed.now.as_nanos() - 2_000_000_000) + Duration::from_secs(10)));
+    }
+}

@@ -1,0 +1,22 @@
+//! The whole system on real packets: clusters in network namespaces, real clients, a real web
+//! server. Runs as root; `scripts/setup` installs the tools.
+//!
+//! `JLB_LONG=1` makes the loads last a minute instead of seconds.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test of real programs in real time"
+)]
+
+mod cleanup;
+mod closes;
+mod garbage;
+mod harness;
+mod load;
+mod metrics;
+mod restart;
+mod transfers;
+mod wire;
