@@ -15,6 +15,7 @@ use crate::cluster_file;
 use crate::error::{Doing, LabError, Result};
 use crate::leftovers;
 use crate::load::{self, Load, Progress, Tally, What};
+use crate::losses::{self, Loss};
 use crate::netns::Namespace;
 use crate::nginx;
 use crate::plan::{Addresses, Plan, VIP_V4, VIP_V6};
@@ -233,22 +234,38 @@ impl Lab {
         }
     }
 
+    /// What the kernels of all namespaces lost.
+    pub(crate) fn losses(&self) -> Result<Vec<Loss>> {
+        let nodes = self.plan.nodes.iter().map(|node| node.name.as_str());
+        let mut losses = Vec::new();
+        for name in nodes.chain([CLIENT, ROUTER]) {
+            let namespace = Namespace::existing(&self.plan.namespace(name));
+            losses.extend(namespace.run(|| losses::here(name))?);
+        }
+        Ok(losses)
+    }
+
     /// An error when one of the processes has ended.
     pub(crate) fn check(&mut self) -> Result<()> {
         self.processes.iter_mut().try_for_each(Process::check)
     }
 
-    /// Where the lab's files are, and who is in it.
+    /// Who is in it, and where.
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Leaves the lab up when this value goes.
-    pub(crate) fn keep(mut self) -> Result<Plan> {
+    /// What is written down about it.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Leaves the lab up.
+    pub(crate) fn keep(mut self) -> Result<()> {
         self.state.kept = true;
         self.state.write()?;
         self.kept = true;
-        Ok(self.plan.clone())
+        Ok(())
     }
 
     /// Takes everything away, and says so if it cannot.

@@ -4,6 +4,8 @@
 //! it, and says what it saw. It needs root and a kernel, and no program but `jlb` itself.
 
 mod args;
+mod document;
+mod how_to_use;
 mod lab;
 mod report;
 mod run;
@@ -13,6 +15,7 @@ pub mod content;
 pub mod error;
 pub mod leftovers;
 pub mod load;
+pub mod losses;
 pub mod netns;
 pub mod nginx;
 pub mod plan;

@@ -200,6 +200,11 @@ impl Plan {
         Addresses::outside(1)
     }
 
+    /// The virtual addresses.
+    pub fn vips() -> [IpAddr; 2] {
+        [VIP_V4.into(), VIP_V6.into()]
+    }
+
     /// The client's addresses.
     pub fn client() -> impl Iterator<Item = Addresses> {
         (0..CLIENT_ADDRESSES).map(|i| Addresses::outside(10 + i))

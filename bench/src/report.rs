@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::args::{LabOptions, Underlay, Web};
 use crate::lab::{Forgotten, Left};
 use crate::load::Tally;
-use crate::plan::{Plan, Role};
+use crate::losses::Loss;
+use crate::plan::Role;
 use crate::scrape::{Books, NodeSamples};
 
 /// Below so many connections for each node it is chance, not a fault, that one got none.
@@ -26,11 +26,8 @@ const PART_IN: [(Role, &str); 3] = [
 /// Everything that a run showed.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    /// Whether all was as it must be.
-    pub(crate) ok: bool,
-    /// What was not.
+    /// What was not as it must be.
     pub(crate) problems: Vec<String>,
-    pub(crate) lab: Built,
     pub(crate) requests: Requests,
     /// By kind of request.
     pub(crate) latency: Latencies,
@@ -40,18 +37,8 @@ pub(crate) struct Report {
     pub(crate) tables: Tables,
     pub(crate) books: Vec<Books>,
     pub(crate) drops: Vec<Drops>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct Built {
-    pub(crate) id: String,
-    pub(crate) ingress: u16,
-    pub(crate) trackers: u16,
-    pub(crate) hosts: u16,
-    pub(crate) underlay: &'static str,
-    pub(crate) web: &'static str,
-    pub(crate) policy: String,
-    pub(crate) kept: bool,
+    /// What kernels dropped around the nodes.
+    pub(crate) losses: Vec<Loss>,
 }
 
 #[derive(Debug, Serialize)]
@@ -110,19 +97,22 @@ pub(crate) struct Drops {
     pub(crate) count: u64,
 }
 
+/// The JSON document of a lab that had no load.
+pub(crate) fn built(options: &LabOptions, plan: &Plan) -> Result<String, serde_json::Error> {
+    let lab = BTreeMap::from([("lab", Built::new(options, plan))]);
+    serde_json::to_string_pretty(&lab)
+}
+
 impl Report {
     /// Draws the conclusions. `metrics` were read when the load was over.
     pub(crate) fn new(
-        options: &LabOptions,
-        plan: &Plan,
         tally: &Tally,
         metrics: &[NodeSamples],
         forgotten: Forgotten,
+        losses: Vec<Loss>,
     ) -> Self {
         let mut report = Self {
-            ok: true,
             problems: Vec::new(),
-            lab: Built::new(options, plan),
             requests: Requests::new(tally),
             latency: Latencies {
                 open_connection: Latency::new(&tally.reused),
@@ -135,9 +125,9 @@ impl Report {
             },
             books: metrics.iter().flat_map(NodeSamples::books).collect(),
             drops: drops(metrics),
+            losses,
         };
         report.problems = report.find_problems();
-        report.ok = report.problems.is_empty();
         report
     }
 
@@ -171,32 +161,6 @@ impl Report {
             problems.push(format!("{node} still has {count} in {gauge} {after:.1} s after the load"));
         }
         problems
-    }
-
-    /// One JSON document.
-    pub(crate) fn json(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string_pretty(self)
-    }
-}
-
-impl Built {
-    fn new(options: &LabOptions, plan: &Plan) -> Self {
-        Self {
-            id: plan.id.clone(),
-            ingress: options.ingress,
-            trackers: options.trackers,
-            hosts: options.hosts,
-            underlay: match options.underlay {
-                Underlay::Ipv4 => "ipv4",
-                Underlay::Ipv6 => "ipv6",
-            },
-            web: match options.web {
-                Web::Embedded => "embedded",
-                Web::Nginx => "nginx",
-            },
-            policy: options.policy.clone(),
-            kept: options.keep,
-        }
     }
 }
 

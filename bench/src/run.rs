@@ -9,17 +9,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, interval};
 
-use crate::args::{LabArgs, LabCommand, LabOptions, Web};
-use crate::cluster_file;
+use crate::args::{LabArgs, LabCommand, LabOptions};
+use crate::document::Document;
 use crate::error::{Doing, LabError, Result};
-use crate::lab::{LOGS, Lab};
+use crate::how_to_use::how_to_use;
+use crate::lab::Lab;
 use crate::leftovers;
 use crate::load::{Progress, Tally, runtime};
-use crate::nginx;
-use crate::plan::{Plan, VIP_V4, VIP_V6};
-use crate::report::Report;
+use crate::report::{self, Report};
 use crate::state::State;
-use crate::topology::CLIENT;
 
 /// Exit status after a signal, as shells have it for Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -76,37 +74,36 @@ async fn run(options: &LabOptions) -> Result<ExitCode> {
     let mut lab = Lab::build(options)?;
     bar.set_message("waiting for the nodes");
     lab.ready().await?;
-    let outcome = if options.seconds == 0 {
-        None
-    } else {
-        bar.set_message("");
-        bar.set_style(style("{bar:32} {pos}/{len} s  {msg}"));
-        let tally = load(&mut lab, options, &bar).await?;
-        bar.set_message("waiting for tables to empty");
-        let (forgotten, metrics) = lab.forget().await?;
-        Some(Report::new(options, lab.plan(), &tally, &metrics, forgotten))
+    let report = match options.seconds {
+        0 => None,
+        _ => Some(load_and_look(&mut lab, options, &bar).await?),
     };
     bar.finish_and_clear();
-    let mut status = ExitCode::SUCCESS;
-    if let Some(report) = outcome {
-        if options.json {
-            println!("{}", report.json().doing("write the report")?);
-        } else {
-            print!("{report}");
-        }
-        if !report.ok {
-            status = ExitCode::FAILURE;
-        }
+    let failed = report.as_ref().is_some_and(|report| !report.problems.is_empty());
+    if options.json {
+        let document = Document::new(options, lab.plan(), lab.state(), report.as_ref());
+        println!("{}", document.text().doing("write the report")?);
+    } else if let Some(report) = &report {
+        print!("{report}");
     }
     if options.keep {
-        let plan = lab.keep()?;
-        let words = how_to_use(&plan, options.web);
+        let words = how_to_use(lab.plan(), options.web);
+        lab.keep()?;
         // With --json there is nothing else on standard output.
         if options.json { eprint!("{words}") } else { print!("{words}") }
     } else {
         lab.take_down()?;
     }
-    Ok(status)
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn load_and_look(lab: &mut Lab, options: &LabOptions, bar: &ProgressBar) -> Result<Report> {
+    bar.set_message("");
+    bar.set_style(style("{bar:32} {pos}/{len} s  {msg}"));
+    let tally = load(lab, options, bar).await?;
+    bar.set_message("waiting for tables to empty");
+    let (forgotten, metrics) = lab.forget().await?;
+    Ok(Report::new(&tally, &metrics, forgotten, lab.losses()?))
 }
 
 /// The load, with the bar moving and the processes looked after.
@@ -169,44 +166,6 @@ impl Signals {
             _ = hangup.recv() => {}
         }
     }
-}
-
-fn how_to_use(plan: &Plan, web: Web) -> String {
-    let (id, directory) = (&plan.id, plan.directory());
-    let directory = directory.display();
-    let client = plan.namespace(CLIENT);
-    let mut words = format!(
-        "\nlab {id} stays up\n\
-         \x20 ask       ip netns exec {client} curl -i http://{VIP_V4}/\n\
-         \x20           ip netns exec {client} curl -i 'http://[{VIP_V6}]/'\n"
-    );
-    words.push_str(&match web {
-        Web::Embedded => format!(
-            "\x20 download  ip netns exec {client} curl -o /dev/null http://{VIP_V4}/bytes/104857600\n\
-             \x20 upload    ip netns exec {client} curl -T FILE http://{VIP_V4}/upload\n"
-        ),
-        Web::Nginx => format!(
-            "\x20 https     ip netns exec {client} curl --cacert {directory}/{} https://{VIP_V4}/\n\
-             \x20 download  ip netns exec {client} curl -o OUT http://{VIP_V4}/100MiB; \
-             cmp OUT {directory}/{root}/100MiB\n\
-             \x20 upload    ip netns exec {client} curl -T FILE http://{VIP_V4}/upload/1; \
-             cmp FILE {directory}/{root}/upload/1\n",
-            nginx::CERTIFICATE,
-            root = nginx::ROOT,
-        ),
-    });
-    for node in [plan.nodes.first()].into_iter().flatten() {
-        let (admin, name) = (Plan::admin(node), &node.name);
-        words.push_str(&format!(
-            "\x20 metrics   ip netns exec {client} curl http://{admin}/metrics  ({name})\n"
-        ));
-    }
-    words.push_str(&format!(
-        "\x20 config    {directory}/{}\n\x20 logs      {directory}/{LOGS}/\n\
-         \x20 end       jlb lab down {id}\n",
-        cluster_file::FILE
-    ));
-    words
 }
 
 fn down(id: Option<&str>, all: bool) -> Result<ExitCode> {

@@ -26,7 +26,7 @@ pub enum SocketState {
     /// A full socket, also while it closes.
     Open,
     /// What is left of a connection whose socket is given up: TIME_WAIT, or FIN_WAIT2 without a
-    /// full socket.
+    /// full socket, which sock_diag tells by the timer that it names (3).
     TimeWait,
 }
 
@@ -38,7 +38,7 @@ pub struct Socket {
     /// The client's end.
     pub remote: SocketAddr,
     /// The kernel's name for the socket. A half-open and an open socket of one connection have
-    /// the same, a TIME_WAIT entry has its own.
+    /// the same; a TIME_WAIT entry has the same or one of its own, by the kernel's version.
     pub cookie: u64,
     /// What it is.
     pub state: SocketState,

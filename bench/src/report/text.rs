@@ -82,6 +82,13 @@ impl Report {
         for (reason, count) in reasons {
             writeln!(f, "dropped      {}: {reason}", grouped(count))?;
         }
+        let mut places = BTreeMap::<&str, u64>::new();
+        for loss in &self.losses {
+            *places.entry(&loss.place).or_default() += loss.count;
+        }
+        for (place, count) in places {
+            writeln!(f, "lost         {}: {place} (in the kernel, before our books)", grouped(count))?;
+        }
         let after = self.tables.after_seconds;
         match self.tables.left.iter().map(|left| left.count).sum() {
             0 => writeln!(f, "tables       empty {after:.1} s after the load"),
@@ -90,7 +97,7 @@ impl Report {
     }
 
     fn conclusion(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.ok {
+        if self.problems.is_empty() {
             return writeln!(f, "\nall as it should be");
         }
         writeln!(f)?;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::plan::Plan;
 use crate::process_id::ProcessId;
 
 fn lab(id: &str, kept: bool) -> State {

@@ -1,1 +1,430 @@
+use crate::record::{Life, State};
+use crate::testbed::{Bed, Sent, birth, host, ingress, not_mine, statement, tracker, view, web};
+use core::time::Duration;
+use jlb_protocol::message::{
+    BucketDigest, Control, FlowKind, FlowState, Intent, List, Reason, ServiceLoad,
+};
+use jlb_protocol::view::Member;
+use jlb_protocol::{Birth, DropReason, FlowKey, Message, NodeNumber, ServiceNumber, View};
 
+fn acked(bed: &mut Bed) -> u64 {
+    match bed.wire.pop_front() {
+        Some(Sent::Ack { sequence, .. }) => sequence,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn owner(bed: &Bed, key: &FlowKey) -> Option<(Life, NodeNumber, Birth)> {
+    match bed.state(1, key)? {
+        State::Owned {
+            life, host, birth, ..
+        } => Some((life, host, birth)),
+        State::Offered { .. } | State::Rejected { .. } | State::Refused { .. } => None,
+    }
+}
+
+#[test]
+fn a_state_is_applied_once_and_acknowledged_each_time() {
+    let mut bed = Bed::new(1, 2);
+    let key = bed.flow(0);
+    let accepted = statement(&key, birth(1), 5, FlowState::Accepted);
+    let closed = statement(&key, birth(1), 5, FlowState::Closed);
+    bed.state_from(tracker(1), host(1), 1, &[accepted]);
+    assert_eq!(acked(&mut bed), 1);
+    bed.state_from(tracker(1), host(1), 2, &[closed]);
+    assert_eq!(acked(&mut bed), 2);
+    assert_eq!(bed.stats(1).flows, 0);
+    bed.state_from(tracker(1), host(1), 1, &[accepted]);
+    bed.state_from(tracker(1), host(1), 2, &[closed]);
+    assert_eq!((acked(&mut bed), acked(&mut bed)), (2, 2));
+    assert_eq!(bed.stats(1).states_repeated, 2);
+    assert_eq!(bed.stats(1).flows, 0);
+    // Each host counts for itself.
+    bed.state_from(tracker(1), host(2), 1, &[accepted]);
+    assert_eq!(acked(&mut bed), 1);
+    assert_eq!(bed.stats(1).flows, 1);
+}
+
+#[test]
+fn a_tracker_that_restarted_joins_a_hosts_numbers_where_they_are() {
+    let mut bed = Bed::new(1, 2);
+    let key = bed.flow(0);
+    let accepted = statement(&key, birth(1), 5, FlowState::Accepted);
+    bed.state_from(tracker(1), host(1), 57, &[accepted]);
+    assert_eq!(acked(&mut bed), 57);
+    assert_eq!(bed.stats(1).flows, 1);
+}
+
+#[test]
+fn a_host_that_restarted_counts_from_one_again() {
+    let mut bed = Bed::new(1, 2);
+    let (key, other) = (bed.flow(0), bed.flow(1));
+    let accepted = statement(&key, birth(1), 5, FlowState::Accepted);
+    bed.state_from(tracker(1), host(1), 1, &[accepted]);
+    assert_eq!(acked(&mut bed), 1);
+    let after = Birth {
+        incarnation: 2_000,
+        counter: 1,
+    };
+    let fresh = statement(&other, after, 5, FlowState::Accepted);
+    for repeat in 0..2 {
+        bed.state_from(tracker(1), host(1), 1, &[fresh]);
+        assert_eq!(acked(&mut bed), 1);
+        assert_eq!(bed.stats(1).states_repeated, repeat);
+    }
+    assert_eq!(bed.stats(1).flows, 2);
+}
+
+#[test]
+fn a_flow_goes_through_its_life_as_its_host_states_it() {
+    let mut bed = Bed::new(1, 2);
+    let key = bed.flow(0);
+    let stages = [
+        (FlowState::Accepted, Life::Accepted, 1),
+        (FlowState::Established, Life::Established, 0),
+        (FlowState::Closing, Life::Closing, 0),
+    ];
+    for (state, life, untrusted) in stages {
+        let it = statement(&key, birth(1), 5, state);
+        bed.state_from(tracker(1), host(1), 0, &[it]);
+        assert_eq!(owner(&bed, &key), Some((life, host(1), birth(1))));
+        assert_eq!(bed.stats(1).untrusted, untrusted);
+    }
+    // A stage is never taken back.
+    for state in [FlowState::Accepted, FlowState::Established] {
+        let it = statement(&key, birth(1), 5, state);
+        bed.state_from(tracker(1), host(1), 0, &[it]);
+        assert_eq!(owner(&bed, &key), Some((Life::Closing, host(1), birth(1))));
+    }
+    let it = statement(&key, birth(1), 5, FlowState::Closed);
+    bed.state_from(tracker(1), host(1), 0, &[it]);
+    assert_eq!(bed.record(1, &key), None);
+    assert_eq!(bed.stats(1).records_closed, 1);
+    assert_eq!(bed.stats(1).statements, 6);
+    // Nothing is answered to a State without a number.
+    assert!(bed.wire.is_empty());
+}
+
+#[test]
+fn an_older_life_says_nothing_of_a_newer_one() {
+    let mut bed = Bed::new(1, 2);
+    let key = bed.flow(0);
+    let now = statement(&key, birth(2), 6, FlowState::Accepted);
+    bed.state_from(tracker(1), host(1), 0, &[now]);
+    for state in [
+        FlowState::Accepted,
+        FlowState::Established,
+        FlowState::Closing,
+        FlowState::Closed,
+    ] {
+        let old = statement(&key, birth(1), 5, state);
+        bed.state_from(tracker(1), host(1), 0, &[old]);
+        assert_eq!(owner(&bed, &key), Some((Life::Accepted, host(1), birth(2))));
+    }
+    assert_eq!(bed.stats(1).statements_stale, 4);
+    // And a newer one ends the older, also by its close.
+    let new = statement(&key, birth(3), 7, FlowState::Closed);
+    bed.state_from(tracker(1), host(1), 0, &[new]);
+    assert_eq!(bed.record(1, &key), None);
+}
+
+#[test]
+fn a_newer_life_takes_the_place_of_an_older_one() {
+    let mut bed = Bed::new(1, 2);
+    let key = bed.flow(0);
+    bed.establish(&key, 5, birth(1));
+    let owned = owner(&bed, &key).unwrap().1;
+    let it = statement(&key, birth(2), 900, FlowState::Accepted);
+    bed.state_from(tracker(1), owned, 0, &[it]);
+    assert_eq!(owner(&bed, &key), Some((Life::Accepted, owned, birth(2))));
+    assert_eq!(bed.record(1, &key).unwrap().isn, 900);
+    assert_eq!(bed.stats(1).untrusted, 1);
+}
+
+#[test]
+fn another_host_than_the_records_is_ignored() {
+    let mut bed = Bed::new(1, 2);
+    let key = bed.flow(0);
+    let it = statement(&key, birth(1), 5, FlowState::Established);
+    bed.state_from(tracker(1), host(1), 0, &[it]);
+    let states = [
+        FlowState::Accepted,
+        FlowState::Established,
+        FlowState::Closing,
+        FlowState::Closed,
+    ];
+    for state in states {
+        let it = statement(&key, birth(9), 5, state);
+        bed.state_from(tracker(1), host(2), 0, &[it]);
+    }
+    assert_eq!(
+        owner(&bed, &key),
+        Some((Life::Established, host(1), birth(1)))
+    );
+    assert_eq!(bed.stats(1).statements_stale, 4);
+    assert_eq!(bed.stats(1).releases, 0);
+}
+
+#[test]
+fn established_beats_accepted_beats_offered_and_the_loser_is_released() {
+    let mut bed = Bed::new(1, 3);
+    let key = bed.flow(0);
+    bed.open(&key, Intent::Syn, 5);
+    let offer = bed.settle_one();
+    let mut others = [host(1), host(2), host(3)]
+        .into_iter()
+        .filter(|&other| other != offer.host());
+    let (second, third) = (others.next().unwrap(), others.next().unwrap());
+
+    let it = statement(&key, birth(1), 3, FlowState::Closing);
+    bed.state_from(tracker(1), second, 0, &[it]);
+    bed.settle_silent();
+    let it = statement(&key, birth(1), 3, FlowState::Accepted);
+    bed.state_from(tracker(1), second, 0, &[it]);
+    let release = bed.settle_one();
+    assert_eq!(
+        (release.kind, release.to),
+        (FlowKind::Release, offer.host())
+    );
+    assert_eq!((release.offer, release.birth), (offer.offer, None));
+    assert_eq!(owner(&bed, &key), Some((Life::Accepted, second, birth(1))));
+
+    for state in [FlowState::Accepted, FlowState::Closing] {
+        let it = statement(&key, birth(1), 4, state);
+        bed.state_from(tracker(1), third, 0, &[it]);
+        bed.settle_silent();
+    }
+    let it = statement(&key, birth(1), 4, FlowState::Established);
+    bed.state_from(tracker(1), third, 0, &[it]);
+    let release = bed.settle_one();
+    assert_eq!((release.to, release.birth), (second, Some(birth(1))));
+    assert_eq!(
+        owner(&bed, &key),
+        Some((Life::Established, third, birth(1)))
+    );
+}
+
+#[test]
+fn a_closing_flow_gives_way_to_a_live_one() {
+    let mut bed = Bed::new(1, 3);
+    let key = bed.flow(0);
+    let it = statement(&key, birth(1), 3, FlowState::Closing);
+    bed.state_from(tracker(1), host(1), 0, &[it]);
+    let it = statement(&key, birth(1), 4, FlowState::Accepted);
+    bed.state_from(tracker(1), host(2), 0, &[it]);
+    assert_eq!(owner(&bed, &key), Some((Life::Accepted, host(2), birth(1))));
+    // It only lingers: nobody has to be released.
+    bed.settle_silent();
+}
+
+#[test]
+fn what_a_host_stated_before_it_rejected_counts_for_nothing() {
+    let mut bed = Bed::new(1, 3);
+    let key = bed.flow(0);
+    let old = bed.establish(&key, 5, birth(1));
+    bed.open(&key, Intent::Syn, 900);
+    let first = bed.settle_one();
+    assert_eq!(first.host(), old);
+    bed.reject(&first, Reason::Load);
+    let second = bed.settle_one();
+    let late = statement(&key, birth(1), 5, FlowState::Established);
+    bed.state_from(tracker(1), old, 0, &[late]);
+    bed.settle_silent();
+    assert_eq!(bed.state(1, &key).unwrap().host(), Some(second.host()));
+    // Nor after the acceptance by another.
+    bed.accept(&second, birth(1));
+    bed.settle_one();
+    bed.state_from(tracker(1), old, 0, &[late]);
+    bed.settle_silent();
+    let accepted = (Life::Accepted, second.host(), birth(1));
+    assert_eq!(owner(&bed, &key), Some(accepted));
+}
+
+#[test]
+fn a_statement_leaves_the_attempt_under_way_matchable() {
+    let mut bed = Bed::new(1, 3);
+    let key = bed.flow(0);
+    let old = bed.establish(&key, 5, birth(1));
+    bed.open(&key, Intent::Syn, 900);
+    let offer = bed.settle_one();
+    let refresh = statement(&key, birth(1), 5, FlowState::Closing);
+    bed.state_from(tracker(1), old, 0, &[refresh]);
+    bed.reject(&offer, Reason::Load);
+    assert_eq!(bed.settle_one().kind, FlowKind::Offer);
+}
+
+#[test]
+fn a_record_lives_as_long_as_its_host_states_it() {
+    let mut bed = Bed::new(1, 3);
+    let key = bed.flow(0);
+    let it = statement(&key, birth(1), 5, FlowState::Established);
+    bed.state_from(tracker(1), host(1), 0, &[it]);
+    for _ in 0..3 {
+        bed.pass(Duration::from_secs(50));
+        bed.state_from(tracker(1), host(1), 0, &[it]);
+    }
+    // Nobody else's word renews it, nor does the search's.
+    bed.pass(Duration::from_secs(50));
+    bed.state_from(tracker(1), host(2), 0, &[it]);
+    bed.open(&key, Intent::Syn, 900);
+    bed.settle_one();
+    bed.pass(Duration::from_millis(10_010));
+    assert_eq!(bed.record(1, &key), None);
+    assert_eq!(bed.stats(1).records_expired, 1);
+}
+
+#[test]
+fn statements_without_room_are_turned_away() {
+    let mut bed = Bed::with(1, 3, |config| {
+        config.limits.max_flows = 3;
+        config.limits.max_untrusted = 1;
+    });
+    let keys: [_; 5] = core::array::from_fn(|nth| bed.flow(nth));
+    let it = |nth: usize, state| statement(&keys[nth], birth(1), 5, state);
+    let all = [
+        it(0, FlowState::Accepted),
+        it(1, FlowState::Accepted),
+        it(2, FlowState::Established),
+        it(3, FlowState::Established),
+        it(4, FlowState::Established),
+    ];
+    bed.state_from(tracker(1), host(1), 0, &all);
+    let stats = bed.stats(1);
+    assert_eq!((stats.flows, stats.untrusted), (3, 1));
+    assert_eq!((stats.statements, stats.statements_turned_away), (3, 2));
+}
+
+#[test]
+fn statements_of_unknown_services_and_flows_change_nothing() {
+    let mut bed = Bed::new(1, 3);
+    let key = bed.flow(0);
+    let unknown = FlowKey::new(key.client(), 1, ServiceNumber::new(77).unwrap(), 80);
+    let all = [
+        statement(&unknown, birth(1), 5, FlowState::Established),
+        statement(&key, birth(1), 5, FlowState::Closed),
+        not_mine(&key),
+    ];
+    bed.state_from(tracker(1), host(1), 0, &all);
+    assert_eq!(bed.stats(1).flows, 0);
+    assert_eq!(bed.stats(1).statements_stale, 3);
+}
+
+#[test]
+fn only_hosts_make_statements() {
+    let mut bed = Bed::new(2, 3);
+    let key = bed.flow(0);
+    let it = statement(&key, birth(1), 5, FlowState::Established);
+    for from in [ingress(), tracker(2)] {
+        bed.state_from(tracker(1), from, 1, &[it]);
+        bed.load_from(tracker(1), from, load(web(), 0, 0));
+    }
+    let stranger = NodeNumber::new(999).unwrap();
+    bed.state_from(tracker(1), stranger, 1, &[it]);
+    bed.load_from(tracker(1), stranger, load(web(), 0, 0));
+    assert_eq!(bed.dropped(1, DropReason::WrongRole), 4);
+    assert_eq!(bed.dropped(1, DropReason::WrongNode), 2);
+    assert_eq!(bed.stats(1).flows, 0);
+    assert!(bed.wire.is_empty());
+}
+
+fn load(service: ServiceNumber, connections: u32, room: u32) -> ServiceLoad {
+    ServiceLoad {
+        service,
+        connections,
+        room,
+        load: 7,
+    }
+}
+
+#[test]
+fn reported_load_decides_who_is_asked() {
+    let mut bed = Bed::new(1, 3);
+    bed.load_from(tracker(1), host(1), load(web(), 10, 0));
+    bed.load_from(tracker(1), host(2), load(web(), 10, 2));
+    bed.load_from(tracker(1), host(3), load(web(), 10, 0));
+    for nth in 0..2 {
+        let key = bed.flow(nth);
+        bed.open(&key, Intent::Syn, 5);
+        assert_eq!(bed.settle_one().host(), host(2));
+    }
+    // What was offered since the report counts against the room.
+    let key = bed.flow(2);
+    bed.open(&key, Intent::Syn, 5);
+    let refuse = bed.settle_one();
+    assert_eq!(
+        (refuse.kind, refuse.reason),
+        (FlowKind::Refuse, Reason::Exhausted)
+    );
+    bed.load_from(tracker(1), host(1), load(web(), 10, 1));
+    let key = bed.flow(3);
+    bed.open(&key, Intent::Syn, 5);
+    assert_eq!(bed.settle_one().host(), host(1));
+
+    let it = bed.trackers[&tracker(1)].host_loads().next().unwrap();
+    assert_eq!(
+        (it.host, it.connections, it.load, it.chosen),
+        (host(1), 10, 7, 1)
+    );
+}
+
+#[test]
+fn load_of_an_unknown_service_is_counted() {
+    let mut bed = Bed::new(1, 3);
+    let unknown = ServiceNumber::new(77).unwrap();
+    bed.load_from(tracker(1), host(1), load(unknown, 0, 0));
+    assert_eq!(bed.stats(1).loads_unknown, 1);
+    assert_eq!(bed.stats(1).ledger.consumed, 1);
+}
+
+#[test]
+fn control_messages_that_no_tracker_takes_are_dropped() {
+    let mut bed = Bed::new(1, 3);
+    let buckets: List<'_, BucketDigest> = List::Values(&[]);
+    let digest = Control::Digest {
+        sequence: 1,
+        buckets,
+    };
+    bed.hand(tracker(1), host(1), &Message::Control(digest));
+    assert_eq!(bed.dropped(1, DropReason::NotImplemented), 1);
+    let wrong = [
+        Control::Ack { sequence: 1 },
+        Control::SendFull { bucket: 1 },
+        Control::Hello {
+            view: 0,
+            config: 0,
+            nonce: 0,
+        },
+        Control::HelloAck {
+            view: 0,
+            config: 0,
+            nonce: 0,
+        },
+    ];
+    for control in wrong {
+        bed.hand(tracker(1), host(1), &Message::Control(control));
+    }
+    assert_eq!(bed.dropped(1, DropReason::WrongRole), 4);
+}
+
+#[test]
+fn a_host_that_is_no_member_any_more_is_forgotten() {
+    let mut bed = Bed::new(1, 3);
+    let key = bed.flow(0);
+    let it = statement(&key, birth(1), 5, FlowState::Established);
+    bed.state_from(tracker(1), host(3), 9, &[it]);
+    let full = view(1, 3);
+    let fewer: alloc::vec::Vec<Member> = full
+        .members()
+        .iter()
+        .filter(|member| member.node != host(3))
+        .copied()
+        .collect();
+    let now = bed.now;
+    let tracked = bed.trackers.get_mut(&tracker(1)).unwrap();
+    tracked.handle_view(now, View::new(fewer));
+    tracked.handle_view(now, full);
+    bed.wire.clear();
+    bed.state_from(tracker(1), host(3), 2, &[it]);
+    assert_eq!(acked(&mut bed), 2);
+    assert_eq!(bed.stats(1).states_repeated, 0);
+}

@@ -237,6 +237,21 @@ fn r7_a_half_open_flow_without_a_socket_gives_way_after_a_second() {
 }
 
 #[test]
+fn a_repeated_syn_gives_the_kernel_another_second_to_make_a_socket() {
+    let mut bed = Bed::new(config());
+    let birth = bed.accept(client(1), 500);
+    bed.wait(1_500);
+    bed.dump(&[]);
+    let before = bed.now;
+    bed.wait(900);
+    bed.accept(client(1), 500);
+    bed.wait(900);
+    bed.dump_begun(before, &[]);
+    assert_eq!(bed.accept(client(1), 900), birth);
+    assert_eq!(bed.stats().counters.ended_renewed, 0);
+}
+
+#[test]
 fn a_repeated_syn_gives_the_handshake_its_time_anew() {
     let mut bed = Bed::new(config());
     bed.accept(client(1), 500);

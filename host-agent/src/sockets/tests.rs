@@ -43,7 +43,7 @@ fn r8_server_closes_first_and_the_client_reads_on_until_time_wait_is_over() {
     bed.destroyed(client(1), 9);
     for _ in 0..50 {
         bed.run_acked(1_000);
-        // A TIME_WAIT entry has a cookie of its own.
+        // A TIME_WAIT entry may have a cookie of its own.
         bed.dump(&[client(1).socket(77, TIME_WAIT)]);
         let (verdict, sent) = bed.data(client(1), &client(1).ack());
         assert_eq!(verdict, Verdict::Deliver);
@@ -53,6 +53,21 @@ fn r8_server_closes_first_and_the_client_reads_on_until_time_wait_is_over() {
     bed.dump_twice(&[]);
     assert_eq!(bed.flows(), [0; 4]);
     assert_eq!(bed.stats().counters.ended_closed, 1);
+}
+
+#[test]
+fn a_time_wait_entrys_cookie_is_not_the_flows() {
+    let mut bed = Bed::new(config());
+    bed.establish(client(1), 500);
+    bed.wait(1_500);
+    bed.dump(&[client(1).socket(9, OPEN)]);
+    bed.destroyed(client(1), 9);
+    bed.wait(1);
+    bed.dump(&[client(1).socket(77, TIME_WAIT)]);
+    bed.aborted(client(1), 77);
+    assert_eq!(bed.stats().counters.destroyed_unknown, 1);
+    bed.aborted(client(1), 9);
+    assert_eq!(bed.stats().counters.destroyed, 2);
 }
 
 #[test]

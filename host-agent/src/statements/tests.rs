@@ -97,6 +97,19 @@ fn messages_hold_thirty_statements_in_order() {
 }
 
 #[test]
+fn a_full_message_goes_at_once_and_a_rest_is_gathered_for() {
+    let mut bed = one_tracker(config());
+    accept_quietly(&mut bed, 1..=64);
+    assert_eq!(sequences(&bed.run(10)), [(1, 30)]);
+    bed.ack(node(10), 1);
+    assert_eq!(sequences(&bed.drain()), [(2, 30)]);
+    bed.ack(node(10), 2);
+    assert!(bed.drain().is_empty());
+    assert!(bed.run(9).is_empty());
+    assert_eq!(sequences(&bed.run(1)), [(3, 4)]);
+}
+
+#[test]
 fn a_full_queue_loses_the_statement_and_the_refresh_makes_it_good() {
     let mut config = config();
     config.limits.max_statements = 4;

@@ -238,8 +238,6 @@ fn check_bounds(bed: &Bed) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
-
     #[test]
     fn books_balance_bounds_hold_and_in_the_end_nothing_is_left(
         steps in prop::collection::vec(any_step(), 1..120)
