@@ -31,8 +31,11 @@ fn corpus(target: &str) -> PathBuf {
 
 /// The inputs of a target with their files' names, in order.
 fn inputs(target: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = corpus(target);
-    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    inputs_in(&corpus(target))
+}
+
+fn inputs_in(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let files = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
     let mut inputs: Vec<_> = files
         .map(|file| file.unwrap())
         .map(|file| {
@@ -46,24 +49,14 @@ fn inputs(target: &str) -> Vec<(String, Vec<u8>)> {
     inputs
 }
 
-/// What every corpus holds at least: one input of each kind, and the examples of the cluster file.
-fn seeds() -> Vec<fuzz::seeds::Seed> {
-    let mut seeds = fuzz::seeds::all();
-    for file in fs::read_dir(repository().join("config/examples")).unwrap() {
-        let file = file.unwrap();
-        let name = file.file_name().into_string().unwrap();
-        if name.ends_with(".toml") {
-            seeds.push(("config", name, fs::read(file.path()).unwrap()));
-        }
-    }
-    seeds
-}
-
 #[test]
 fn every_input_of_every_corpus_passes() {
     let mut failed = Vec::new();
     for (target, run) in fuzz::TARGETS {
-        let inputs = inputs(target);
+        let mut inputs = inputs(target);
+        if target == "config" {
+            inputs.extend(inputs_in(&repository().join("config/examples")));
+        }
         assert!(!inputs.is_empty(), "the corpus of {target} is empty");
         for (name, bytes) in inputs {
             if catch_unwind(|| run(&bytes)).is_err() {
@@ -76,7 +69,7 @@ fn every_input_of_every_corpus_passes() {
 
 #[test]
 fn the_seeds_are_in_the_corpora() {
-    for (target, name, bytes) in seeds() {
+    for (target, name, bytes) in fuzz::seeds::all() {
         let path = corpus(target).join(&name);
         if std::env::var_os("JLB_WRITE_SEEDS").is_some() {
             fs::create_dir_all(corpus(target)).unwrap();

@@ -92,6 +92,10 @@ pub(crate) enum Underlay {
 impl LabOptions {
     /// How many nodes of each kind.
     pub(crate) fn counts(&self) -> Counts {
-        Counts { ingress: self.ingress, trackers: self.trackers, hosts: self.hosts }
+        Counts {
+            ingress: self.ingress,
+            trackers: self.trackers,
+            hosts: self.hosts,
+        }
     }
 }

@@ -16,8 +16,11 @@ const KEY_FILE: &str = "cluster.key";
 
 /// What the lab offers on each VIP: name, protocol, port. Services of the IPv4 VIP are numbered
 /// from 1, those of the IPv6 VIP from 11.
-const SERVICES: [(&str, &str, u16); 3] =
-    [("http", "tcp", 80), ("https", "tcp", 443), ("echo", "udp", 7)];
+const SERVICES: [(&str, &str, u16); 3] = [
+    ("http", "tcp", 80),
+    ("https", "tcp", 443),
+    ("echo", "udp", 7),
+];
 
 /// How long a closed flow lingers in the lab; short, so that a person sees tables empty.
 const LINGER: &str = "2s";
@@ -67,8 +70,10 @@ fn text(plan: &Plan, policy: &str) -> String {
             Plan::admin(node),
         );
     }
-    let hosts: Vec<String> =
-        plan.of(Role::Host).map(|node| format!("\"{}\"", node.name)).collect();
+    let hosts: Vec<String> = plan
+        .of(Role::Host)
+        .map(|node| format!("\"{}\"", node.name))
+        .collect();
     let hosts = hosts.join(", ");
     for (vip, family, base) in [(IpAddr::from(VIP_V4), "v4", 1), (VIP_V6.into(), "v6", 11)] {
         for (number, (name, protocol, port)) in (base..).zip(SERVICES) {

@@ -39,7 +39,9 @@ fn block() -> &'static Bytes {
         // The low byte of a linear congruential generator is poor; its high byte is not.
         let mut state = 1_u64;
         let bytes = (0..PERIOD).map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             state.to_be_bytes()[0]
         });
         Bytes::from_iter(bytes)
@@ -50,7 +52,9 @@ fn block() -> &'static Bytes {
 pub fn piece(offset: u64, most: u64) -> Bytes {
     let block = block();
     let start = (offset % PERIOD as u64) as usize;
-    let length = usize::try_from(most).unwrap_or(usize::MAX).min(PERIOD - start);
+    let length = usize::try_from(most)
+        .unwrap_or(usize::MAX)
+        .min(PERIOD - start);
     block.slice(start..start + length)
 }
 

@@ -16,7 +16,8 @@ pub(crate) struct Document<'a> {
     /// Whether all was as it must be.
     ok: bool,
     lab: Built,
-    /// `null` when no load was asked for.
+    /// Nothing when no load was asked for.
+    #[serde(flatten)]
     report: Option<&'a Report>,
 }
 
@@ -80,7 +81,11 @@ impl<'a> Document<'a> {
             vips: Plan::vips(),
             nodes: nodes.collect(),
         };
-        Self { ok: report.is_none_or(|report| report.problems.is_empty()), lab, report }
+        Self {
+            ok: report.is_none_or(|report| report.problems.is_empty()),
+            lab,
+            report,
+        }
     }
 
     pub(crate) fn text(&self) -> Result<String, serde_json::Error> {

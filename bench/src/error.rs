@@ -15,7 +15,10 @@ pub type Result<T> = std::result::Result<T, LabError>;
 impl LabError {
     /// A failure that no simple step mends.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), mend: None }
+        Self {
+            what: what.into(),
+            mend: None,
+        }
     }
 
     /// Says what would mend it.

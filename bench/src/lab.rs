@@ -1,13 +1,13 @@
 //! One lab, from its first file to its last.
 
 mod servers;
+mod tables;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use crate::args::{LabOptions, Underlay, Web};
@@ -23,6 +23,7 @@ use crate::processes::{Process, Start, Starter};
 use crate::scrape::{self, NodeSamples};
 use crate::state::State;
 use crate::topology::{self, CLIENT, ROUTER};
+pub(crate) use tables::{Forgotten, Left};
 
 /// The longest that nodes may take to be ready.
 const READY_DEADLINE: Duration = Duration::from_secs(20);
@@ -30,25 +31,11 @@ const READY_DEADLINE: Duration = Duration::from_secs(20);
 const READY_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The longest that flows may take to be forgotten after the load: linger plus 5 s (S5).
-const FORGET_DEADLINE: Duration = Duration::from_secs(7);
-/// How often tables are looked at meanwhile.
-const FORGET_INTERVAL: Duration = Duration::from_millis(200);
 /// Where logs are in the lab's directory.
 pub(crate) const LOGS: &str = "logs";
 /// Bytes of the larger downloads and of the uploads of the load.
 const DOWNLOAD: u64 = nginx::DOWNLOADS[0];
 const UPLOAD: u64 = 50_000;
-
-/// The gauges of flows that go to zero after the last close, whatever the role.
-const FLOW_GAUGES: [&str; 6] = [
-    "jlb_tracker_flows",
-    "jlb_tracker_searches",
-    "jlb_host_flows",
-    "jlb_ingress_flows",
-    "jlb_ingress_pending_flows",
-    "jlb_host_statements_pending",
-];
 
 /// A lab that stands. It is taken away when the value goes, unless it was [kept](Lab::keep).
 pub(crate) struct Lab {
@@ -58,26 +45,6 @@ pub(crate) struct Lab {
     starter: Starter,
     processes: Vec<Process>,
     kept: bool,
-}
-
-/// What is left in tables after the load.
-#[derive(Clone, Debug)]
-pub(crate) struct Forgotten {
-    /// How long it took until nothing was left, or until it was no longer waited for.
-    pub(crate) after: Duration,
-    /// What was left then.
-    pub(crate) left: Vec<Left>,
-}
-
-/// Flows that a table still has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Left {
-    /// The node.
-    pub(crate) node: String,
-    /// The gauge that says so.
-    pub(crate) gauge: &'static str,
-    /// How many.
-    pub(crate) count: u64,
 }
 
 impl Lab {
@@ -132,7 +99,10 @@ impl Lab {
                 "0".into(),
             ];
             if !keep {
-                arguments.extend(["--die-with-parent".into(), std::process::id().to_string().into()]);
+                arguments.extend([
+                    "--die-with-parent".into(),
+                    std::process::id().to_string().into(),
+                ]);
             }
             self.start(&node.name, &node.name, jlb.to_owned(), arguments)?;
         }
@@ -170,7 +140,9 @@ impl Lab {
             let waiting = self
                 .beside_nodes(move |runtime| Ok(runtime.block_on(first_unready(&plan))))
                 .await?;
-            let Some((name, why)) = waiting else { return Ok(()) };
+            let Some((name, why)) = waiting else {
+                return Ok(());
+            };
             if Instant::now() >= deadline {
                 let what = format!("is not ready after {} s ({why})", READY_DEADLINE.as_secs());
                 let process = self.processes.iter().find(|process| process.name() == name);
@@ -199,11 +171,20 @@ impl Lab {
         let mut mix = vec![What::Small; 14];
         mix.push(What::Download(DOWNLOAD));
         // nginx takes uploads, but does not tell their sum.
-        mix.push(if self.web == Web::Embedded { What::Upload(UPLOAD) } else { What::Small });
-        let sources: Vec<IpAddr> =
-            Plan::client().flat_map(Addresses::with_prefixes).map(|(address, _)| address).collect();
+        mix.push(if self.web == Web::Embedded {
+            What::Upload(UPLOAD)
+        } else {
+            What::Small
+        });
+        let sources: Vec<IpAddr> = Plan::client()
+            .flat_map(Addresses::with_prefixes)
+            .map(|(address, _)| address)
+            .collect();
         Load {
-            targets: vec![SocketAddr::new(VIP_V4.into(), 80), SocketAddr::new(VIP_V6.into(), 80)],
+            targets: vec![
+                SocketAddr::new(VIP_V4.into(), 80),
+                SocketAddr::new(VIP_V6.into(), 80),
+            ],
             sources,
             workers: options.connections,
             duration: Duration::from_secs(options.seconds),
@@ -216,22 +197,8 @@ impl Lab {
     /// The metrics of all nodes.
     pub(crate) async fn metrics(&self) -> Result<Vec<NodeSamples>> {
         let plan = self.plan.clone();
-        self.beside_nodes(move |runtime| runtime.block_on(scrape::all(&plan))).await
-    }
-
-    /// Waits until no table holds a flow any more, but not for ever; returns what was left, and
-    /// the metrics that say so.
-    pub(crate) async fn forget(&self) -> Result<(Forgotten, Vec<NodeSamples>)> {
-        let begin = Instant::now();
-        loop {
-            let metrics = self.metrics().await?;
-            let left = flows_left(&metrics);
-            let after = begin.elapsed();
-            if left.is_empty() || after >= FORGET_DEADLINE {
-                return Ok((Forgotten { after, left }, metrics));
-            }
-            sleep(FORGET_INTERVAL).await;
-        }
+        self.beside_nodes(move |runtime| runtime.block_on(scrape::all(&plan)))
+            .await
     }
 
     /// What the kernels of all namespaces lost.
@@ -305,18 +272,6 @@ async fn first_unready(plan: &Plan) -> Option<(String, String)> {
         return Some((node.name.clone(), why));
     }
     None
-}
-
-/// The tables that still have flows.
-fn flows_left(metrics: &[NodeSamples]) -> Vec<Left> {
-    let of = |node: &NodeSamples, gauge: &'static str| {
-        let count = node.samples.sum(gauge, &[]).filter(|&count| count > 0)?;
-        Some(Left { node: node.node.clone(), gauge, count })
-    };
-    metrics
-        .iter()
-        .flat_map(|node| FLOW_GAUGES.iter().filter_map(move |gauge| of(node, gauge)))
-        .collect()
 }
 
 /// The running program; what /proc/PID/exe says of its children too.

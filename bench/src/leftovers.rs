@@ -97,7 +97,9 @@ fn strays(namespaces: &[Namespace], programs: &[PathBuf]) -> Vec<ProcessId> {
         .iter()
         .filter_map(|namespace| fs::metadata(namespace.path()).ok().map(|m| m.st_ino()))
         .collect();
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|pid: &u32| {

@@ -10,9 +10,9 @@ mod request;
 mod tally;
 mod worker;
 
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -68,7 +68,10 @@ impl Progress {
 /// # Errors
 /// When the kernel has no room for it.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().doing("start tokio")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .doing("start tokio")
 }
 
 /// Runs the load in the namespace of the calling thread; blocks until it is over.
@@ -81,13 +84,21 @@ pub fn run_here(load: &Load, progress: &Arc<Progress>) -> Result<Tally> {
 
 async fn drive(load: &Load, progress: Arc<Progress>) -> Result<Tally> {
     if load.targets.is_empty() || load.mix.is_empty() {
-        return Err(LabError::new("a load needs a target and something to ask for"));
+        return Err(LabError::new(
+            "a load needs a target and something to ask for",
+        ));
     }
     let begin = Instant::now();
     let tally = Rc::new(RefCell::new(Tally::new()?));
     let mut workers = JoinSet::new();
     for number in 0..load.workers {
-        let worker = Worker::new(load, number, begin, Rc::clone(&tally), Arc::clone(&progress));
+        let worker = Worker::new(
+            load,
+            number,
+            begin,
+            Rc::clone(&tally),
+            Arc::clone(&progress),
+        );
         workers.spawn_local(worker.run());
     }
     // A worker ends by itself once its last request has had its patience.

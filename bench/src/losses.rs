@@ -30,17 +30,25 @@ pub fn here(node: &str) -> Result<Vec<Loss>> {
     };
     let udp = udp_v4(&read("snmp")?) + udp_v6(&read("snmp6")?);
     let devices = devices(&read("dev")?);
-    let places = [("receive buffers of UDP sockets".to_owned(), udp)].into_iter().chain(devices);
+    let places = [("receive buffers of UDP sockets".to_owned(), udp)]
+        .into_iter()
+        .chain(devices);
     Ok(places
         .filter(|&(_, count)| count > 0)
-        .map(|(place, count)| Loss { node: node.to_owned(), place, count })
+        .map(|(place, count)| Loss {
+            node: node.to_owned(),
+            place,
+            count,
+        })
         .collect())
 }
 
 /// `RcvbufErrors` of the second of the two `Udp:` lines, whose names are in the first.
 fn udp_v4(snmp: &str) -> u64 {
     let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Udp:"));
-    let (Some(names), Some(values)) = (lines.next(), lines.next()) else { return 0 };
+    let (Some(names), Some(values)) = (lines.next(), lines.next()) else {
+        return 0;
+    };
     names
         .split_whitespace()
         .zip(values.split_whitespace())

@@ -36,7 +36,9 @@ impl Namespace {
 
     /// One that exists already.
     pub fn existing(name: &str) -> Self {
-        Self { name: name.to_owned() }
+        Self {
+            name: name.to_owned(),
+        }
     }
 
     /// All that begin with `prefix`, in the order of their names.
@@ -98,6 +100,7 @@ impl Namespace {
                 let _ = tell.send(namespace.enter().and_then(|()| work()));
             })
             .doing("start a thread")?;
-        told.await.map_err(|_| LabError::new(format!("the work in {} panicked", self.name)))?
+        told.await
+            .map_err(|_| LabError::new(format!("the work in {} panicked", self.name)))?
     }
 }

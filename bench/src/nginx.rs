@@ -85,8 +85,23 @@ fn make_certificate(directory: &Path) -> Result<()> {
     })?;
     let names = format!("subjectAltName=DNS:lab.example,IP:{VIP_V4},IP:{VIP_V6}");
     let output = Command::new(openssl)
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
-        .args(["-nodes", "-days", "30", "-subj", "/CN=lab.example", "-addext", &names])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+        ])
+        .args([
+            "-nodes",
+            "-days",
+            "30",
+            "-subj",
+            "/CN=lab.example",
+            "-addext",
+            &names,
+        ])
         .arg("-keyout")
         .arg(directory.join(CERTIFICATE_KEY))
         .arg("-out")
@@ -98,7 +113,10 @@ fn make_certificate(directory: &Path) -> Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(LabError::new(format!("openssl made no certificate: {}", said.trim())))
+    Err(LabError::new(format!(
+        "openssl made no certificate: {}",
+        said.trim()
+    )))
 }
 
 /// Writes the configuration for one host; returns its path.

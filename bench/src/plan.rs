@@ -157,7 +157,11 @@ impl Plan {
                 addresses: Addresses::inside(role.base() + i),
             })
             .collect();
-        Self { id, nodes, ipv6_underlay }
+        Self {
+            id,
+            nodes,
+            ipv6_underlay,
+        }
     }
 
     /// The nodes of one kind.

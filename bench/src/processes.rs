@@ -77,9 +77,17 @@ impl Starter {
 }
 
 fn start(start: Start) -> Result<Process> {
-    let Start { name, namespace, program, arguments, log } = start;
+    let Start {
+        name,
+        namespace,
+        program,
+        arguments,
+        log,
+    } = start;
     let file = File::create(&log).doing(format_args!("write {}", log.display()))?;
-    let copy = file.try_clone().doing(format_args!("write {}", log.display()))?;
+    let copy = file
+        .try_clone()
+        .doing(format_args!("write {}", log.display()))?;
     // The thread goes from namespace to namespace: each program begins where it is.
     namespace.enter()?;
     let child = Command::new(&program)
@@ -110,7 +118,10 @@ impl Process {
     /// # Errors
     /// That it ended.
     pub fn check(&mut self) -> Result<()> {
-        let ended = self.child.try_wait().doing(format_args!("look after {}", self.name))?;
+        let ended = self
+            .child
+            .try_wait()
+            .doing(format_args!("look after {}", self.name))?;
         match ended {
             None => Ok(()),
             Some(status) => Err(self.complaint(&format!("ended with {status}"))),
@@ -120,7 +131,11 @@ impl Process {
     /// An error about this process with the end of its log.
     pub fn complaint(&self, what: &str) -> LabError {
         let tail = tail(&self.log);
-        let said = if tail.is_empty() { "and said nothing".into() } else { format!("and said:\n{tail}") };
+        let said = if tail.is_empty() {
+            "and said nothing".into()
+        } else {
+            format!("and said:\n{tail}")
+        };
         LabError::new(format!("{} {what}, {said}", self.name))
     }
 }
@@ -131,7 +146,12 @@ fn tail(log: &Path) -> String {
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     let first = lines.len().saturating_sub(SHOWN_LINES);
-    lines.iter().skip(first).map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+    lines
+        .iter()
+        .skip(first)
+        .map(|line| format!("    {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[cfg(test)]

@@ -97,12 +97,6 @@ pub(crate) struct Drops {
     pub(crate) count: u64,
 }
 
-/// The JSON document of a lab that had no load.
-pub(crate) fn built(options: &LabOptions, plan: &Plan) -> Result<String, serde_json::Error> {
-    let lab = BTreeMap::from([("lab", Built::new(options, plan))]);
-    serde_json::to_string_pretty(&lab)
-}
-
 impl Report {
     /// Draws the conclusions. `metrics` were read when the load was over.
     pub(crate) fn new(
@@ -153,12 +147,17 @@ impl Report {
         for books in self.books.iter().filter(|books| books.missing != 0) {
             problems.push(match books.missing {
                 i64::MAX => format!("{} keeps no books of layer {}", books.node, books.layer),
-                missing => format!("the books of {} ({}) miss {missing}", books.node, books.layer),
+                missing => format!(
+                    "the books of {} ({}) miss {missing}",
+                    books.node, books.layer
+                ),
             });
         }
         let after = self.tables.after_seconds;
         for Left { node, gauge, count } in &self.tables.left {
-            problems.push(format!("{node} still has {count} in {gauge} {after:.1} s after the load"));
+            problems.push(format!(
+                "{node} still has {count} in {gauge} {after:.1} s after the load"
+            ));
         }
         problems
     }
@@ -171,10 +170,18 @@ impl Requests {
             seconds,
             answered: tally.answered,
             failed: tally.failed(),
-            per_second: if seconds > 0.0 { tally.answered as f64 / seconds } else { 0.0 },
+            per_second: if seconds > 0.0 {
+                tally.answered as f64 / seconds
+            } else {
+                0.0
+            },
             connections: tally.connections,
             bytes: tally.bytes,
-            errors: tally.errors.iter().map(|(kind, &count)| (kind.name(), count)).collect(),
+            errors: tally
+                .errors
+                .iter()
+                .map(|(kind, &count)| (kind.name(), count))
+                .collect(),
             first_errors: tally.words.clone(),
         }
     }
@@ -196,7 +203,10 @@ impl Latency {
 impl Spread {
     fn new(tally: &Tally, metrics: &[NodeSamples]) -> Self {
         let of = |role: Role| {
-            let counter = PART_IN.iter().find(|(its, _)| *its == role).map(|(_, name)| *name);
+            let counter = PART_IN
+                .iter()
+                .find(|(its, _)| *its == role)
+                .map(|(_, name)| *name);
             let nodes = metrics.iter().filter(|node| node.role == role);
             nodes
                 .map(|node| {
@@ -219,7 +229,12 @@ fn drops(metrics: &[NodeSamples]) -> Vec<Drops> {
         let name = node.node.clone();
         let drops = node.drops().into_iter();
         drops
-            .map(move |(layer, reason, count)| Drops { node: name.clone(), layer, reason, count })
+            .map(move |(layer, reason, count)| Drops {
+                node: name.clone(),
+                layer,
+                reason,
+                count,
+            })
             .collect::<Vec<_>>()
     };
     metrics.iter().flat_map(of).collect()

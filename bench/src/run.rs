@@ -16,7 +16,7 @@ use crate::how_to_use::how_to_use;
 use crate::lab::Lab;
 use crate::leftovers;
 use crate::load::{Progress, Tally, runtime};
-use crate::report::{self, Report};
+use crate::report::Report;
 use crate::state::State;
 
 /// Exit status after a signal, as shells have it for Ctrl-C.
@@ -79,7 +79,9 @@ async fn run(options: &LabOptions) -> Result<ExitCode> {
         _ => Some(load_and_look(&mut lab, options, &bar).await?),
     };
     bar.finish_and_clear();
-    let failed = report.as_ref().is_some_and(|report| !report.problems.is_empty());
+    let failed = report
+        .as_ref()
+        .is_some_and(|report| !report.problems.is_empty());
     if options.json {
         let document = Document::new(options, lab.plan(), lab.state(), report.as_ref());
         println!("{}", document.text().doing("write the report")?);
@@ -90,11 +92,19 @@ async fn run(options: &LabOptions) -> Result<ExitCode> {
         let words = how_to_use(lab.plan(), options.web);
         lab.keep()?;
         // With --json there is nothing else on standard output.
-        if options.json { eprint!("{words}") } else { print!("{words}") }
+        if options.json {
+            eprint!("{words}")
+        } else {
+            print!("{words}")
+        }
     } else {
         lab.take_down()?;
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 async fn load_and_look(lab: &mut Lab, options: &LabOptions, bar: &ProgressBar) -> Result<Report> {
@@ -142,7 +152,13 @@ fn style(template: &str) -> ProgressStyle {
 fn allow_many_files() {
     let limit = getrlimit(Resource::Nofile);
     // A refusal shows when files run out, with a better error than could be given here.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    );
 }
 
 /// What ends a lab early.
@@ -195,8 +211,10 @@ fn chosen<'a>(labs: &'a [State], id: Option<&str>, all: bool) -> Result<Vec<&'a 
     let kept: Vec<&State> = labs.iter().filter(is_kept).collect();
     if kept.len() > 1 && !all {
         let ids: Vec<&str> = kept.iter().map(|state| state.id.as_str()).collect();
-        return Err(LabError::new(format!("several labs are kept: {}", ids.join(", ")))
-            .mend("name one, or say --all"));
+        return Err(
+            LabError::new(format!("several labs are kept: {}", ids.join(", ")))
+                .mend("name one, or say --all"),
+        );
     }
     if kept.is_empty() {
         println!("no lab is kept");
@@ -206,13 +224,21 @@ fn chosen<'a>(labs: &'a [State], id: Option<&str>, all: bool) -> Result<Vec<&'a 
 
 fn list() {
     for state in State::all() {
-        let alive = state.processes.iter().filter(|process| process.id.is_alive()).count();
+        let alive = state
+            .processes
+            .iter()
+            .filter(|process| process.id.is_alive())
+            .count();
         let how = match (state.kept, state.owner.is_alive()) {
             (true, _) => "kept",
             (false, true) => "running",
             (false, false) => "left over",
         };
-        println!("{}  {how}, {alive} processes, {}", state.id, state.directory.display());
+        println!(
+            "{}  {how}, {alive} processes, {}",
+            state.id,
+            state.directory.display()
+        );
     }
 }
 

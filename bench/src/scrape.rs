@@ -82,13 +82,17 @@ async fn exchange(
 ) -> std::result::Result<(StatusCode, String), AnyError> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request =
-        Request::get(path).header(HOST, address.to_string()).body(Answer::empty())?;
+    let request = Request::get(path)
+        .header(HOST, address.to_string())
+        .body(Answer::empty())?;
     // The sender goes with this block, and its end ends the connection.
     let asked = async move {
         let response = sender.send_request(request).await?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await?.to_bytes();
+        let body = Limited::new(response.into_body(), LARGEST_ANSWER)
+            .collect()
+            .await?
+            .to_bytes();
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
     };
     // What ends the connection early shows in the answer.
@@ -111,11 +115,19 @@ pub async fn all(plan: &Plan) -> Result<Vec<NodeSamples>> {
 async fn of(node: &Node) -> Result<NodeSamples> {
     let (status, text) = get(Plan::admin(node), "/metrics").await?;
     if status != StatusCode::OK {
-        let words = format!("{} does not tell its metrics: {status} {}", node.name, text.trim());
+        let words = format!(
+            "{} does not tell its metrics: {status} {}",
+            node.name,
+            text.trim()
+        );
         return Err(LabError::new(words));
     }
     let samples = Samples::parse(&text).doing(format_args!("read the metrics of {}", node.name))?;
-    Ok(NodeSamples { node: node.name.clone(), role: node.role, samples })
+    Ok(NodeSamples {
+        node: node.name.clone(),
+        role: node.role,
+        samples,
+    })
 }
 
 /// Whether a node is ready, or why not.
@@ -124,7 +136,11 @@ async fn of(node: &Node) -> Result<NodeSamples> {
 /// When it does not answer.
 pub async fn ready(node: &Node) -> Result<std::result::Result<(), String>> {
     let (status, text) = get(Plan::admin(node), "/healthz").await?;
-    Ok(if status == StatusCode::OK { Ok(()) } else { Err(text.trim().to_owned()) })
+    Ok(if status == StatusCode::OK {
+        Ok(())
+    } else {
+        Err(text.trim().to_owned())
+    })
 }
 
 impl NodeSamples {
@@ -149,10 +165,17 @@ impl NodeSamples {
             missing: 0,
         };
         let ins = i128::from(books.received) + i128::from(books.created);
-        let outs = [books.sent, books.delivered, books.consumed, books.dropped, books.held];
+        let outs = [
+            books.sent,
+            books.delivered,
+            books.consumed,
+            books.dropped,
+            books.held,
+        ];
         let outs: i128 = outs.into_iter().map(i128::from).sum();
         // The node's own sum must agree with ours.
-        let own = count("jlb_books_imbalance").map_or(i64::MAX, |n| i64::try_from(n).unwrap_or(i64::MAX));
+        let own =
+            count("jlb_books_imbalance").map_or(i64::MAX, |n| i64::try_from(n).unwrap_or(i64::MAX));
         let ours = i64::try_from(ins - outs).unwrap_or(i64::MAX);
         books.missing = if ours != 0 { ours } else { own };
         books

@@ -74,7 +74,9 @@ impl State {
     /// Writes it for the first time; false if another lab has the id.
     fn claim(&self) -> Result<bool> {
         // A link comes into being with its content, and only if the name is free.
-        let new = self.path().with_extension(format!("{}.{NEW}", self.owner.pid));
+        let new = self
+            .path()
+            .with_extension(format!("{}.{NEW}", self.owner.pid));
         self.write_to(&new)?;
         let linked = fs::hard_link(&new, self.path());
         let _ = fs::remove_file(&new);
@@ -108,7 +110,10 @@ impl State {
     pub fn record(&mut self, name: &str, pid: u32) -> Result<()> {
         // One that has ended already needs no note.
         if let Some(id) = ProcessId::of(pid) {
-            self.processes.push(Recorded { name: name.to_owned(), id });
+            self.processes.push(Recorded {
+                name: name.to_owned(),
+                id,
+            });
         }
         self.write()
     }
@@ -116,7 +121,9 @@ impl State {
     /// All labs that are written down. A file that cannot be read is passed over: it is another
     /// version's, or was cut short before its lab had anything.
     pub fn all() -> Vec<Self> {
-        let Ok(entries) = fs::read_dir(DIRECTORY) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(DIRECTORY) else {
+            return Vec::new();
+        };
         let mut all: Vec<Self> = entries
             .filter_map(|entry| Self::read(&entry.ok()?.path()))
             .collect();
@@ -156,5 +163,9 @@ impl State {
 /// Four characters that are hard to mistake for a word.
 fn new_id() -> Result<String> {
     let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid").doing("read a random number")?;
-    Ok(uuid.chars().filter(char::is_ascii_hexdigit).take(4).collect())
+    Ok(uuid
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .take(4)
+        .collect())
 }

@@ -34,8 +34,11 @@ const GROUP_V6: u32 = 6;
 const HOPS_V4: u32 = 4_000;
 const HOPS_V6: u32 = 6_000;
 
-const RESILIENCE: Resilience =
-    Resilience { buckets: 512, idle_seconds: 1, unbalanced_seconds: 0 };
+const RESILIENCE: Resilience = Resilience {
+    buckets: 512,
+    idle_seconds: 1,
+    unbalanced_seconds: 0,
+};
 
 /// Settings that every namespace gets: addresses are usable at once, nobody listens to
 /// advertisements, and queues do not make the kernel send cookies instead of listening.
@@ -64,8 +67,10 @@ const ON_THE_ROUTER: &[(&str, &str)] = &[
     ("net/ipv6/icmp/ratelimit", "0"),
 ];
 
-const ON_THE_CLIENT: &[(&str, &str)] =
-    &[("net/ipv4/tcp_tw_reuse", "1"), ("net/ipv4/ip_local_port_range", "1024 65535")];
+const ON_THE_CLIENT: &[(&str, &str)] = &[
+    ("net/ipv4/tcp_tw_reuse", "1"),
+    ("net/ipv4/ip_local_port_range", "1024 65535"),
+];
 
 /// Builds everything that `plan` names. What a failure leaves behind has the lab's prefix.
 ///
@@ -97,7 +102,11 @@ pub fn build(plan: &Plan) -> Result<()> {
     for node in &plan.nodes {
         let namespace = make_namespace(plan, &node.name)?;
         attach(&mut kernel, &node.name, Some(bridge), &namespace)?;
-        equip(&namespace, [node.addresses].into_iter(), Plan::router_inside())?;
+        equip(
+            &namespace,
+            [node.addresses].into_iter(),
+            Plan::router_inside(),
+        )?;
     }
     spread_vips(&mut kernel, plan, bridge)
 }
@@ -117,7 +126,10 @@ fn attach(
 ) -> Result<()> {
     let path = namespace.path();
     let file = File::open(&path).doing(format_args!("open {}", path.display()))?;
-    let peer = Peer { name: INTERFACE, namespace: file.as_raw_fd() };
+    let peer = Peer {
+        name: INTERFACE,
+        namespace: file.as_raw_fd(),
+    };
     kernel.add_veth(name, MTU, bridge, &peer)
 }
 
@@ -152,8 +164,10 @@ fn spread_vips(kernel: &mut Netlink, plan: &Plan, bridge: u32) -> Result<()> {
         (IpAddr::from(VIP_V4), GROUP_V4, HOPS_V4),
         (IpAddr::from(VIP_V6), GROUP_V6, HOPS_V6),
     ] {
-        let members: Vec<u32> =
-            plan.of(Role::Ingress).map(|node| hops + u32::from(node.number)).collect();
+        let members: Vec<u32> = plan
+            .of(Role::Ingress)
+            .map(|node| hops + u32::from(node.number))
+            .collect();
         kernel
             .set_next_hop(NextHopMessage::resilient_group(group, &members, RESILIENCE))
             .map_err(needs_next_hops)?;

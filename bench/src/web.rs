@@ -86,7 +86,9 @@ pub fn run(args: LabWebArgs) -> ExitCode {
 
 /// Asks the kernel to end this process with the one that started it.
 fn follow(args: &LabWebArgs) -> Result<()> {
-    let Some(parent) = args.die_with_parent else { return Ok(()) };
+    let Some(parent) = args.die_with_parent else {
+        return Ok(());
+    };
     process::die_with_parent(parent).doing("follow the parent process")?;
     if !args.program.is_empty() {
         // What it becomes may have children of its own: it is to end them. The wish outlives exec.
@@ -105,8 +107,10 @@ fn serve(args: LabWebArgs) -> Result<()> {
     if args.listen.is_empty() && args.echo.is_empty() {
         return Err(LabError::new("nothing to do").mend("give --listen or --echo"));
     }
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().doing("start tokio")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .doing("start tokio")?;
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async move {
         let name = HeaderValue::from_str(&args.name).doing("use that --name in a header")?;
@@ -131,7 +135,11 @@ fn serve(args: LabWebArgs) -> Result<()> {
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -144,7 +152,9 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 async fn accept(listener: TcpListener, name: HeaderValue, room: Arc<Semaphore>) {
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(_) => {
@@ -185,7 +195,9 @@ async fn answer(
         }
         (&Method::GET, "close", _) => {
             let mut response = text(&name, "bye\n");
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
             response
         }
         (&Method::POST | &Method::PUT, "upload" | "echo-length", _) => {
@@ -216,7 +228,9 @@ async fn receive(mut body: Incoming) -> std::result::Result<(u64, Fnv), hyper::E
 fn text(name: &HeaderValue, words: &str) -> Response<Answer> {
     let name = name.to_str().unwrap_or_default();
     let mut response = Response::new(Answer::text(format!("{name}: {words}")));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response
 }
 

@@ -1,9 +1,10 @@
 //! The way back: Accept, Reject and Refuse climb from the host through the secondary and the
 //! primary to the ingress, and each tracker records what it passes.
 
-use crate::primary::{Done, Ended};
-use crate::record::{Claim, Event, Life, Next, Record, State};
+use crate::primary::{Done, Ended, Question};
+use crate::record::{Accept, Claim, Event, Life, Next, Owned, Record, State, Waits};
 use crate::tracker::FlowTracker;
+use jlb_flow_table::Handle;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
 use jlb_protocol::{Birth, DropReason, FlowKey, NodeNumber, OfferNumber, Role, Time};
 
@@ -16,6 +17,16 @@ enum Position {
     BehindSecondary,
     /// The only tracker in the path: its own record binds (R1).
     Alone,
+}
+
+/// What a host's reject leaves of the record.
+enum Disowned {
+    /// No host: the search goes on without those that said no.
+    Free(Tried),
+    /// The same host, which may still take another attempt that it was asked for.
+    Bound,
+    /// The owner, which is another host.
+    OtherOwner(NodeNumber),
 }
 
 impl FlowTracker {
@@ -72,7 +83,7 @@ impl FlowTracker {
         };
         self.out.stats.accepts += 1;
         self.out.send(next_hop, flow, message);
-        self.owner_found(&message.key);
+        self.owner_found(now, &message.key);
         Ok(Done::Consumed)
     }
 
@@ -88,20 +99,24 @@ impl FlowTracker {
         let found = self.records.find(&message.key);
         let binds = self.binds(position, &message.key);
         let step = message.offer.step;
-        let state = match found {
-            None => State::Owned {
-                life: Life::Accepted,
-                step,
-                host,
-                birth,
+        let isn = message.offer.isn;
+        let record = match found {
+            None => Record {
+                isn,
+                state: State::Owned(Owned {
+                    life: Life::Accepted,
+                    host,
+                    birth,
+                    step,
+                    waits: Waits::Nothing,
+                }),
             },
             Some((handle, record)) => {
-                let same = record.isn == message.offer.isn;
+                let answers = record.isn == isn;
                 let claim = match message.intent {
-                    _ if same && !binds => Claim::Overriding,
+                    _ if answers && !binds => Claim::Overriding,
                     Intent::MidFlow => Claim::Owner,
-                    Intent::Syn | Intent::Datagram if same => Claim::ThisAttempt,
-                    Intent::Syn | Intent::Datagram => Claim::OtherAttempt,
+                    Intent::Syn | Intent::Datagram => Claim::Offered,
                 };
                 // A host that rejected meanwhile: its Accept was overtaken.
                 if claim != Claim::Overriding
@@ -110,20 +125,21 @@ impl FlowTracker {
                 {
                     return Err(DropReason::StaleAccept);
                 }
-                let event = Event::Accept {
+                let event = Event::Accept(Accept {
                     host,
                     step,
                     birth,
                     claim,
-                };
+                    answers,
+                });
                 match record.state.next(event) {
                     Next::Become(state) => {
                         if record.state.host().is_some_and(|before| before != host) {
                             self.out.stats.accepts_overriding += 1;
                         }
-                        state
+                        record.with(state, isn)
                     }
-                    Next::Confirm => {
+                    Next::Stay => {
                         self.records.renew(now, handle);
                         return Ok(());
                     }
@@ -136,10 +152,6 @@ impl FlowTracker {
                     }
                 }
             }
-        };
-        let record = Record {
-            isn: message.offer.isn,
-            state,
         };
         let place = found.map(|(handle, _)| handle);
         match self.records.put(now, message.key, place, record) {
@@ -197,17 +209,16 @@ impl FlowTracker {
             let matches = record.is_asked(message.offer) && record.state.host() == Some(host);
             match message.intent {
                 Intent::MidFlow if matches => {
-                    // A mid-flow number is only ever noted beside an owner, which now is none.
-                    if record.state.next(self.disown(message, host)) != Next::Confirm {
-                        self.records.remove(handle);
-                    }
+                    self.disown_mid_flow(now, message, host, handle, record);
                 }
                 Intent::MidFlow => {}
-                Intent::Syn | Intent::Datagram if matches => {
-                    self.record_reject(now, message, host);
-                }
                 // R5: a Reject counts only if host and offer number match.
-                Intent::Syn | Intent::Datagram => return Err(DropReason::StaleReject),
+                Intent::Syn | Intent::Datagram if !matches => {
+                    return Err(DropReason::StaleReject);
+                }
+                Intent::Syn | Intent::Datagram => {
+                    self.disown_attempt(now, message, host, handle, record)?;
+                }
             }
         }
         self.out.stats.rejects += 1;
@@ -216,40 +227,78 @@ impl FlowTracker {
         Ok(Done::Consumed)
     }
 
-    fn disown(&self, message: &FlowMessage<'_>, host: NodeNumber) -> Event {
-        Event::Reject {
-            host,
-            step: message.offer.step,
+    /// R5: trackers record rejects. Here of a SYN or datagram, whose host and number match.
+    fn disown_attempt(
+        &mut self,
+        now: Time,
+        message: &FlowMessage<'_>,
+        host: NodeNumber,
+        handle: Handle,
+        record: Record,
+    ) -> Result<Disowned, DropReason> {
+        let OfferNumber { isn, step } = message.offer;
+        let event = Event::Reject { host, step };
+        match (record.state.next(event), record.state) {
+            (Next::Become(state @ State::Rejected { .. }), _) => {
+                let tried = self.add_tried(now, message, host);
+                let next = Record { isn, state };
+                self.records.put_or_remove(now, message.key, handle, next);
+                Ok(Disowned::Free(tried))
+            }
+            (Next::Become(state), _) => {
+                let next = Record { isn, state };
+                self.records.put_or_remove(now, message.key, handle, next);
+                Ok(Disowned::Bound)
+            }
+            (Next::Stay, State::Owned(Owned { host: own, .. })) => {
+                self.add_tried(now, message, host);
+                Ok(Disowned::OtherOwner(own))
+            }
+            (Next::Stay, State::Offered(_)) => Ok(Disowned::Bound),
+            (Next::Stay, State::Rejected { .. } | State::Refused { .. })
+            | (Next::End | Next::Stale | Next::Conflict, _) => Err(DropReason::StaleReject),
         }
     }
 
-    /// R5: trackers record rejects. Gives the hosts that said no so far.
-    fn record_reject(&mut self, now: Time, message: &FlowMessage<'_>, host: NodeNumber) -> Tried {
-        let key = message.key;
+    /// Adds the host to those that said no in this attempt, and gives them all.
+    fn add_tried(&mut self, now: Time, message: &FlowMessage<'_>, host: NodeNumber) -> Tried {
         let isn = message.offer.isn;
-        let mut tried = self.searches.tried(&key, isn);
+        let mut tried = self.searches.tried(&message.key, isn);
         for earlier in message.tried.iter().chain([host]) {
             tried.push(earlier);
         }
         // Without room the primary's next step finds out; a secondary's copy is a spare.
-        let _remembered = self.searches.remember(now, key, isn, tried);
-        let Some((handle, record)) = self.records.find(&key) else {
-            return tried;
-        };
-        match record.state.next(self.disown(message, host)) {
-            Next::Become(state) => {
-                let next = Record { isn, state };
-                if self.records.put(now, key, Some(handle), next).is_err() {
-                    // No room to remember an untrusted record; the host has disowned the flow.
-                    self.records.remove(handle);
-                }
-            }
-            Next::Confirm | Next::Stale | Next::End | Next::Conflict => {}
-        }
+        let _remembered = self.searches.remember(now, message.key, isn, tried);
         tried
     }
 
-    /// The primary goes on with the search.
+    /// The record's owner has said of a mid-flow packet that the flow is not its own.
+    fn disown_mid_flow(
+        &mut self,
+        now: Time,
+        message: &FlowMessage<'_>,
+        host: NodeNumber,
+        handle: Handle,
+        record: Record,
+    ) {
+        let OfferNumber { isn, step } = message.offer;
+        match record.state.next(Event::Reject { host, step }) {
+            Next::End => {
+                self.records.remove(handle);
+            }
+            Next::Become(state @ State::Offered(_)) => {
+                let next = Record { isn, state };
+                self.records.put_or_remove(now, message.key, handle, next);
+            }
+            // The number is that of an attempt, not of a mid-flow packet.
+            Next::Become(State::Rejected { .. } | State::Refused { .. } | State::Owned(_))
+            | Next::Stay
+            | Next::Stale
+            | Next::Conflict => {}
+        }
+    }
+
+    /// The primary goes on.
     fn go_on(
         &mut self,
         now: Time,
@@ -259,56 +308,78 @@ impl FlowTracker {
         alone: bool,
     ) -> Ended {
         let mut q = self.question(message, ingress, message.offer.step);
-        let found = self.records.find(&message.key);
         if message.intent == Intent::MidFlow {
-            let Some((handle, record)) = found else {
-                return self.ask_all(now, q);
-            };
-            return match record.state {
-                State::Rejected { .. } | State::Refused { .. } => self.ask_all(now, q),
-                // No reset while an attempt to open the flow is under way.
-                State::Offered { .. } => Err(DropReason::UnknownFlow),
-                State::Owned { .. } if !record.is_asked(message.offer) => {
-                    Err(DropReason::StaleReject)
-                }
-                State::Owned { host: own, .. } if own == host => {
-                    self.out.stats.rejects += 1;
-                    self.records.remove(handle);
-                    self.ask_all(now, q)
-                }
-                // The secondary's record named another host; that one has let go now.
-                State::Owned { host: own, .. } => {
-                    self.out.stats.rejects += 1;
-                    let step = q.steps.checked_sub(1).ok_or(DropReason::UnknownFlow)?;
-                    self.note_asked(handle, record, q.isn, own, step);
-                    self.send_offer(&q, own, step);
-                    Ok(Done::Consumed)
-                }
-            };
+            return self.go_on_mid_flow(now, message, host, q);
         }
-        let (_, record) = found.ok_or(DropReason::StaleReject)?;
-        // R5: a Reject counts only if host and offer number match. The secondary has checked the
-        // host, which may be another than the one proposed here (R1).
-        if !record.is_asked(message.offer) || (alone && record.state.host() != Some(host)) {
+        let (handle, record) = self
+            .records
+            .find(&message.key)
+            .ok_or(DropReason::StaleReject)?;
+        // R5: a Reject counts only if host and offer number match. The secondary has checked that;
+        // its host may be another than the one proposed here (R1), and its step a lower one.
+        let counts = if alone {
+            record.is_asked(message.offer) && record.state.host() == Some(host)
+        } else {
+            record.is_asked_by(message.offer)
+        };
+        if !counts {
             return Err(DropReason::StaleReject);
         }
+        let disowned = self.disown_attempt(now, message, host, handle, record)?;
         self.out.stats.rejects += 1;
-        q.tried = self.record_reject(now, message, host);
-        match (record.state, self.records.find(&message.key)) {
-            // The secondary's record named another host; this one's owner is asked first (R7).
-            (State::Owned { host: own, .. }, Some((handle, record))) if own != host => {
+        match disowned {
+            Disowned::Free(tried) => {
+                q.tried = tried;
+                self.ask_next(now, q)
+            }
+            Disowned::Bound => Ok(Done::Consumed),
+            // R7: the owner is asked before any other.
+            Disowned::OtherOwner(own) => {
                 let Some(step) = q.steps.checked_sub(1) else {
                     return self.nobody(now, &q, Reason::Exhausted);
                 };
-                self.note_asked(handle, record, q.isn, own, step);
-                self.send_offer(&q, own, step);
+                self.ask_again(now, &q, own, step);
                 Ok(Done::Consumed)
             }
-            _ => self.ask_next(now, q),
         }
     }
 
-    /// Refuse: the secondary has no room for the flow (R3). The ingress is told.
+    /// A host does not have the flow of a mid-flow packet: where else may it be? (R4)
+    fn go_on_mid_flow(
+        &mut self,
+        now: Time,
+        message: &FlowMessage<'_>,
+        host: NodeNumber,
+        q: Question<'_>,
+    ) -> Ended {
+        let Some((handle, record)) = self.records.find(&message.key) else {
+            return self.ask_all(now, q);
+        };
+        match record.state {
+            State::Rejected { .. } | State::Refused { .. } => self.ask_all(now, q),
+            // No reset while an attempt to open the flow is under way.
+            State::Offered(_) => Err(DropReason::UnknownFlow),
+            State::Owned(_) if !record.is_asked_by(message.offer) => Err(DropReason::StaleReject),
+            State::Owned(Owned { host: own, .. }) if own == host => {
+                self.out.stats.rejects += 1;
+                self.disown_mid_flow(now, message, host, handle, record);
+                if self.records.find(&message.key).is_some() {
+                    return Err(DropReason::UnknownFlow);
+                }
+                self.ask_all(now, q)
+            }
+            // The secondary's record named another host; that one has let go now.
+            State::Owned(Owned { host: own, .. }) => {
+                self.out.stats.rejects += 1;
+                let step = q.steps.checked_sub(1).ok_or(DropReason::UnknownFlow)?;
+                self.ask_again(now, &q, own, step);
+                Ok(Done::Consumed)
+            }
+        }
+    }
+
+    /// Refuse: the secondary has no room for the flow (R3), or knows that the search is over. The
+    /// ingress is told.
     pub(crate) fn pass_refuse(
         &mut self,
         now: Time,
@@ -336,7 +407,7 @@ impl FlowTracker {
             self.searches.end(now, &message.key);
         }
         let flow = self.nodes.hash(&message.key);
-        self.out.stats.refused_quota += 1;
+        self.count_refusal(reason);
         self.out.send(ingress, flow, message);
         Ok(Done::Consumed)
     }

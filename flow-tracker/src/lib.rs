@@ -7,6 +7,8 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod chain;
 pub mod config;
@@ -20,6 +22,8 @@ mod record;
 mod records;
 mod search;
 mod secondary;
+#[cfg(test)]
+mod simulation;
 mod statements;
 mod stats;
 #[cfg(test)]

@@ -24,18 +24,7 @@ impl FlowTracker {
         if let Err(full) = self.note_refused(now, q, reason) {
             return self.turn_away(now, q, full);
         }
-        match reason {
-            Reason::NoHost => self.out.stats.refused_no_host += 1,
-            Reason::None
-            | Reason::Load
-            | Reason::NotOwner
-            | Reason::Exhausted
-            | Reason::Quota
-            | Reason::NotFilled
-            | Reason::Queued
-            | Reason::Unknown
-            | Reason::Draining => self.out.stats.refused_exhausted += 1,
-        }
+        self.count_refusal(reason);
         self.send_refuse(q, reason);
         Ok(Done::Consumed)
     }
@@ -47,9 +36,26 @@ impl FlowTracker {
             // stays as it is.
             let _kept = self.note_refused(now, q, Reason::Quota);
         }
-        self.out.stats.refused_quota += 1;
+        self.count_refusal(Reason::Quota);
         self.send_refuse(q, Reason::Quota);
         Err(full)
+    }
+
+    /// Counts a refusal by its reason.
+    pub(crate) fn count_refusal(&mut self, reason: Reason) {
+        let stats = &mut self.out.stats;
+        match reason {
+            Reason::NoHost => stats.refused_no_host += 1,
+            Reason::Quota => stats.refused_quota += 1,
+            Reason::Unknown => stats.refused_unknown += 1,
+            Reason::None
+            | Reason::Load
+            | Reason::NotOwner
+            | Reason::Exhausted
+            | Reason::NotFilled
+            | Reason::Queued
+            | Reason::Draining => stats.refused_exhausted += 1,
+        }
     }
 
     fn note_refused(
@@ -70,7 +76,7 @@ impl FlowTracker {
                 let place = found.map(|(handle, _)| handle);
                 self.records.put(now, q.key, place, record)
             }
-            Next::Confirm | Next::End | Next::Stale | Next::Conflict => Ok(()),
+            Next::Stay | Next::End | Next::Stale | Next::Conflict => Ok(()),
         }
     }
 

@@ -1,8 +1,7 @@
 //! The primary's part: it answers the ingress's Open and leads the search for the flow's host.
 
-use crate::record::{Event, Next, Record, State};
+use crate::record::{Offered, Owned, State};
 use crate::tracker::FlowTracker;
-use jlb_flow_table::Handle;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
 use jlb_protocol::{DropReason, FlowKey, NodeNumber, OfferNumber, Protocol, Role, Time};
@@ -118,12 +117,12 @@ impl FlowTracker {
 
     /// A SYN or a datagram: to the flow's host if it has one (R7), to a chosen one otherwise.
     fn lead_attempt(&mut self, now: Time, mut q: Question<'_>) -> Ended {
-        let Some((handle, record)) = self.records.find(&q.key) else {
+        let Some((_, record)) = self.records.find(&q.key) else {
             return self.begin(now, q);
         };
         let same = record.isn == q.isn;
         match record.state {
-            State::Offered { host, step } if !self.nodes.is_live_host(host) => {
+            State::Offered(Offered { host, step, .. }) if !self.nodes.is_live_host(host) => {
                 if !same {
                     return self.begin(now, q);
                 }
@@ -132,9 +131,11 @@ impl FlowTracker {
                 q.steps = step;
                 self.ask_next(now, q)
             }
-            State::Offered { host, step } if same => Ok(self.repeat(q, host, step)),
+            State::Offered(Offered { host, step, .. }) if same => {
+                Ok(self.repeat(now, q, host, step))
+            }
             // It may have taken the earlier attempt: the next one is its own to answer.
-            State::Offered { host, .. } => self.ask_owner(now, q, handle, record, host),
+            State::Offered(Offered { host, .. }) => self.ask_owner(now, q, host),
             State::Rejected { step } if same => {
                 q.tried = self.searches.tried(&q.key, q.isn);
                 q.steps = step;
@@ -146,49 +147,48 @@ impl FlowTracker {
                 Ok(Done::Consumed)
             }
             State::Rejected { .. } | State::Refused { .. } => self.begin(now, q),
-            State::Owned { host, .. } if !self.nodes.is_live_host(host) => {
+            State::Owned(Owned { host, .. }) if !self.nodes.is_live_host(host) => {
                 q.tried.push(host);
                 self.begin(now, q)
             }
-            State::Owned { host, step, .. } if same && q.intent == Intent::Syn => {
-                Ok(self.repeat(q, host, step))
+            State::Owned(Owned { host, step, .. }) if same && q.intent == Intent::Syn => {
+                Ok(self.repeat(now, q, host, step))
             }
             // R7: the host decides by its kernel's state. A datagram's attempts are not told
             // apart, but the search that found the host is over: this is a new one.
-            State::Owned { host, .. } => self.ask_owner(now, q, handle, record, host),
+            State::Owned(Owned { host, .. }) => self.ask_owner(now, q, host),
         }
     }
 
     /// A mid-flow packet: never a choice, only the owner accepts it (R4).
     fn lead_mid_flow(&mut self, now: Time, q: Question<'_>) -> Ended {
-        let Some((handle, record)) = self.records.find(&q.key) else {
+        let Some((_, record)) = self.records.find(&q.key) else {
             return self.ask_all(now, q);
         };
         match record.state {
             State::Rejected { .. } | State::Refused { .. } => self.ask_all(now, q),
             // The attempt under way keeps its number; its host is asked beside it.
-            State::Offered { host, .. } => {
+            State::Offered(Offered { host, .. }) => {
                 let step = q.steps.checked_sub(1).ok_or(DropReason::UnknownFlow)?;
                 self.send_offer(&q, host, step);
                 Ok(Done::Consumed)
             }
-            State::Owned { host, step, .. } if record.isn == q.isn => {
-                Ok(self.repeat(q, host, step))
+            State::Owned(Owned { host, step, .. }) if record.isn == q.isn => {
+                Ok(self.repeat(now, q, host, step))
             }
-            State::Owned { host, .. } => {
+            State::Owned(Owned { host, .. }) => {
                 let step = q.steps.checked_sub(1).ok_or(DropReason::UnknownFlow)?;
-                self.note_asked(handle, record, q.isn, host, step);
-                self.send_offer(&q, host, step);
+                self.ask_again(now, &q, host, step);
                 Ok(Done::Consumed)
             }
         }
     }
 
     /// The same Offer again: the host answers one offer number once and for ever (R5).
-    fn repeat(&mut self, mut q: Question<'_>, host: NodeNumber, step: u8) -> Done {
+    fn repeat(&mut self, now: Time, mut q: Question<'_>, host: NodeNumber, step: u8) -> Done {
         q.tried = self.searches.tried(&q.key, q.isn);
         self.out.stats.opens_repeated += 1;
-        self.send_offer(&q, host, step);
+        self.ask_again(now, &q, host, step);
         Done::Consumed
     }
 
@@ -199,35 +199,21 @@ impl FlowTracker {
     }
 
     /// Offers a new attempt to the host that the record names, before any other.
-    fn ask_owner(
-        &mut self,
-        now: Time,
-        q: Question<'_>,
-        handle: Handle,
-        record: Record,
-        host: NodeNumber,
-    ) -> Ended {
+    fn ask_owner(&mut self, now: Time, q: Question<'_>, host: NodeNumber) -> Ended {
         let Some(step) = q.steps.checked_sub(1) else {
             return self.nobody(now, &q, Reason::Exhausted);
         };
         self.out.stats.searches_begun += 1;
-        self.note_asked(handle, record, q.isn, host, step);
-        self.send_offer(&q, host, step);
+        self.ask_again(now, &q, host, step);
         Ok(Done::Consumed)
     }
 
-    /// Notes with which offer number the record's own host is asked now.
-    pub(crate) fn note_asked(
-        &mut self,
-        handle: Handle,
-        record: Record,
-        isn: u32,
-        host: NodeNumber,
-        step: u8,
-    ) {
-        if let Next::Become(state) = record.state.next(Event::Ask { host, step }) {
-            self.records.note(handle, Record { isn, state });
-        }
+    /// Offers the flow to the host that its record names already.
+    pub(crate) fn ask_again(&mut self, now: Time, q: &Question<'_>, host: NodeNumber, step: u8) {
+        let offer = OfferNumber { isn: q.isn, step };
+        // There is always room in the place of the flow's own record.
+        let _noted = self.records.ask(now, q.key, host, offer, q.intent);
+        self.send_offer(q, host, step);
     }
 
     /// One step of the search: chooses a host that was not asked yet, records it, and sends the
@@ -252,13 +238,8 @@ impl FlowTracker {
         if !q.tried.is_empty() && !self.searches.remember(now, q.key, q.isn, q.tried) {
             return self.turn_away(now, &q, DropReason::SearchFull);
         }
-        let found = self.records.find(&q.key);
-        let record = Record {
-            isn: q.isn,
-            state: State::Offered { host, step },
-        };
-        let place = found.map(|(handle, _)| handle);
-        if let Err(full) = self.records.put(now, q.key, place, record) {
+        let offer = OfferNumber { isn: q.isn, step };
+        if let Err(full) = self.records.ask(now, q.key, host, offer, q.intent) {
             return self.turn_away(now, &q, full);
         }
         if let Some(pool) = self.pools.get_mut(q.key.service()) {

@@ -1,19 +1,24 @@
 //! The record of a flow: what a tracker holds of it, and how that changes.
 //!
 //! ```text
-//!              Ask          Reject     Refuse    Accept, State         Closed
-//! (none)     > Offered         .          > Refused    > Owned             .
-//! Offered    > Offered     > Rejected     > Refused    > Owned *           .
-//! Rejected   > Offered         .          > Refused    > Owned *           .
-//! Refused    > Offered         .          > Refused    > Owned *           .
-//! Owned      = (its host)  > Rejected *      =         = or > Owned *   > (none) *
+//!              Ask          Reject        Refuse      Accept, Own    Closed
+//! Offered      Offered      Rejected 1    Refused     Owned *        .
+//! Rejected     Offered      .             Refused     Owned *        .
+//! Refused      Offered      .             Refused     Owned *        .
+//! Owned        Owned *      Rejected 2    =           Owned *        (none) 3
 //! ```
 //!
-//! `=` keeps the state, `.` is stale, `*` is decided by host, birth and claim, below. Offered,
-//! Rejected and Refused end by the `offered` timer, Owned by the lease.
+//! `=` keeps the state, `.` is stale. `*`: for the record's own host and a birth that is not
+//! older; another host's claim decides. Without a record, Ask, Refuse, Accept and Own make one.
+//! Offered, Rejected and Refused end by the `offered` timer, Owned by the lease.
+//!
+//! While several attempts wait at one host, no word of it about one of them frees the flow: it
+//! could still take another, which then a second host might be asked for (S1). So in (1) the
+//! record stays Offered, in (2) it becomes Offered, and so it does in (3) if any attempt waits;
+//! time ends it. In (2) a mid-flow Reject ends the record, where no attempt waits.
 
 use core::cmp::Ordering;
-use jlb_protocol::message::Reason;
+use jlb_protocol::message::{Intent, Reason};
 use jlb_protocol::{Birth, NodeNumber, OfferNumber};
 
 /// How far the life of an owned flow has come; later ones are greater.
@@ -27,22 +32,50 @@ pub(crate) enum Life {
     Closing,
 }
 
+/// What an owned flow's host was asked and has not answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Waits {
+    /// Nothing.
+    Nothing,
+    /// A mid-flow packet: never a choice (R4).
+    MidFlow,
+    /// A SYN or datagram.
+    Attempt,
+    /// Attempts that were asked for one over the other.
+    Several,
+}
+
+/// The host was asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Offered {
+    pub(crate) host: NodeNumber,
+    pub(crate) step: u8,
+    /// Whether it may still answer another attempt than the record's.
+    pub(crate) several: bool,
+}
+
+/// The host has the flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Owned {
+    pub(crate) life: Life,
+    pub(crate) host: NodeNumber,
+    pub(crate) birth: Birth,
+    /// The step of the last Offer to it.
+    pub(crate) step: u8,
+    pub(crate) waits: Waits,
+}
+
 /// What is known of a flow's host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum State {
     /// The host was asked.
-    Offered { host: NodeNumber, step: u8 },
+    Offered(Offered),
     /// The host that was asked at this step said no; free for the next proposal (R1).
     Rejected { step: u8 },
     /// The attempt is over; repeats are answered, not searched again (R6).
     Refused { reason: Reason },
-    /// The host has it. The step is that of the last Offer to it.
-    Owned {
-        life: Life,
-        step: u8,
-        host: NodeNumber,
-        birth: Birth,
-    },
+    /// The host has the flow.
+    Owned(Owned),
 }
 
 /// A flow's record.
@@ -53,44 +86,63 @@ pub(crate) struct Record {
     pub(crate) state: State,
 }
 
+/// The flow is offered to the host. Only a host that is gone, or a record that binds nobody,
+/// loses an owned flow by it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ask {
+    pub(crate) host: NodeNumber,
+    pub(crate) step: u8,
+    pub(crate) intent: Intent,
+    /// Whether it is another attempt than the record's.
+    pub(crate) another: bool,
+}
+
 /// In which right a host's Accept comes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Claim {
     /// It answers the record's attempt, and the secondary whose record binds has passed it, or
     /// this record binds nobody (R1).
     Overriding,
-    /// It answers the record's attempt.
-    ThisAttempt,
-    /// It answers another attempt.
-    OtherAttempt,
+    /// It answers the Offer of a SYN or datagram.
+    Offered,
     /// It answers a mid-flow Offer, which only the owner accepts (R4).
     Owner,
+}
+
+/// The host took the flow, or has it already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Accept {
+    pub(crate) host: NodeNumber,
+    pub(crate) step: u8,
+    pub(crate) birth: Birth,
+    pub(crate) claim: Claim,
+    /// Whether it answers the record's attempt, not another.
+    pub(crate) answers: bool,
+}
+
+/// The host states that it has the flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Own {
+    pub(crate) life: Life,
+    pub(crate) host: NodeNumber,
+    pub(crate) birth: Birth,
+    /// The step to assume, for no Offer tells it.
+    pub(crate) step: u8,
 }
 
 /// What happens to a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Event {
-    /// The flow is offered to the host. Only a host that is gone, or a record that binds nobody,
-    /// loses an owned flow by it.
-    Ask { host: NodeNumber, step: u8 },
-    /// The host said no to the record's offer number.
+    /// The flow is offered.
+    Ask(Ask),
+    /// The host said no to the record's offer number, or the secondary's to a lower step.
     Reject { host: NodeNumber, step: u8 },
     /// The search is over.
     Refuse { reason: Reason },
-    /// The host took the flow.
-    Accept {
-        host: NodeNumber,
-        step: u8,
-        birth: Birth,
-        claim: Claim,
-    },
-    /// The host states that it has the flow. The step is the one to assume without an Offer.
-    Own {
-        life: Life,
-        step: u8,
-        host: NodeNumber,
-        birth: Birth,
-    },
+    /// A host accepted.
+    Accept(Accept),
+    /// A host states that it has the flow.
+    Own(Own),
     /// The host states that this life is over.
     Closed { host: NodeNumber, birth: Birth },
 }
@@ -100,8 +152,8 @@ pub(crate) enum Event {
 pub(crate) enum Next {
     /// The new state.
     Become(State),
-    /// The event confirms the state.
-    Confirm,
+    /// The state stays as it is.
+    Stay,
     /// The record ends.
     End,
     /// The event is older than the state, or of another host: ignored.
@@ -114,7 +166,7 @@ impl State {
     /// The host that was asked or that has the flow.
     pub(crate) const fn host(self) -> Option<NodeNumber> {
         match self {
-            Self::Offered { host, .. } | Self::Owned { host, .. } => Some(host),
+            Self::Offered(Offered { host, .. }) | Self::Owned(Owned { host, .. }) => Some(host),
             Self::Rejected { .. } | Self::Refused { .. } => None,
         }
     }
@@ -122,232 +174,307 @@ impl State {
     /// Whether the flow is known to be established (R3): only such records are never limited.
     pub(crate) const fn is_trusted(self) -> bool {
         match self {
-            Self::Owned { life, .. } => match life {
+            Self::Owned(Owned { life, .. }) => match life {
                 Life::Accepted => false,
                 Life::Established | Life::Closing => true,
             },
-            Self::Offered { .. } | Self::Rejected { .. } | Self::Refused { .. } => false,
+            Self::Offered(_) | Self::Rejected { .. } | Self::Refused { .. } => false,
         }
     }
 
     /// The state after an event.
     pub(crate) fn next(self, event: Event) -> Next {
         match (self, event) {
-            (
-                Self::Offered { .. } | Self::Rejected { .. } | Self::Refused { .. },
-                Event::Ask { host, step },
-            ) => Next::Become(Self::Offered { host, step }),
-            (
-                Self::Owned {
-                    life,
-                    host: own,
-                    birth,
-                    ..
-                },
-                Event::Ask { host, step },
-            ) => Next::Become(if own == host {
-                Self::Owned {
-                    life,
-                    step,
-                    host,
-                    birth,
-                }
-            } else {
-                Self::Offered { host, step }
-            }),
+            (Self::Offered(offered), Event::Ask(ask)) => offered.asked(ask),
+            (Self::Rejected { .. } | Self::Refused { .. }, Event::Ask(ask)) => ask.first(),
+            (Self::Owned(owned), Event::Ask(ask)) => owned.asked(ask),
 
-            (Self::Offered { .. }, Event::Reject { step, .. }) => {
-                Next::Become(Self::Rejected { step })
-            }
-            // R7: a host that rejects disowns the old life in the same step; another host's
-            // reject says nothing of the owner.
-            (Self::Owned { host: own, .. }, Event::Reject { host, step }) => {
-                if own == host {
-                    Next::Become(Self::Rejected { step })
-                } else {
-                    Next::Confirm
-                }
-            }
+            (Self::Offered(offered), Event::Reject { step, .. }) => offered.rejected(step),
             (Self::Rejected { .. } | Self::Refused { .. }, Event::Reject { .. }) => Next::Stale,
+            (Self::Owned(owned), Event::Reject { host, step }) => owned.rejected(host, step),
 
             (
-                Self::Offered { .. } | Self::Rejected { .. } | Self::Refused { .. },
+                Self::Offered(_) | Self::Rejected { .. } | Self::Refused { .. },
                 Event::Refuse { reason },
             ) => Next::Become(Self::Refused { reason }),
-            (Self::Owned { .. }, Event::Refuse { .. }) => Next::Confirm,
+            (Self::Owned(_), Event::Refuse { .. }) => Next::Stay,
 
-            (
-                Self::Offered { host: asked, .. },
-                Event::Accept {
-                    host,
-                    step,
-                    birth,
-                    claim,
-                },
-            ) => match claim {
-                Claim::OtherAttempt if asked == host => Next::Stale,
-                Claim::ThisAttempt if asked != host => Next::Conflict,
-                Claim::OtherAttempt => Next::Conflict,
-                // Accepted beats offered: a mid-flow Offer is accepted by the owner alone.
-                Claim::Overriding | Claim::ThisAttempt | Claim::Owner => {
-                    Next::Become(accepted(host, step, birth))
-                }
-            },
-            (
-                Self::Rejected { .. } | Self::Refused { .. },
-                Event::Accept {
-                    host,
-                    step,
-                    birth,
-                    claim,
-                },
-            ) => match claim {
-                Claim::Overriding | Claim::ThisAttempt | Claim::Owner => {
-                    Next::Become(accepted(host, step, birth))
-                }
-                Claim::OtherAttempt => Next::Conflict,
-            },
-            (
-                Self::Owned {
-                    host: own,
-                    birth: known,
-                    ..
-                },
-                Event::Accept {
-                    host,
-                    step,
-                    birth,
-                    claim,
-                },
-            ) => {
-                if own == host {
-                    return match birth.cmp(&known) {
-                        Ordering::Less => Next::Stale,
-                        Ordering::Equal => Next::Confirm,
-                        Ordering::Greater => Next::Become(accepted(host, step, birth)),
-                    };
-                }
-                match claim {
-                    Claim::Overriding => Next::Become(accepted(host, step, birth)),
-                    Claim::ThisAttempt | Claim::OtherAttempt => Next::Conflict,
-                    // Never a conflict: the accepting host may have an established flow (S4).
-                    Claim::Owner => Next::Stale,
+            (Self::Offered(offered), Event::Accept(accept)) => offered.accepted(accept),
+            (Self::Rejected { .. } | Self::Refused { .. }, Event::Accept(accept)) => {
+                match accept.claim {
+                    Claim::Offered if !accept.answers => Next::Conflict,
+                    Claim::Overriding | Claim::Offered | Claim::Owner => accept.new_life(),
                 }
             }
+            (Self::Owned(owned), Event::Accept(accept)) => owned.accepted(accept),
+
+            (Self::Offered(offered), Event::Own(own)) => offered.owned(own),
+            (Self::Rejected { .. } | Self::Refused { .. }, Event::Own(own)) => own.new_life(),
+            (Self::Owned(owned), Event::Own(own)) => owned.owned(own),
 
             (
-                Self::Offered {
-                    host: asked,
-                    step: current,
-                },
-                Event::Own {
-                    life,
-                    step,
-                    host,
-                    birth,
-                },
-            ) => {
-                if asked == host {
-                    // The Offer under way stays matchable.
-                    return Next::Become(owned(life, current, host, birth));
-                }
-                match life {
-                    Life::Accepted | Life::Established => {
-                        Next::Become(owned(life, step, host, birth))
-                    }
-                    Life::Closing => Next::Stale,
-                }
-            }
-            (
-                Self::Rejected { .. } | Self::Refused { .. },
-                Event::Own {
-                    life,
-                    step,
-                    host,
-                    birth,
-                },
-            ) => Next::Become(owned(life, step, host, birth)),
-            (
-                Self::Owned {
-                    life: known_life,
-                    step: current,
-                    host: own,
-                    birth: known,
-                },
-                Event::Own {
-                    life,
-                    step,
-                    host,
-                    birth,
-                },
-            ) => {
-                if own == host {
-                    // R9: an older birth is ignored; in one life the furthest stage counts.
-                    return match birth.cmp(&known) {
-                        Ordering::Less => Next::Stale,
-                        Ordering::Equal if life > known_life => {
-                            Next::Become(owned(life, current, host, birth))
-                        }
-                        Ordering::Equal => Next::Confirm,
-                        Ordering::Greater => Next::Become(owned(life, step, host, birth)),
-                    };
-                }
-                // Established beats accepted; a flow that is closing gives way to a live one.
-                match (known_life, life) {
-                    (Life::Accepted, Life::Established)
-                    | (Life::Closing, Life::Accepted | Life::Established) => {
-                        Next::Become(owned(life, step, host, birth))
-                    }
-                    (Life::Accepted, Life::Accepted | Life::Closing)
-                    | (Life::Established, Life::Accepted | Life::Established | Life::Closing)
-                    | (Life::Closing, Life::Closing) => Next::Stale,
-                }
-            }
-
-            (
-                Self::Offered { .. } | Self::Rejected { .. } | Self::Refused { .. },
+                Self::Offered(_) | Self::Rejected { .. } | Self::Refused { .. },
                 Event::Closed { .. },
             ) => Next::Stale,
-            (
-                Self::Owned {
-                    host: own,
-                    birth: known,
-                    ..
-                },
-                Event::Closed { host, birth },
-            ) => {
-                // R9: births order everything.
-                if own == host && birth >= known {
-                    Next::End
+            (Self::Owned(owned), Event::Closed { host, birth }) => owned.closed(host, birth),
+        }
+    }
+}
+
+impl Ask {
+    const fn first(self) -> Next {
+        Next::Become(State::Offered(Offered {
+            host: self.host,
+            step: self.step,
+            several: false,
+        }))
+    }
+}
+
+impl Accept {
+    const fn new_life(self) -> Next {
+        Next::Become(State::Owned(Owned {
+            life: Life::Accepted,
+            host: self.host,
+            birth: self.birth,
+            step: self.step,
+            waits: Waits::Nothing,
+        }))
+    }
+}
+
+impl Own {
+    const fn new_life(self) -> Next {
+        Next::Become(State::Owned(Owned {
+            life: self.life,
+            host: self.host,
+            birth: self.birth,
+            step: self.step,
+            waits: Waits::Nothing,
+        }))
+    }
+}
+
+impl Offered {
+    fn asked(self, ask: Ask) -> Next {
+        if ask.host != self.host {
+            return ask.first();
+        }
+        Next::Become(State::Offered(Self {
+            step: ask.step,
+            several: self.several || ask.another,
+            ..self
+        }))
+    }
+
+    const fn rejected(self, step: u8) -> Next {
+        if self.several {
+            Next::Stay
+        } else {
+            Next::Become(State::Rejected { step })
+        }
+    }
+
+    /// The offered host has the flow, while what it was asked waits for its answer.
+    const fn taken(self, life: Life, birth: Birth) -> Next {
+        Next::Become(State::Owned(Owned {
+            life,
+            host: self.host,
+            birth,
+            step: self.step,
+            waits: if self.several {
+                Waits::Several
+            } else {
+                Waits::Attempt
+            },
+        }))
+    }
+
+    fn accepted(self, accept: Accept) -> Next {
+        if accept.host != self.host {
+            return match accept.claim {
+                Claim::Offered => Next::Conflict,
+                // Accepted beats offered: a mid-flow Offer is accepted by the owner alone.
+                Claim::Overriding | Claim::Owner => accept.new_life(),
+            };
+        }
+        match accept.claim {
+            Claim::Offered if !accept.answers && !self.several => Next::Stale,
+            Claim::Overriding | Claim::Offered | Claim::Owner => {
+                if accept.answers && !self.several {
+                    accept.new_life()
                 } else {
-                    Next::Stale
+                    self.taken(Life::Accepted, accept.birth)
                 }
             }
+        }
+    }
+
+    fn owned(self, own: Own) -> Next {
+        if own.host == self.host {
+            return self.taken(own.life, own.birth);
+        }
+        match own.life {
+            Life::Accepted | Life::Established => own.new_life(),
+            Life::Closing => Next::Stale,
+        }
+    }
+}
+
+impl Owned {
+    fn asked(self, ask: Ask) -> Next {
+        if ask.host != self.host {
+            return ask.first();
+        }
+        let waits = match (self.waits, ask.intent) {
+            (Waits::Several, Intent::Syn | Intent::MidFlow | Intent::Datagram) => Waits::Several,
+            (Waits::Attempt, Intent::Syn | Intent::MidFlow | Intent::Datagram) => {
+                if ask.another {
+                    Waits::Several
+                } else {
+                    Waits::Attempt
+                }
+            }
+            (Waits::Nothing | Waits::MidFlow, Intent::MidFlow) => Waits::MidFlow,
+            (Waits::Nothing | Waits::MidFlow, Intent::Syn | Intent::Datagram) => Waits::Attempt,
+        };
+        Next::Become(State::Owned(Self {
+            step: ask.step,
+            waits,
+            ..self
+        }))
+    }
+
+    /// R7: a host that rejects a SYN disowns the old life in the same step. Another host's reject
+    /// says nothing of the owner.
+    fn rejected(self, host: NodeNumber, step: u8) -> Next {
+        if host != self.host {
+            return Next::Stay;
+        }
+        match self.waits {
+            Waits::Nothing => Next::Stale,
+            Waits::MidFlow => Next::End,
+            Waits::Attempt => Next::Become(State::Rejected { step }),
+            Waits::Several => self.disowned(),
+        }
+    }
+
+    /// The life is over, and what the host was asked still waits.
+    const fn disowned(self) -> Next {
+        Next::Become(State::Offered(Offered {
+            host: self.host,
+            step: self.step,
+            several: matches!(self.waits, Waits::Several),
+        }))
+    }
+
+    /// R9: an older birth is ignored.
+    fn accepted(self, accept: Accept) -> Next {
+        if accept.host != self.host {
+            return match accept.claim {
+                Claim::Overriding => accept.new_life(),
+                Claim::Offered => Next::Conflict,
+                // Never a conflict: the accepting host may have an established flow (S4).
+                Claim::Owner => Next::Stale,
+            };
+        }
+        let waits = match self.waits {
+            Waits::Several => Waits::Several,
+            Waits::Nothing | Waits::MidFlow | Waits::Attempt if accept.answers => Waits::Nothing,
+            waits @ (Waits::Nothing | Waits::MidFlow | Waits::Attempt) => waits,
+        };
+        match accept.birth.cmp(&self.birth) {
+            Ordering::Less => Next::Stale,
+            Ordering::Equal if waits == self.waits => Next::Stay,
+            Ordering::Equal => Next::Become(State::Owned(Self { waits, ..self })),
+            Ordering::Greater => Next::Become(State::Owned(Self {
+                life: Life::Accepted,
+                birth: accept.birth,
+                step: if waits == Waits::Nothing {
+                    accept.step
+                } else {
+                    self.step
+                },
+                waits,
+                ..self
+            })),
+        }
+    }
+
+    /// R9: an older birth is ignored; in one life the furthest stage counts.
+    fn owned(self, own: Own) -> Next {
+        if own.host != self.host {
+            // Established beats accepted; a flow that is closing gives way to a live one.
+            return match (self.life, own.life) {
+                (Life::Accepted, Life::Established)
+                | (Life::Closing, Life::Accepted | Life::Established) => own.new_life(),
+                (Life::Accepted, Life::Accepted | Life::Closing)
+                | (Life::Established, Life::Accepted | Life::Established | Life::Closing)
+                | (Life::Closing, Life::Closing) => Next::Stale,
+            };
+        }
+        match own.birth.cmp(&self.birth) {
+            Ordering::Less => Next::Stale,
+            Ordering::Equal if own.life > self.life => Next::Become(State::Owned(Self {
+                life: own.life,
+                ..self
+            })),
+            Ordering::Equal => Next::Stay,
+            Ordering::Greater if self.waits == Waits::Nothing => own.new_life(),
+            Ordering::Greater => Next::Become(State::Owned(Self {
+                life: own.life,
+                birth: own.birth,
+                ..self
+            })),
+        }
+    }
+
+    fn closed(self, host: NodeNumber, birth: Birth) -> Next {
+        if host != self.host || birth < self.birth {
+            return Next::Stale;
+        }
+        match self.waits {
+            Waits::Nothing | Waits::MidFlow => Next::End,
+            Waits::Attempt | Waits::Several => self.disowned(),
         }
     }
 }
 
 impl Record {
-    /// Whether this is the offer number that the record's host was asked with last.
-    pub(crate) fn is_asked(&self, offer: OfferNumber) -> bool {
-        let asked = match self.state {
-            State::Offered { step, .. } | State::Owned { step, .. } => step,
-            State::Rejected { .. } | State::Refused { .. } => return false,
+    /// The record with the state that an event has made of its own, where the event is about the
+    /// attempt `isn`: one that waits for its answer stays the record's.
+    pub(crate) const fn with(self, state: State, isn: u32) -> Self {
+        let isn = match state {
+            State::Owned(Owned { waits, .. }) => match waits {
+                Waits::Nothing => isn,
+                Waits::MidFlow | Waits::Attempt | Waits::Several => self.isn,
+            },
+            State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => isn,
         };
-        self.isn == offer.isn && asked == offer.step
+        Self { isn, state }
     }
-}
 
-const fn accepted(host: NodeNumber, step: u8, birth: Birth) -> State {
-    owned(Life::Accepted, step, host, birth)
-}
+    /// Whether this is the offer number that the record's host was asked with last, and has not
+    /// answered.
+    pub(crate) fn is_asked(&self, offer: OfferNumber) -> bool {
+        self.isn == offer.isn && self.asked_step() == Some(offer.step)
+    }
 
-const fn owned(life: Life, step: u8, host: NodeNumber, birth: Birth) -> State {
-    State::Owned {
-        life,
-        step,
-        host,
-        birth,
+    /// Whether the record's attempt has come to this number: the step asked with, or a lower one
+    /// to which the secondary has taken it.
+    pub(crate) fn is_asked_by(&self, offer: OfferNumber) -> bool {
+        self.isn == offer.isn && self.asked_step() >= Some(offer.step)
+    }
+
+    const fn asked_step(&self) -> Option<u8> {
+        match self.state {
+            State::Offered(Offered { step, .. }) => Some(step),
+            State::Owned(Owned { step, waits, .. }) => match waits {
+                Waits::Nothing => None,
+                Waits::MidFlow | Waits::Attempt | Waits::Several => Some(step),
+            },
+            State::Rejected { .. } | State::Refused { .. } => None,
+        }
     }
 }
 

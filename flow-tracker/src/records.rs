@@ -1,10 +1,11 @@
 //! All records: the table, the quota of untrusted ones (R3), and how long each lives.
 
 use crate::config::{Limits, Timers};
-use crate::record::{Record, State};
+use crate::record::{Ask, Event, Next, Offered, Record, State};
 use core::time::Duration;
 use jlb_flow_table::{FlowTable, Handle};
-use jlb_protocol::{DropReason, FlowKey, Time};
+use jlb_protocol::message::Intent;
+use jlb_protocol::{DropReason, FlowKey, NodeNumber, OfferNumber, Time};
 
 /// Deadlines of records are rounded up to this.
 const TICK: Duration = Duration::from_millis(10);
@@ -73,19 +74,81 @@ impl Records {
         self.untrusted += u32::from(is_untrusted);
         self.untrusted -= u32::from(was_untrusted);
         let life = match record.state {
-            State::Offered { .. } | State::Rejected { .. } | State::Refused { .. } => self.offered,
-            State::Owned { .. } => self.lease,
+            State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => self.offered,
+            State::Owned(_) => self.lease,
         };
         self.table.set_deadline(handle, (now + life).as_nanos());
         Ok(())
     }
 
-    /// Notes which attempt the record's host was asked with, without a new lease: only the host's
-    /// own word renews that (R9).
-    pub(crate) fn note(&mut self, handle: Handle, record: Record) {
-        if let Some(value) = self.table.get_mut(handle) {
-            debug_assert_eq!(value.state.is_trusted(), record.state.is_trusted());
-            *value = record;
+    /// Notes that the host is asked with this number. It must be done before the Offer is sent, so
+    /// that the answer finds its record (R2).
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub(crate) fn ask(
+        &mut self,
+        now: Time,
+        key: FlowKey,
+        host: NodeNumber,
+        offer: OfferNumber,
+        intent: Intent,
+    ) -> Result<(), DropReason> {
+        let OfferNumber { isn, step } = offer;
+        let Some((handle, record)) = self.find(&key) else {
+            let state = State::Offered(Offered {
+                host,
+                step,
+                several: false,
+            });
+            return self.put(now, key, None, Record { isn, state });
+        };
+        let ask = Ask {
+            host,
+            step,
+            intent,
+            another: record.isn != isn,
+        };
+        let Next::Become(state) = record.state.next(Event::Ask(ask)) else {
+            return Ok(());
+        };
+        let next = Record { isn, state };
+        if next == record {
+            // A repeat does not prolong the life of an unanswered Offer.
+            return Ok(());
+        }
+        match (record.state, state) {
+            // Only its own word renews the lease of the host that has the flow (R9).
+            (State::Owned(_), State::Owned(_)) => {
+                if let Some(value) = self.table.get_mut(handle) {
+                    *value = next;
+                }
+                Ok(())
+            }
+            (
+                State::Offered(_)
+                | State::Rejected { .. }
+                | State::Refused { .. }
+                | State::Owned(_),
+                State::Offered(_)
+                | State::Rejected { .. }
+                | State::Refused { .. }
+                | State::Owned(_),
+            ) => self.put(now, key, Some(handle), next),
+        }
+    }
+
+    /// Puts a record in place of the one there, which its host has let go of. Without room for
+    /// another untrusted record nothing is remembered.
+    pub(crate) fn put_or_remove(
+        &mut self,
+        now: Time,
+        key: FlowKey,
+        handle: Handle,
+        record: Record,
+    ) {
+        if self.put(now, key, Some(handle), record).is_err() {
+            self.remove(handle);
         }
     }
 

@@ -2,11 +2,21 @@
 //! is recorded here binds (R1).
 
 use crate::primary::{Done, Ended};
-use crate::record::{Event, Next, Record, State};
+use crate::record::{Offered, Owned, Record, State};
 use crate::tracker::FlowTracker;
 use jlb_flow_table::Handle;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
-use jlb_protocol::{DropReason, NodeNumber, Role, Time};
+use jlb_protocol::{DropReason, NodeNumber, OfferNumber, Role, Time};
+
+/// What the secondary's record makes of an Offer.
+enum Bound {
+    /// The host is asked, with this step.
+    Ask { host: NodeNumber, step: u8 },
+    /// The proposed host has rejected this attempt before.
+    Rejected,
+    /// The attempt's steps are spent.
+    Exhausted,
+}
 
 impl FlowTracker {
     /// Offer: the primary's proposal.
@@ -20,7 +30,10 @@ impl FlowTracker {
         let primary = self.nodes.named(message.path.primary, Role::FlowTracker)?;
         let proposed = self.nodes.named(message.path.host, Role::HostAgent)?;
         let me = self.nodes.me;
-        if from != primary || from == me || message.path.secondary != Some(me) {
+        if from != me && primary == me && message.path.secondary == Some(from) {
+            return self.countered(now, message, ingress, proposed);
+        }
+        if from == me || from != primary || message.path.secondary != Some(me) {
             return Err(DropReason::WrongNode);
         }
         if self.pools.get(message.key.service()).is_none() {
@@ -39,111 +52,186 @@ impl FlowTracker {
         // R1: a record kept outside the top two is a hint, never binding.
         let binding = ranks.secondary == Some(me);
         let found = self.records.find(&message.key);
-        let host = match message.intent {
-            Intent::MidFlow => self.bind_mid_flow(message, proposed, found, binding),
-            Intent::Syn | Intent::Datagram => {
-                match self.bind_attempt(now, message, proposed, found, binding) {
-                    Ok(host) => host,
-                    Err(full) => {
-                        self.turn_back(primary, message);
-                        return Err(full);
-                    }
-                }
+        let bound = match message.intent {
+            Intent::MidFlow => self.bind_mid_flow(now, message, proposed, found, binding),
+            Intent::Syn | Intent::Datagram => self.bind_attempt(message, proposed, found, binding),
+        };
+        let (host, step) = match bound {
+            Bound::Ask { host, step } => (host, step),
+            Bound::Rejected => {
+                self.reject_in_place(primary, message);
+                return Ok(Done::Consumed);
             }
+            Bound::Exhausted => {
+                self.turn_back(primary, message, Reason::Exhausted);
+                return Ok(Done::Consumed);
+            }
+        };
+        let offer = FlowMessage {
+            offer: OfferNumber {
+                step,
+                ..message.offer
+            },
+            path: Path {
+                host: Some(host),
+                ..message.path
+            },
+            ..*message
         };
         if host != proposed {
             self.out.stats.offers_rewritten += 1;
         }
-        let path = Path {
-            host: Some(host),
-            ..message.path
+        let to = match message.intent {
+            // Whoever owns the flow was recorded when it accepted.
+            Intent::MidFlow => host,
+            // R2: no host has a flow that only one tracker has heard of, so the primary records
+            // this host first, and offers to it.
+            Intent::Syn | Intent::Datagram if host != proposed => primary,
+            Intent::Syn | Intent::Datagram => {
+                if let Err(full) =
+                    self.records
+                        .ask(now, message.key, host, offer.offer, message.intent)
+                {
+                    self.turn_back(primary, message, Reason::Quota);
+                    return Err(full);
+                }
+                host
+            }
         };
-        self.out.send(host, flow, &FlowMessage { path, ..*message });
+        self.out.send(to, flow, &offer);
         Ok(Done::Consumed)
     }
 
-    /// The host of a SYN or datagram: the record's, or else the proposed one, recorded first.
-    fn bind_attempt(
+    /// The secondary gives an Offer back with the host that its record binds (R1): the primary
+    /// takes that over.
+    fn countered(
         &mut self,
         now: Time,
+        message: &FlowMessage<'_>,
+        ingress: NodeNumber,
+        host: NodeNumber,
+    ) -> Ended {
+        self.nodes
+            .named(message.path.secondary, Role::FlowTracker)?;
+        self.records
+            .find(&message.key)
+            .filter(|(_, record)| record.is_asked_by(message.offer))
+            .ok_or(DropReason::StaleAnswer)?;
+        let OfferNumber { isn, step } = message.offer;
+        let mut q = self.question(message, ingress, step);
+        q.tried = self.searches.tried(&message.key, isn);
+        let (key, offer) = (message.key, message.offer);
+        if let Err(full) = self.records.ask(now, key, host, offer, message.intent) {
+            return self.turn_away(now, &q, full);
+        }
+        self.send_offer(&q, host, step);
+        Ok(Done::Consumed)
+    }
+
+    /// Whom the Offer of a SYN or datagram is for, and with which number.
+    ///
+    /// A host is never asked with two numbers in one attempt: it could reject by the one, which
+    /// frees the flow for another host, and then accept by the other (S1). So an attempt that is
+    /// asked for again, perhaps by a primary that has forgotten it, goes on where it stands here;
+    /// the primary takes over a step lower than its own.
+    fn bind_attempt(
+        &self,
         message: &FlowMessage<'_>,
         proposed: NodeNumber,
         found: Option<(Handle, Record)>,
         binding: bool,
-    ) -> Result<NodeNumber, DropReason> {
-        let step = message.offer.step;
-        let isn = message.offer.isn;
-        let Some((handle, record)) = found else {
-            let state = State::Offered {
-                host: proposed,
-                step,
-            };
-            let record = Record { isn, state };
-            self.records.put(now, message.key, None, record)?;
-            return Ok(proposed);
+    ) -> Bound {
+        let OfferNumber { isn, step } = message.offer;
+        let proposal = Bound::Ask {
+            host: proposed,
+            step,
         };
-        let host = record
+        let Some((_, record)) = found.filter(|_| binding) else {
+            return proposal;
+        };
+        let same = record.isn == isn;
+        let host_is_live = record
             .state
             .host()
-            .filter(|&bound| binding && self.nodes.is_live_host(bound))
-            .unwrap_or(proposed);
-        let Next::Become(state) = record.state.next(Event::Ask { host, step }) else {
-            return Ok(host);
-        };
-        let next = Record { isn, state };
-        match (record.state, state) {
-            // Only its own word renews the lease of the host that has the flow.
-            (State::Owned { .. }, State::Owned { .. }) => self.records.note(handle, next),
-            // A repeat does not prolong the life of an unanswered Offer.
-            (State::Offered { .. }, State::Offered { .. }) if next == record => {}
-            (
-                State::Offered { .. }
-                | State::Rejected { .. }
-                | State::Refused { .. }
-                | State::Owned { .. },
-                State::Offered { .. }
-                | State::Rejected { .. }
-                | State::Refused { .. }
-                | State::Owned { .. },
-            ) => self.records.put(now, message.key, Some(handle), next)?,
+            .is_some_and(|host| self.nodes.is_live_host(host));
+        match record.state {
+            State::Offered(_) | State::Owned(_) if !host_is_live => proposal,
+            State::Offered(Offered { host, step, .. }) if same => Bound::Ask { host, step },
+            State::Owned(Owned { host, step, .. }) if same && message.intent == Intent::Syn => {
+                Bound::Ask { host, step }
+            }
+            State::Offered(Offered { host, .. }) | State::Owned(Owned { host, .. }) => {
+                Bound::Ask { host, step }
+            }
+            State::Rejected { step: last } if same => {
+                if self.searches.tried(&message.key, isn).contains(proposed) {
+                    return Bound::Rejected;
+                }
+                match last.checked_sub(1) {
+                    Some(next) => Bound::Ask {
+                        host: proposed,
+                        step: step.min(next),
+                    },
+                    None => Bound::Exhausted,
+                }
+            }
+            State::Rejected { .. } | State::Refused { .. } => proposal,
         }
-        Ok(host)
     }
 
     /// The host of a mid-flow packet: the record's if it is known to have the flow, or else the
     /// proposed one. Nothing has to be recorded, for only the owner accepts (R4).
     fn bind_mid_flow(
         &mut self,
+        now: Time,
         message: &FlowMessage<'_>,
         proposed: NodeNumber,
         found: Option<(Handle, Record)>,
         binding: bool,
-    ) -> NodeNumber {
-        let Some((handle, record)) = found.filter(|_| binding) else {
-            return proposed;
-        };
-        match record.state {
-            State::Offered { .. } | State::Rejected { .. } | State::Refused { .. } => proposed,
-            State::Owned { host, .. } => {
-                let offer = message.offer;
-                self.note_asked(handle, record, offer.isn, host, offer.step);
-                host
-            }
+    ) -> Bound {
+        let step = message.offer.step;
+        let owner = found
+            .filter(|_| binding)
+            .and_then(|(_, record)| match record.state {
+                State::Owned(Owned { host, .. }) => Some(host),
+                State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => None,
+            });
+        if let Some(host) = owner {
+            // There is always room in the place of the flow's own record.
+            let (key, offer) = (message.key, message.offer);
+            let _noted = self.records.ask(now, key, host, offer, message.intent);
+        }
+        Bound::Ask {
+            host: owner.unwrap_or(proposed),
+            step,
         }
     }
 
-    /// There is no room for another untrusted record: the new flow is turned away (R3). The
-    /// primary tells the ingress.
-    fn turn_back(&mut self, primary: NodeNumber, message: &FlowMessage<'_>) {
+    /// The proposed host has said no to this attempt already, and is not asked again (R6): this
+    /// tracker says so in its place.
+    fn reject_in_place(&mut self, primary: NodeNumber, message: &FlowMessage<'_>) {
+        let flow = self.nodes.hash(&message.key);
+        let reject = FlowMessage {
+            kind: FlowKind::Reject,
+            reason: Reason::Load,
+            tried: self.searches.tried(&message.key, message.offer.isn),
+            ..*message
+        };
+        self.out.stats.offers_rejected_in_place += 1;
+        self.out.send(primary, flow, &reject);
+    }
+
+    /// The flow is turned away; the primary tells the ingress.
+    fn turn_back(&mut self, primary: NodeNumber, message: &FlowMessage<'_>, reason: Reason) {
         let flow = self.nodes.hash(&message.key);
         let refuse = FlowMessage {
             kind: FlowKind::Refuse,
-            reason: Reason::Quota,
+            reason,
             tried: Tried::NONE,
             packet: &[],
             ..*message
         };
-        self.out.stats.refused_quota += 1;
+        self.count_refusal(reason);
         self.out.send(primary, flow, &refuse);
     }
 }

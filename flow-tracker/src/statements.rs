@@ -2,10 +2,9 @@
 //! index of its word (R4, R9).
 
 use crate::primary::{Done, Ended};
-use crate::record::{Event, Life, Next, Record, State};
+use crate::record::{Event, Life, Next, Offered, Own, Owned, Record, State, Waits};
 use crate::tracker::FlowTracker;
 use alloc::collections::BTreeMap;
-use jlb_flow_table::Handle;
 use jlb_protocol::message::{Control, FlowState, FlowStatement, List, ServiceLoad};
 use jlb_protocol::{Birth, DropReason, NodeNumber, OfferNumber, Role, Time};
 
@@ -100,7 +99,7 @@ impl FlowTracker {
             FlowState::Accepted => self.own(now, from, flow, owned(Life::Accepted)),
             FlowState::Established => self.own(now, from, flow, owned(Life::Established)),
             FlowState::Closing => self.own(now, from, flow, owned(Life::Closing)),
-            FlowState::Closed => self.closed(from, flow),
+            FlowState::Closed => self.closed(now, from, flow),
             FlowState::NotMine => return self.not_mine(&flow.key, flow.isn, from),
         };
         match applied {
@@ -124,42 +123,40 @@ impl FlowTracker {
         // No Offer tells the step of a life that only its host tells of: as if asked first.
         let first_step = pool.service.search_ttl.saturating_sub(1);
         let found = self.records.find(&flow.key);
-        let (state, isn) = match found {
-            None => {
-                let state = State::Owned {
+        let event = |step| {
+            Event::Own(Own {
+                life,
+                host,
+                birth,
+                step,
+            })
+        };
+        let record = match found {
+            None => Record {
+                isn: flow.isn,
+                state: State::Owned(Owned {
                     life,
-                    step: first_step,
                     host,
                     birth,
-                };
-                (state, flow.isn)
-            }
+                    step: first_step,
+                    waits: Waits::Nothing,
+                }),
+            },
             Some((handle, record)) => {
                 if record.state.host() != Some(host) && self.searches.has_refused(&flow.key, host) {
                     // It said so before it rejected.
                     return Applied::No;
                 }
-                let same_host = record.state.host() == Some(host);
-                let event = Event::Own {
-                    life,
-                    step: match record.state {
-                        State::Owned { step, .. } if record.isn == flow.isn => step,
-                        State::Owned { .. }
-                        | State::Offered { .. }
-                        | State::Rejected { .. }
-                        | State::Refused { .. } => first_step,
-                    },
-                    host,
-                    birth,
+                let step = match record.state {
+                    State::Owned(Owned { step, .. }) if record.isn == flow.isn => step,
+                    State::Owned(_)
+                    | State::Offered(_)
+                    | State::Rejected { .. }
+                    | State::Refused { .. } => first_step,
                 };
-                match record.state.next(event) {
-                    Next::Become(state) => {
-                        // The attempt under way at this host stays matchable; only a newer life
-                        // replaces it.
-                        let keeps = same_host && !is_newer(record.state, birth);
-                        (state, if keeps { record.isn } else { flow.isn })
-                    }
-                    Next::Confirm => {
+                match record.state.next(event(step)) {
+                    Next::Become(state) => record.with(state, flow.isn),
+                    Next::Stay => {
                         self.records.renew(now, handle);
                         return Applied::Yes;
                     }
@@ -168,7 +165,6 @@ impl FlowTracker {
             }
         };
         let place = found.map(|(handle, _)| handle);
-        let record = Record { isn, state };
         if self.records.put(now, flow.key, place, record).is_err() {
             return Applied::Full;
         }
@@ -176,25 +172,26 @@ impl FlowTracker {
         if let Some((_, before)) = found {
             self.release_loser(&before, host, flow);
         }
-        self.owner_found(&flow.key);
+        self.owner_found(now, &flow.key);
         Applied::Yes
     }
 
     /// Established beats accepted beats offered: the record's former host is told.
     fn release_loser(&mut self, before: &Record, winner: NodeNumber, flow: &FlowStatement) {
         let (loser, step, birth) = match before.state {
-            State::Offered { host, step } => (host, step, None),
-            State::Owned {
+            State::Offered(Offered { host, step, .. }) => (host, step, None),
+            State::Owned(Owned {
                 life: Life::Accepted,
                 host,
                 step,
                 birth,
-            } => (host, step, Some(birth)),
+                ..
+            }) => (host, step, Some(birth)),
             // A flow that is closing only lingers.
-            State::Owned {
+            State::Owned(Owned {
                 life: Life::Established | Life::Closing,
                 ..
-            }
+            })
             | State::Rejected { .. }
             | State::Refused { .. } => return,
         };
@@ -208,7 +205,7 @@ impl FlowTracker {
     }
 
     /// The life is over.
-    fn closed(&mut self, host: NodeNumber, flow: &FlowStatement) -> Applied {
+    fn closed(&mut self, now: Time, host: NodeNumber, flow: &FlowStatement) -> Applied {
         let Some((handle, record)) = self.records.find(&flow.key) else {
             return Applied::No;
         };
@@ -217,13 +214,15 @@ impl FlowTracker {
             birth: flow.birth,
         };
         match record.state.next(event) {
-            Next::End => self.end_record(handle),
-            Next::Become(_) | Next::Confirm | Next::Stale | Next::Conflict => Applied::No,
+            Next::End => {
+                self.records.remove(handle);
+            }
+            Next::Become(state) => {
+                let next = record.with(state, record.isn);
+                self.records.put_or_remove(now, flow.key, handle, next);
+            }
+            Next::Stay | Next::Stale | Next::Conflict => return Applied::No,
         }
-    }
-
-    fn end_record(&mut self, handle: Handle) -> Applied {
-        self.records.remove(handle);
         self.out.stats.records_closed += 1;
         Applied::Yes
     }
@@ -241,14 +240,6 @@ impl FlowTracker {
             }
         }
         Ok(Done::Consumed)
-    }
-}
-
-/// Whether the birth begins another life than the record's.
-fn is_newer(state: State, birth: Birth) -> bool {
-    match state {
-        State::Owned { birth: known, .. } => birth > known,
-        State::Offered { .. } | State::Rejected { .. } | State::Refused { .. } => false,
     }
 }
 

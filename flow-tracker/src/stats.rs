@@ -27,8 +27,10 @@ pub struct Stats {
     pub opens_repeated: u64,
     /// Opens passed on to the tracker that is primary in this one's view.
     pub opens_passed_on: u64,
-    /// Offers rewritten to the host that the secondary's record binds (R1).
+    /// Offers whose host the secondary changed to the one that its record binds (R1).
     pub offers_rewritten: u64,
+    /// Offers to a host that had rejected the attempt, answered in its place by the secondary.
+    pub offers_rejected_in_place: u64,
     /// Offers taken as Opens, because this tracker's view makes it primary (R1).
     pub offers_taken_as_opens: u64,
     /// Accepts that became or confirmed a record.

@@ -2,7 +2,7 @@
 //! hosts and ingresses are played by the test.
 
 use crate::config::{Config, Limits, Overload, PolicyKind, PoolHost, Service, Timers};
-use crate::record::{Record, State};
+use crate::record::{Life, Offered, Owned, Record, State, Waits};
 use crate::{FlowTracker, Stats};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -58,6 +58,26 @@ pub(crate) fn birth(counter: u32) -> Birth {
         incarnation: 1_000,
         counter,
     }
+}
+
+/// The state of a record whose host was asked.
+pub(crate) fn offered(host: NodeNumber, step: u8) -> State {
+    State::Offered(Offered {
+        host,
+        step,
+        several: false,
+    })
+}
+
+/// The state of a record whose host has answered all that it was asked.
+pub(crate) fn owned(life: Life, host: NodeNumber, birth: Birth, step: u8) -> State {
+    State::Owned(Owned {
+        life,
+        host,
+        birth,
+        step,
+        waits: Waits::Nothing,
+    })
 }
 
 pub(crate) fn member(number: NodeNumber, role: Role) -> Member {
@@ -320,7 +340,7 @@ impl Bed {
             match wire::decode(bytes).expect("a tracker's messages can be read") {
                 Message::Flow(message) => {
                     assert_eq!(transmit.flow, HASH_KEY.flow_hash(&message.key));
-                    self.wire.push_back(Sent::Flow(owned(number, to, &message)));
+                    self.wire.push_back(Sent::Flow(sent(number, to, &message)));
                 }
                 Message::Control(Control::Ack { sequence }) => {
                     self.wire.push_back(Sent::Ack { to, sequence });
@@ -509,7 +529,7 @@ pub(crate) fn not_mine(key: &FlowKey) -> FlowStatement {
     statement(key, none, 0, FlowState::NotMine)
 }
 
-fn owned(from: NodeNumber, to: NodeNumber, message: &FlowMessage<'_>) -> FlowSent {
+fn sent(from: NodeNumber, to: NodeNumber, message: &FlowMessage<'_>) -> FlowSent {
     FlowSent {
         from,
         to,

@@ -3,7 +3,7 @@
 //! every one of them said no.
 
 use crate::primary::{Done, Ended, Question};
-use crate::record::State;
+use crate::record::{Owned, State};
 use crate::tracker::FlowTracker;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -152,16 +152,16 @@ impl FlowTracker {
     }
 
     /// The record has an owner now: a packet that waited for it is offered down to it.
-    pub(crate) fn owner_found(&mut self, key: &FlowKey) {
+    pub(crate) fn owner_found(&mut self, now: Time, key: &FlowKey) {
         if self.who_has.len() == 0 {
             return;
         }
-        let Some((handle, record)) = self.records.find(key) else {
+        let Some((_, record)) = self.records.find(key) else {
             return;
         };
         let host = match record.state {
-            State::Owned { host, .. } => host,
-            State::Offered { .. } | State::Rejected { .. } | State::Refused { .. } => return,
+            State::Owned(Owned { host, .. }) => host,
+            State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => return,
         };
         let Some(asked) = self.who_has.take(key) else {
             return;
@@ -170,8 +170,7 @@ impl FlowTracker {
         let q = self.asked_question(*key, &asked);
         let ended = match q.steps.checked_sub(1) {
             Some(step) => {
-                self.note_asked(handle, record, q.isn, host, step);
-                self.send_offer(&q, host, step);
+                self.ask_again(now, &q, host, step);
                 Ok(())
             }
             None => Err(DropReason::UnknownFlow),
@@ -205,7 +204,7 @@ impl FlowTracker {
         }
         if let Some(asked) = self.who_has.take(key) {
             let q = self.asked_question(*key, &asked);
-            self.out.stats.refused_unknown += 1;
+            self.count_refusal(Reason::Unknown);
             self.send_refuse(&q, Reason::Unknown);
             self.let_go(asked.packet, Ok(()));
         }

@@ -133,6 +133,9 @@ fn answer(role: &mut impl Driven, now: Time, last: Option<&Transmit>, script: &m
     };
     if let Message::Flow(flow) = &mut message {
         flow.kind = script.one_of(&FlowKind::ALL);
+        if !flow.kind.fields().packet {
+            flow.packet = &[];
+        }
         let (host, _) = script.one_of(&NODES);
         flow.path.host = NodeNumber::new(host);
         flow.birth = Some(Birth {

@@ -23,7 +23,7 @@ const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 const RST: u8 = 0x04;
 
-/// All seeds but the configuration's, which are files of their own.
+/// All seeds. The cluster file's are its examples besides.
 pub fn all() -> Vec<Seed> {
     let mut seeds = Vec::new();
     for (name, packet) in packets() {
@@ -33,6 +33,7 @@ pub fn all() -> Vec<Seed> {
         seeds.push(("wire", name, message));
     }
     seeds.push(("link", "exchange".to_owned(), link_script()));
+    seeds.push(("config", "smallest".to_owned(), CLUSTER_FILE.into()));
     seeds.push(("keys", "rotation".to_owned(), KEY_FILE.into()));
     seeds.extend(ingress_scripts());
     seeds.extend(tracker_scripts());
@@ -369,6 +370,38 @@ fn link_script() -> Vec<u8> {
         .chunk(&state(1, FlowState::Established));
     steps.0
 }
+
+/// A node of each role and one service.
+const CLUSTER_FILE: &str = r#"[cluster]
+name = "c"
+key_file = "k"
+
+[[node]]
+number = 1
+name = "i"
+role = "ingress"
+underlay = ["10.0.0.1", "fd00::1"]
+
+[[node]]
+number = 2
+name = "t"
+role = "flow-tracker"
+underlay = ["10.0.0.2", "fd00::2"]
+
+[[node]]
+number = 3
+name = "h"
+role = "host-agent"
+underlay = ["10.0.0.3", "fd00::3"]
+
+[[service]]
+number = 1
+name = "s"
+vip = "192.0.2.1"
+protocol = "tcp"
+ports = 80
+hosts = ["h"]
+"#;
 
 /// Two keys, as while they are changed.
 const KEY_FILE: &str = r#"hash = "000102030405060708090a0b0c0d0e0f"

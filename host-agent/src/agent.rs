@@ -261,7 +261,8 @@ impl HostAgent {
         self.last_birth
     }
 
-    /// Lets an event happen to a flow, and tells its trackers what came of it.
+    /// Lets an event happen to a flow, and tells its trackers, and its ingress of its end, what
+    /// came of it.
     pub(crate) fn advance(&mut self, now: Time, handle: Handle, event: Event) {
         match self.flows.apply(now, handle, event) {
             Outcome::Same | Outcome::Changed(State::Released) => {}
@@ -272,7 +273,7 @@ impl HostAgent {
         }
     }
 
-    /// Ends a flow, and tells its trackers.
+    /// Ends a flow, and tells its trackers and its ingress.
     pub(crate) fn end(&mut self, now: Time, handle: Handle, ending: Ending) {
         if let Some((key, flow)) = self.flows.remove(handle) {
             self.bury(now, key, &flow, ending);
@@ -293,6 +294,10 @@ impl HostAgent {
             let hash = self.post.flow_hash(&key);
             let statement = flow.closed_statement(key);
             self.statements.state(now, hash, statement, &mut self.post);
+            if let Some(ingress) = flow.ingress {
+                self.statements
+                    .tell_ingress(now, ingress, statement, &mut self.post);
+            }
         }
     }
 }

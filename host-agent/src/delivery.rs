@@ -28,7 +28,7 @@ impl HostAgent {
         let Some(handle) = owned else {
             return Ok(self.reject_data(from, message, &packet));
         };
-        self.delivered(now, handle, &packet);
+        self.delivered(now, handle, &packet, Some(from));
         if let Transport::Udp { .. } = packet.transport {
             // R3 wants a client packet after the host's first answer. With direct return the
             // agent does not see answers; a second packet, which came as data because the ingress
@@ -39,17 +39,28 @@ impl HostAgent {
     }
 
     /// A packet of an owned flow goes to the stack. An ICMP error is not a sign of life of the
-    /// client: anybody can send one.
-    pub(crate) fn delivered(&mut self, now: Time, handle: Handle, packet: &Packet) {
+    /// client: anybody can send one, and it may come through another ingress than the client's
+    /// packets do.
+    pub(crate) fn delivered(
+        &mut self,
+        now: Time,
+        handle: Handle,
+        packet: &Packet,
+        ingress: Option<NodeNumber>,
+    ) {
         match packet.transport {
             Transport::Tcp { flags, .. } => {
                 self.flows.touch(now, handle);
+                self.flows.came_through(handle, ingress);
                 let other = flags.contains(TcpFlags::SYN) || flags.contains(TcpFlags::RST);
                 if flags.contains(TcpFlags::ACK) && !other {
                     self.advance(now, handle, Event::Handshake);
                 }
             }
-            Transport::Udp { .. } => self.flows.touch(now, handle),
+            Transport::Udp { .. } => {
+                self.flows.touch(now, handle);
+                self.flows.came_through(handle, ingress);
+            }
             Transport::IcmpError { .. }
             | Transport::EchoRequest
             | Transport::OtherIcmp

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use jlb_flow_table::{FlowTable, Full, Handle};
 use jlb_protocol::message::{FlowState, FlowStatement};
-use jlb_protocol::{Birth, FlowKey, Protocol, ServiceNumber, Time};
+use jlb_protocol::{Birth, FlowKey, NodeNumber, Protocol, ServiceNumber, Time};
 
 /// Deadlines are rounded up to this.
 const TICK: Duration = Duration::from_millis(10);
@@ -28,6 +28,9 @@ pub(crate) struct Flow {
     /// When the dump began that first did not list it; `None` if the last one did.
     absent_since: Option<Time>,
     last_packet: Time,
+    /// The ingress through which the client's last packet came, which has an entry for the flow;
+    /// `None` if none came since the flow was taken from the kernel's list.
+    pub(crate) ingress: Option<NodeNumber>,
     /// End of the handshake's time or of the linger. A UDP flow's end follows from `last_packet`.
     ends_at: Option<Time>,
     refresh_at: Time,
@@ -82,6 +85,7 @@ pub(crate) struct NewFlow {
     pub(crate) protocol: Protocol,
     pub(crate) state: State,
     pub(crate) since: Time,
+    pub(crate) ingress: Option<NodeNumber>,
 }
 
 /// What an event did to a flow.
@@ -203,6 +207,7 @@ impl Flows {
             since: new.since,
             absent_since: None,
             last_packet: now,
+            ingress: new.ingress,
             ends_at: self.end_of(new.protocol, new.state, now),
             refresh_at: now + self.first_refresh(&new.key),
             dump: 0,
@@ -248,14 +253,28 @@ impl Flows {
         }
     }
 
-    /// A SYN of the flow is delivered: the kernel may make a half-open socket anew.
+    /// A packet of the client came through this ingress.
+    pub(crate) fn came_through(&mut self, handle: Handle, ingress: Option<NodeNumber>) {
+        if let Some(flow) = self.table.get_mut(handle)
+            && ingress.is_some()
+        {
+            flow.ingress = ingress;
+        }
+    }
+
+    /// A SYN of the flow is delivered: the kernel may make a half-open socket anew. What dumps did
+    /// not list before says nothing of that one, also if the flow seemed established: its close may
+    /// have been missed, and the client may have begun its next life.
     pub(crate) fn syn_delivered(&mut self, now: Time, handle: Handle) {
         let Some(flow) = self.table.get_mut(handle) else {
             return;
         };
+        if !flow.state.is_open() {
+            return;
+        }
+        flow.since = now;
+        flow.absent_since = None;
         if flow.state == State::Accepted {
-            flow.since = now;
-            flow.absent_since = None;
             flow.ends_at = Some(now + self.timers.handshake);
             self.arm(handle);
         }

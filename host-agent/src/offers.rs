@@ -59,6 +59,7 @@ impl HostAgent {
             let birth = flow.birth;
             if flow.isn == Some(isn) || flow.has_socket(now, self.timers.socketless) {
                 self.flows.syn_delivered(now, handle);
+                self.flows.came_through(handle, offer.message.path.ingress);
                 return self.accept_again(offer, birth);
             }
             self.end(now, handle, Ending::Renewed);
@@ -73,7 +74,7 @@ impl HostAgent {
             self.post.counters.not_owner += 1;
             return self.reject(offer, Reason::NotOwner, 0);
         };
-        self.delivered(now, handle, packet);
+        self.delivered(now, handle, packet, offer.message.path.ingress);
         self.accept_again(offer, birth)
     }
 
@@ -85,6 +86,7 @@ impl HostAgent {
         // The Open may be a repeat, with the packet that the flow began with: it proves nothing.
         if let Transport::Udp { .. } = packet.transport {
             self.flows.touch(now, handle);
+            self.flows.came_through(handle, offer.message.path.ingress);
         }
         self.accept_again(offer, birth)
     }
@@ -125,6 +127,7 @@ impl HostAgent {
             protocol: offer.protocol,
             state: State::Accepted,
             since: now,
+            ingress: offer.message.path.ingress,
         };
         match self.flows.insert(now, new) {
             Ok(handle) => {

@@ -201,6 +201,7 @@ impl HostAgent {
             protocol: Protocol::Tcp,
             state,
             since: started,
+            ingress: None,
         };
         let Ok(handle) = self.flows.insert(now, new) else {
             self.post.counters.sockets_without_room += 1;

@@ -1,7 +1,11 @@
-//! What the trackers are told of this host's flows, until they acknowledge it (R5).
+//! What the trackers and the ingress nodes are told of this host's flows, until they acknowledge
+//! it (R5).
 //!
-//! Each tracker has a bounded queue with one statement a flow, the latest, and one State message
-//! on its way at a time, which is repeated unchanged until the tracker acknowledges its number.
+//! Each of them has a bounded queue with one statement a flow, the latest, and one State message
+//! on its way at a time, which is repeated unchanged until its number is acknowledged.
+//!
+//! An ingress is told only which flows of its cache are over (R8), and only for a while: it would
+//! find out by itself, by a packet that is given back (R4) or since the entry is idle.
 
 use crate::config::Timers;
 use crate::post::Post;
@@ -11,12 +15,16 @@ use core::time::Duration;
 use jlb_protocol::keyed_hash::{FlowHash, HashKey};
 use jlb_protocol::message::{Control, FlowStatement, List};
 use jlb_protocol::rank::Ranking;
-use jlb_protocol::{FlowKey, NodeNumber, Time, View};
+use jlb_protocol::{FlowKey, MemberState, NodeNumber, Role, Time, View};
 
 /// The most statements of one State message: 1,200 bytes, within `wire::MAX_BODY`.
 pub(crate) const BATCH: usize = 30;
 
-/// The statements that wait for one tracker, oldest first. A flow has one at most, the latest: it
+/// An ingress that does not acknowledge a State after this many repeats is given up: what waits for
+/// it is forgotten, and the next close tries anew.
+const MAX_REPEATS: u32 = 15;
+
+/// The statements that wait for one node, oldest first. A flow has one at most, the latest: it
 /// keeps the place of the first, so that a flow that changes often is not put off for ever.
 #[derive(Clone, Default, Debug)]
 struct Queue {
@@ -65,11 +73,13 @@ struct InFlight {
     sequence: u64,
     flows: Vec<FlowStatement>,
     sent: Time,
+    repeats: u32,
 }
 
 #[derive(Clone, Debug)]
 struct Channel {
-    tracker: NodeNumber,
+    /// The tracker or ingress.
+    to: NodeNumber,
     /// The number of the last State message.
     sequence: u64,
     in_flight: Option<InFlight>,
@@ -79,9 +89,9 @@ struct Channel {
 }
 
 impl Channel {
-    fn new(tracker: NodeNumber) -> Self {
+    fn new(to: NodeNumber) -> Self {
         Self {
-            tracker,
+            to,
             sequence: 0,
             in_flight: None,
             queue: Queue::default(),
@@ -109,8 +119,52 @@ impl Channel {
             sequence: self.sequence,
             flows,
             sent: now,
+            repeats: 0,
         });
         self.waiting_since = now;
+    }
+
+    /// Queues a statement; false if there is no room.
+    fn put(&mut self, now: Time, statement: FlowStatement, max: usize) -> bool {
+        if self.queue.len() == 0 {
+            self.waiting_since = now;
+        }
+        self.queue.put(statement, max)
+    }
+
+    /// The message on its way has arrived: the next one goes, if it has waited for long enough.
+    fn arrived(&mut self, now: Time, delay: Duration, post: &mut Post) {
+        self.in_flight = None;
+        if self.queue.len() >= BATCH || self.waiting_since + delay <= now {
+            self.gather(now);
+            self.send(now, post);
+        }
+    }
+
+    /// Sends what was gathered for long enough, or repeats what was not acknowledged in time.
+    fn handle_timeout(&mut self, now: Time, delay: Duration, retry: Duration, post: &mut Post) {
+        let due = self.deadline(delay, retry);
+        if due.is_none_or(|due| due > now) {
+            return;
+        }
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.repeats = in_flight.repeats.saturating_add(1);
+            post.counters.states_repeated += 1;
+        }
+        self.gather(now);
+        self.send(now, post);
+    }
+
+    /// Whether the next repeat would be one too many.
+    fn is_deaf(&self, now: Time, retry: Duration) -> bool {
+        self.in_flight
+            .as_ref()
+            .is_some_and(|sent| sent.repeats >= MAX_REPEATS && sent.sent + retry <= now)
+    }
+
+    /// Statements waiting or on their way.
+    fn pending(&self) -> usize {
+        self.queue.len() + self.in_flight.as_ref().map_or(0, |sent| sent.flows.len())
     }
 
     fn send(&mut self, now: Time, post: &mut Post) {
@@ -120,7 +174,7 @@ impl Channel {
                 sequence: in_flight.sequence,
                 flows: List::Values(&in_flight.flows),
             };
-            if post.send_control(self.tracker, &state) {
+            if post.send_control(self.to, &state) {
                 post.counters.states_sent += 1;
             }
         }
@@ -135,12 +189,14 @@ impl Channel {
     }
 }
 
-/// The statements for all trackers of the view.
+/// The statements for all trackers and ingress nodes of the view.
 #[derive(Clone, Debug)]
 pub(crate) struct Statements {
     ranking: Ranking,
     /// Sorted by tracker.
-    channels: Vec<Channel>,
+    trackers: Vec<Channel>,
+    /// Sorted by ingress.
+    ingresses: Vec<Channel>,
     max: usize,
     delay: Duration,
     retry: Duration,
@@ -148,15 +204,16 @@ pub(crate) struct Statements {
 
 impl Statements {
     pub(crate) fn new(key: HashKey, view: &View, max: u32, timers: &Timers) -> Self {
-        let ranking = Ranking::new(key, view);
-        let trackers = ranking.trackers();
-        Self {
-            channels: trackers.iter().copied().map(Channel::new).collect(),
-            ranking,
+        let mut statements = Self {
+            ranking: Ranking::new(key, view),
+            trackers: Vec::new(),
+            ingresses: Vec::new(),
             max: max as usize,
             delay: timers.state_delay,
             retry: timers.state_retry,
-        }
+        };
+        statements.set_view(key, view);
+        statements
     }
 
     /// The active trackers.
@@ -166,19 +223,14 @@ impl Statements {
 
     /// Statements waiting or on their way.
     pub(crate) fn pending(&self) -> usize {
-        self.channels
-            .iter()
-            .map(|channel| {
-                let in_flight = channel.in_flight.as_ref();
-                channel.queue.len() + in_flight.map_or(0, |sent| sent.flows.len())
-            })
-            .sum()
+        let channels = self.trackers.iter().chain(&self.ingresses);
+        channels.map(Channel::pending).sum()
     }
 
     /// Whether no tracker's queue is more than half full.
     pub(crate) fn has_spare_room(&self) -> bool {
         let max = self.max / 2;
-        self.channels
+        self.trackers
             .iter()
             .all(|channel| channel.queue.len() <= max)
     }
@@ -193,18 +245,13 @@ impl Statements {
     /// ranks for is told to it by the next refresh of each flow.
     pub(crate) fn set_view(&mut self, key: HashKey, view: &View) {
         self.ranking = Ranking::new(key, view);
-        let trackers = self.ranking.trackers();
-        let mut channels = Vec::with_capacity(trackers.len());
-        for &tracker in trackers {
-            let at = self
-                .channels
-                .binary_search_by_key(&tracker, |channel| channel.tracker);
-            channels.push(match at {
-                Ok(at) => self.channels[at].clone(),
-                Err(_) => Channel::new(tracker),
-            });
-        }
-        self.channels = channels;
+        self.trackers = keep(&mut self.trackers, self.ranking.trackers());
+        let ingresses = view.members().iter();
+        let ingresses: Vec<_> = ingresses
+            .filter(|member| member.role == Role::Ingress && member.state != MemberState::Down)
+            .map(|member| member.node)
+            .collect();
+        self.ingresses = keep(&mut self.ingresses, &ingresses);
     }
 
     /// Queues a statement for the flow's top two trackers. One that finds no room is counted as
@@ -219,13 +266,10 @@ impl Statements {
         let ranks = self.ranking.ranks(hash);
         let max = self.max;
         for tracker in [ranks.primary, ranks.secondary].into_iter().flatten() {
-            let Some(channel) = self.channel(tracker) else {
+            let Some(channel) = channel(&mut self.trackers, tracker) else {
                 continue;
             };
-            if channel.queue.len() == 0 {
-                channel.waiting_since = now;
-            }
-            if channel.queue.put(statement, max) {
+            if channel.put(now, statement, max) {
                 post.counters.statements += 1;
             } else {
                 post.counters.statements_lost += 1;
@@ -233,14 +277,35 @@ impl Statements {
         }
     }
 
-    /// Takes back what waits to be said of a flow.
+    /// Queues a close for the ingress through which the flow's last packet came.
+    pub(crate) fn tell_ingress(
+        &mut self,
+        now: Time,
+        ingress: NodeNumber,
+        closed: FlowStatement,
+        post: &mut Post,
+    ) {
+        let max = self.max;
+        let Some(channel) = channel(&mut self.ingresses, ingress) else {
+            return;
+        };
+        if channel.put(now, closed, max) {
+            post.counters.closes += 1;
+        } else {
+            post.counters.closes_lost += 1;
+        }
+    }
+
+    /// Takes back what waits to be said of a flow to trackers. What an ingress is told of its former
+    /// life stays true.
     pub(crate) fn withdraw(&mut self, key: &FlowKey) {
-        for channel in &mut self.channels {
+        for channel in &mut self.trackers {
             channel.queue.remove(key);
         }
     }
 
-    /// A tracker says which State it applied last. Returns false if that says nothing new.
+    /// A node says which State it applied last. Returns false if that says nothing new. An ingress
+    /// acknowledges each State by its own number, and does not count.
     ///
     /// A tracker that counts otherwise decides: it lost its memory (0), or it remembers a former
     /// life of this host (more than was sent). The message on its way is then sent again under
@@ -249,24 +314,25 @@ impl Statements {
     pub(crate) fn acknowledge(
         &mut self,
         now: Time,
-        tracker: NodeNumber,
+        from: NodeNumber,
         sequence: u64,
         post: &mut Post,
     ) -> bool {
         let delay = self.delay;
-        let Some(channel) = self.channel(tracker) else {
+        let tracker = channel(&mut self.trackers, from);
+        let counts = tracker.is_some();
+        let Some(channel) = tracker.or_else(|| channel(&mut self.ingresses, from)) else {
             return false;
         };
         let Some(expected) = channel.in_flight.as_ref().map(|sent| sent.sequence) else {
             return false;
         };
         if sequence == expected {
-            channel.in_flight = None;
-            if channel.queue.len() >= BATCH || channel.waiting_since + delay <= now {
-                channel.gather(now);
-                channel.send(now, post);
-            }
+            channel.arrived(now, delay, post);
             return true;
+        }
+        if !counts {
+            return false;
         }
         let next = match sequence.checked_add(1) {
             Some(next) if sequence > expected => next,
@@ -281,34 +347,42 @@ impl Statements {
 
     /// When [`Self::handle_timeout`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        let deadlines = self.channels.iter();
-        deadlines
+        let channels = self.trackers.iter().chain(&self.ingresses);
+        channels
             .filter_map(|channel| channel.deadline(self.delay, self.retry))
             .min()
     }
 
     /// Sends what was gathered for long enough, and repeats what was not acknowledged in time.
     pub(crate) fn handle_timeout(&mut self, now: Time, post: &mut Post) {
-        for channel in &mut self.channels {
-            let due = channel.deadline(self.delay, self.retry);
-            if due.is_none_or(|due| due > now) {
-                continue;
+        for channel in &mut self.trackers {
+            channel.handle_timeout(now, self.delay, self.retry, post);
+        }
+        for channel in &mut self.ingresses {
+            if channel.is_deaf(now, self.retry) {
+                post.counters.closes_lost += channel.pending() as u64;
+                channel.in_flight = None;
+                channel.queue = Queue::default();
             }
-            if channel.in_flight.is_some() {
-                post.counters.states_repeated += 1;
-            }
-            channel.gather(now);
-            channel.send(now, post);
+            channel.handle_timeout(now, self.delay, self.retry, post);
         }
     }
+}
 
-    fn channel(&mut self, tracker: NodeNumber) -> Option<&mut Channel> {
-        let at = self
-            .channels
-            .binary_search_by_key(&tracker, |channel| channel.tracker)
-            .ok()?;
-        self.channels.get_mut(at)
-    }
+/// The channels to these nodes, sorted: those that there are already, and new ones.
+fn keep(channels: &mut [Channel], nodes: &[NodeNumber]) -> Vec<Channel> {
+    let kept = nodes.iter().map(|&to| match channel(channels, to) {
+        Some(channel) => channel.clone(),
+        None => Channel::new(to),
+    });
+    kept.collect()
+}
+
+fn channel(channels: &mut [Channel], to: NodeNumber) -> Option<&mut Channel> {
+    let at = channels
+        .binary_search_by_key(&to, |channel| channel.to)
+        .ok()?;
+    channels.get_mut(at)
 }
 
 #[cfg(test)]

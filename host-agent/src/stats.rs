@@ -55,6 +55,11 @@ pub struct Counters {
     pub ended_disowned: u64,
     /// Flows of services that the configuration does not have any more.
     pub ended_no_service: u64,
+    /// Closes queued for the ingress that has the flow in its cache.
+    pub closes: u64,
+    /// Closes that found no room, or whose ingress did not acknowledge them in time: the entry
+    /// stays until it is idle for long.
+    pub closes_lost: u64,
     /// Statements queued, or put in place of the same flow's former one; one for each tracker.
     pub statements: u64,
     /// Statements that found no room.
@@ -115,7 +120,7 @@ pub struct Stats {
     pub flows_closing: u32,
     /// Flows of other hosts of which this kernel may still have a socket.
     pub flows_released: u32,
-    /// Statements waiting for a tracker or its acknowledgement.
+    /// Statements waiting for a tracker or ingress, or its acknowledgement.
     pub statements_pending: usize,
     /// Each service, sorted.
     pub services: Vec<ServiceStats>,

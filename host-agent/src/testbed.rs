@@ -54,12 +54,17 @@ pub(crate) fn birth(counter: u32) -> Birth {
     }
 }
 
-pub(crate) fn view(trackers: &[u16]) -> View {
-    let mut members: Vec<_> = trackers
+/// This host, ingress nodes with numbers below 10, and trackers with others.
+pub(crate) fn view(others: &[u16]) -> View {
+    let mut members: Vec<_> = others
         .iter()
         .map(|&number| Member {
             node: node(number),
-            role: Role::FlowTracker,
+            role: if number < 10 {
+                Role::Ingress
+            } else {
+                Role::FlowTracker
+            },
             state: MemberState::Active,
         })
         .collect();

@@ -66,15 +66,19 @@ impl AnswerLimit {
     }
 
     fn take(&mut self, now: Time) -> bool {
-        const SECOND: u128 = Duration::from_secs(1).as_nanos();
-        let earned = now.since(self.refilled).as_nanos() * u128::from(ICMP_ERRORS_PER_SECOND);
-        let earned = u32::try_from(earned / SECOND).unwrap_or(u32::MAX);
-        if earned > 0 {
-            self.tokens = self
-                .tokens
-                .saturating_add(earned)
-                .min(ICMP_ERRORS_PER_SECOND);
-            self.refilled = now;
+        const TOKEN: Duration = Duration::from_nanos(1_000_000_000 / ICMP_ERRORS_PER_SECOND as u64);
+        let earned = now.since(self.refilled).as_nanos() / TOKEN.as_nanos();
+        let missing = ICMP_ERRORS_PER_SECOND - self.tokens;
+        match u32::try_from(earned) {
+            // What is left of a token's time counts for the next one.
+            Ok(earned) if earned < missing => {
+                self.tokens += earned;
+                self.refilled = self.refilled + TOKEN * earned;
+            }
+            Ok(_) | Err(_) => {
+                self.tokens = ICMP_ERRORS_PER_SECOND;
+                self.refilled = now;
+            }
         }
         let Some(left) = self.tokens.checked_sub(1) else {
             return false;

@@ -193,7 +193,7 @@ impl Ingress {
     }
 
     /// Queues a built packet, or keeps its buffer.
-    fn finish(
+    pub(crate) fn finish(
         &mut self,
         built: Result<(), DropReason>,
         to: Destination,
@@ -236,7 +236,15 @@ impl Ingress {
         };
         let flow = attempt.flow;
         let mut buf = self.outbox.buffer();
-        let answer = self.answer_limit.refuse(attempt.first(), &mut buf, now);
+        // R6: never silence. The packet that asked may be an ICMP error or a reset, which has no
+        // answer, and the client's own packets have waited behind it.
+        let mut answer = Answer::Unanswerable;
+        for packet in attempt.packets() {
+            answer = self.answer_limit.refuse(packet, &mut buf, now);
+            if answer != Answer::Unanswerable {
+                break;
+            }
+        }
         match answer {
             Answer::Reset | Answer::Unreachable => {
                 self.stats.ledger.created += 1;

@@ -162,21 +162,16 @@ impl Cache {
         flow: FlowHash,
         host: NodeNumber,
         birth: Birth,
-        proven: bool,
+        mut phase: Phase,
         now: Time,
     ) -> bool {
-        let mut phase = if proven {
-            Phase::Proven
-        } else {
-            Phase::Unproven
-        };
         let last_used = tick_of(now);
         let handle = if let Some(handle) = self.table.find(&key) {
             let Some(entry) = self.table.get_mut(handle) else {
                 return false;
             };
             let old = *entry;
-            if old.host == host && old.birth == birth && old.phase != Phase::Unproven {
+            if old.host == host && old.birth == birth && phase == Phase::Unproven {
                 // The same life: a repeated SYN tells nothing new about the client (R7).
                 phase = old.phase;
             }
@@ -257,16 +252,27 @@ impl Cache {
     /// Forgets every flow of services that `keep` does not hold. Walks the whole table: for changes
     /// of the configuration only.
     pub(crate) fn retain_services(&mut self, keep: impl Fn(ServiceNumber) -> bool) {
+        self.retain(|service, _| keep(service));
+    }
+
+    /// Forgets every flow of hosts that `keep` does not hold. Walks the whole table: for hosts that
+    /// are taken out of the cluster only.
+    pub(crate) fn retain_hosts(&mut self, keep: impl Fn(NodeNumber) -> bool) {
+        self.retain(|_, host| keep(host));
+    }
+
+    fn retain(&mut self, keep: impl Fn(ServiceNumber, NodeNumber) -> bool) {
         let gone: Vec<Handle> = self
             .table
             .iter()
-            .filter(|(_, key, _)| !keep(key.service()))
+            .filter(|(_, key, entry)| !keep(key.service(), entry.host))
             .map(|(handle, _, _)| handle)
             .collect();
         for handle in gone {
             self.remove_at(handle);
         }
-        self.spread.retain(|&(service, _), _| keep(service));
+        self.spread
+            .retain(|&(service, host), _| keep(service, host));
     }
 
     fn remove_at(&mut self, handle: Handle) {

@@ -8,12 +8,12 @@ use crate::messages::End;
 use crate::pending::Pending;
 use crate::stats::Stats;
 use jlb_protocol::keyed_hash::FlowHash;
-use jlb_protocol::message::Intent;
+use jlb_protocol::message::{Control, Intent};
 use jlb_protocol::packet;
 use jlb_protocol::rank::Ranking;
 use jlb_protocol::wire;
 use jlb_protocol::{
-    DropReason, Ledger, Message, NodeNumber, Outbox, PacketBuf, Time, Transmit, View,
+    DropReason, Ledger, Message, NodeNumber, Outbox, PacketBuf, Role, Time, Transmit, View,
 };
 
 /// Attempts repeated or given up in one call of [`Ingress::handle_timeout`], so that the driver
@@ -162,8 +162,18 @@ impl Ingress {
         self.stats.ledger.received += 1;
         let end = match message {
             Message::Flow(message) => self.handle_flow(now, from, message),
+            Message::Control(Control::State { sequence, flows }) => {
+                self.handle_state(from, *sequence, flows)
+            }
             // Hellos end in the link; nothing else is meant for an ingress.
-            Message::Control(_) => Err(DropReason::WrongRole),
+            Message::Control(
+                Control::Hello { .. }
+                | Control::HelloAck { .. }
+                | Control::Ack { .. }
+                | Control::Digest { .. }
+                | Control::SendFull { .. }
+                | Control::Load { .. },
+            ) => Err(DropReason::WrongRole),
         };
         let ledger = &mut self.stats.ledger;
         match end {
@@ -174,9 +184,22 @@ impl Ingress {
         }
     }
 
-    /// Acts on another view from now on: attempts whose primary has changed ask the new one.
+    /// Acts on another view from now on: attempts whose primary has changed ask the new one, and
+    /// flows of hosts that are no members any more are forgotten. Those of hosts that are believed
+    /// down stay: they may be alive (R4).
     pub fn handle_view(&mut self, now: Time, view: View) {
         self.ranking = Ranking::new(self.config.hash_key, &view);
+        let is_host = |view: &View, node| {
+            view.member(node)
+                .is_some_and(|member| member.role == Role::HostAgent)
+        };
+        let before = self.view.members().iter();
+        let has_lost_one = before
+            .filter(|member| member.role == Role::HostAgent)
+            .any(|member| !is_host(&view, member.node));
+        if has_lost_one {
+            self.cache.retain_hosts(|host| is_host(&view, host));
+        }
         self.view = view;
         self.retarget(now);
     }

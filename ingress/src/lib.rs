@@ -15,6 +15,7 @@ mod ingress;
 mod matching;
 mod messages;
 mod pending;
+mod statements;
 mod stats;
 #[cfg(test)]
 mod testbed;

@@ -28,6 +28,22 @@ pub(crate) enum Target {
     },
 }
 
+/// What a packet of a flow says of its client.
+pub(crate) fn hint_of(transport: &Transport) -> Hint {
+    match transport {
+        Transport::Tcp { flags, .. }
+            if flags.contains(TcpFlags::FIN) || flags.contains(TcpFlags::RST) =>
+        {
+            Hint::Done
+        }
+        Transport::Tcp { .. } | Transport::Udp { .. } => Hint::Alive,
+        Transport::IcmpError { .. }
+        | Transport::EchoRequest
+        | Transport::OtherIcmp
+        | Transport::Other(_) => Hint::Nothing,
+    }
+}
+
 /// The services, by packet and by number.
 #[derive(Clone)]
 pub(crate) struct Matching {
@@ -76,14 +92,8 @@ impl Matching {
             Transport::EchoRequest => return Ok(Target::Echo),
             Transport::OtherIcmp => return Err(self.if_vip(&packet, DropReason::IcmpIgnored)),
             Transport::Other(_) => return Err(self.if_vip(&packet, DropReason::NoService)),
-            Transport::IcmpError { .. } => Hint::Nothing,
-            Transport::Udp { .. } => Hint::Alive,
-            Transport::Tcp { flags, .. } => {
-                if flags.contains(TcpFlags::FIN) || flags.contains(TcpFlags::RST) {
-                    Hint::Done
-                } else {
-                    Hint::Alive
-                }
+            Transport::IcmpError { .. } | Transport::Udp { .. } | Transport::Tcp { .. } => {
+                hint_of(&packet.transport)
             }
         };
         // An error about a flow has the VIP as its addressee too: the parser compares.

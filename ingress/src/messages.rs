@@ -1,10 +1,12 @@
 //! What other nodes tell an ingress: answers to its Opens, and hosts that give packets back.
 
+use crate::cache::{Hint, Phase};
 use crate::ingress::Ingress;
-use crate::matching::Target;
-use crate::pending::Relation;
+use crate::matching::{Target, hint_of};
+use crate::pending::Attempt;
 use jlb_flow_table::Handle;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Reason};
+use jlb_protocol::packet;
 use jlb_protocol::{DropReason, NodeNumber, Role, Time};
 
 /// How a message ended that was not dropped.
@@ -16,6 +18,30 @@ pub(crate) enum End {
     Held,
     /// Its packet was sent on.
     Sent,
+}
+
+/// What the packets that waited say of the client.
+///
+/// Only the owner accepts mid-flow (R4), and a client that has sent more than its first packet has
+/// heard from the host. An ICMP error is not the client's.
+fn phase_of(attempt: &Attempt) -> Phase {
+    let mut heard = 0;
+    for packet in attempt.packets() {
+        match packet::parse(packet).map(|packet| hint_of(&packet.transport)) {
+            Ok(Hint::Done) => return Phase::Ending,
+            Ok(Hint::Alive) => heard += 1,
+            Ok(Hint::Nothing) | Err(_) => {}
+        }
+    }
+    let first = match attempt.question.intent {
+        Intent::Syn | Intent::Datagram => 1,
+        Intent::MidFlow => 0,
+    };
+    if heard > first {
+        Phase::Proven
+    } else {
+        Phase::Unproven
+    }
 }
 
 impl Ingress {
@@ -123,7 +149,8 @@ impl Ingress {
         let Ok(handle) = self.answered(message) else {
             return match entry {
                 Some(entry) if entry.host == host && birth > entry.birth => {
-                    self.cache.install(key, entry.flow, host, birth, false, now);
+                    let phase = Phase::Unproven;
+                    self.cache.install(key, entry.flow, host, birth, phase, now);
                     Ok(End::Consumed)
                 }
                 Some(entry) if entry.host != host => Err(DropReason::StaleAccept),
@@ -140,12 +167,10 @@ impl Ingress {
             // The host has disowned this life since.
             return Err(DropReason::StaleAccept);
         }
-        // Only the owner accepts mid-flow (R4), and a client that has sent more than its first
-        // packet has heard from the host.
-        let proven = attempt.question.intent == Intent::MidFlow || attempt.held() > 1;
+        let phase = phase_of(attempt);
         let flow = attempt.flow;
         self.stats.accepts += 1;
-        if !self.cache.install(key, flow, host, birth, proven, now) {
+        if !self.cache.install(key, flow, host, birth, phase, now) {
             // The flow works all the same: its next packet asks again, mid-flow.
             self.stats.uncached += 1;
         }
@@ -177,36 +202,31 @@ impl Ingress {
         let birth = message.birth.ok_or(DropReason::StaleReject)?;
         let entry = self.cache.get(&key);
         if let Some(entry) = entry {
-            if entry.host != from {
+            if entry.host != from || birth < entry.birth {
                 // The packet went by an older entry. This can't go round in circles: a Reject of
-                // the host that the entry names is never sent on.
+                // the life that the entry names is never sent on.
                 self.send_data(&key, entry.flow, entry.host, entry.birth, message.packet)?;
                 self.stats.rerouted += 1;
                 return Ok(End::Sent);
             }
-            if birth != entry.birth {
-                return Err(DropReason::StaleReject);
-            }
-            // R4: the entry names that host and that birth.
+            // R4: the entry names that host, and that life or one before it (R9): were a later
+            // one not believed, the entry would lead all packets astray until it is idle.
             self.cache.remove(&key);
             self.stats.disowned += 1;
         }
-        let relation = self
+        let opening = self
             .pending
             .find(&key)
             .and_then(|handle| self.pending.get(handle))
-            .map(|(_, attempt)| (attempt.question.intent, question.relation(attempt.question)));
-        match relation {
+            .is_some_and(|(_, attempt)| attempt.question.intent == Intent::Syn);
+        if opening {
             // A packet of the old life must not go to the host of the new one.
-            Some((Intent::Syn, _)) => entry.map(|_| End::Consumed).ok_or(DropReason::StaleReject),
-            Some((Intent::MidFlow | Intent::Datagram, Relation::Waits)) => self
-                .ask(now, key, question, None, message.packet)
-                .map(|()| End::Held),
-            Some(_) | None if entry.is_some() => self
-                .ask(now, key, question, Some((from, birth)), message.packet)
-                .map(|()| End::Held),
-            Some(_) | None => Err(DropReason::StaleReject),
+            return entry.map(|_| End::Consumed).ok_or(DropReason::StaleReject);
         }
+        // Without an entry (the flow's close has come first, or there was no room for one) the
+        // packet is one of a flow that the cache does not have, as if it came from the client.
+        self.ask(now, key, question, Some((from, birth)), message.packet)?;
+        Ok(End::Held)
     }
 }
 

@@ -56,7 +56,9 @@ pub struct Stats {
     pub not_acting: u64,
     /// Entries forgotten since their host disowned the flow (R4).
     pub disowned: u64,
-    /// Packets that a host gave back and that were sent on to a newer entry's host.
+    /// Entries forgotten since their host stated that the flow is over (R8).
+    pub closed: u64,
+    /// Packets that a host gave back and that were sent on by a newer entry.
     pub rerouted: u64,
     /// Accepted flows that the cache had no room for: each of their packets asks again.
     pub uncached: u64,

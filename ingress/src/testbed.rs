@@ -13,7 +13,9 @@ use etherparse::{
     Ipv6FlowLabel, Ipv6Header, TcpHeader, UdpHeader, icmpv4,
 };
 use jlb_protocol::keyed_hash::HashKey;
-use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::message::{
+    Control, FlowKind, FlowMessage, FlowStatement, Intent, List, Path, Reason, Tried,
+};
 use jlb_protocol::packet::TcpFlags;
 use jlb_protocol::rank::Ranking;
 use jlb_protocol::services::{Ports, ServiceMatch};
@@ -144,6 +146,8 @@ pub(crate) struct Sent {
 pub(crate) struct Drained {
     pub(crate) messages: Vec<Sent>,
     pub(crate) answers: Vec<Vec<u8>>,
+    /// States acknowledged: to whom, and by which number.
+    pub(crate) acks: Vec<(NodeNumber, u64)>,
 }
 
 /// An ingress under test.
@@ -232,15 +236,31 @@ impl Bed {
             && after.dropped_total() == before.dropped_total() + 1
     }
 
+    /// Hands in what a host states of flows, as it comes from the wire.
+    pub(crate) fn told(&mut self, from: u16, sequence: u64, flows: &[FlowStatement]) {
+        let state = Control::State {
+            sequence,
+            flows: List::Values(flows),
+        };
+        let mut buf = PacketBuf::default();
+        wire::encode_control(&state, &mut buf).unwrap();
+        let message = wire::decode(buf.as_slice()).unwrap();
+        self.ingress.handle_message(self.now, node(from), &message);
+        self.check();
+    }
+
     pub(crate) fn drain(&mut self) -> Drained {
         let mut drained = Drained::default();
         while let Some(transmit) = self.ingress.poll_transmit() {
             match transmit.to {
-                Destination::Node(to) => {
-                    drained
+                Destination::Node(to) => match wire::decode(transmit.buf.as_slice()) {
+                    Ok(Message::Control(Control::Ack { sequence })) => {
+                        drained.acks.push((to, sequence));
+                    }
+                    _ => drained
                         .messages
-                        .push(taken_apart(to, transmit.buf.as_slice()));
-                }
+                        .push(taken_apart(to, transmit.buf.as_slice())),
+                },
                 Destination::Stack => drained.answers.push(transmit.buf.as_slice().to_vec()),
             }
             self.ingress.recycle(transmit.buf);
@@ -271,6 +291,7 @@ impl Bed {
             let drained = self.drain();
             all.messages.extend(drained.messages);
             all.answers.extend(drained.answers);
+            all.acks.extend(drained.acks);
             calls += 1;
             assert!(calls < 100_000, "a timeout that never ends");
         }

@@ -32,6 +32,13 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A client that has not sent its request by then is turned away.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A connection is closed after the request that is under way by then, so that none is kept for
+/// ever by a client that reads too slowly or not at all.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long that last request may take.
+const LAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What admin requests need.
 pub(crate) struct Admin {
     pub(crate) identity: Identity,
@@ -84,11 +91,20 @@ impl Admin {
             tokio::task::spawn_local(async move {
                 let _slot = slot;
                 let service = service_fn(|request| admin.answer(request));
-                let served = hyper::server::conn::http1::Builder::new()
+                let connection = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEADER_TIMEOUT)
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
+                    .serve_connection(TokioIo::new(stream), service);
+                let mut connection = std::pin::pin!(connection);
+                let served = tokio::select! {
+                    served = connection.as_mut() => served,
+                    () = tokio::time::sleep(CONNECTION_TIMEOUT) => {
+                        connection.as_mut().graceful_shutdown();
+                        tokio::time::timeout(LAST_ANSWER_TIMEOUT, connection)
+                            .await
+                            .unwrap_or(Ok(()))
+                    }
+                };
                 if let Err(error) = served {
                     debug!(%error, "an admin connection ended early");
                 }
@@ -188,3 +204,6 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     response.headers_mut().insert(CONTENT_TYPE, plain);
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,15 +5,16 @@ use crate::error::Error;
 use crate::kernel::sock_diag;
 use crate::machine::{Machine, Taken};
 use crate::report::Report;
-use crate::socket_watch::SocketWatch;
-use crate::underlay::{BATCH, Underlay};
+use crate::socket_watch::{Answer, SocketWatch};
+use crate::underlay::{BATCH, Underlay, is_temporary};
 use jlb_ingress::{Packet, Verdict};
 use jlb_packet_io::tun::Tun;
+use jlb_packet_io::udp::Origin;
 use jlb_packet_io::wait::{Interest, Poller, Waker};
-use jlb_protocol::link::{self, Link, Opened};
+use jlb_protocol::link::{self, Link, Opened, Route};
 use jlb_protocol::{Destination, DropReason, Ledger, NodeNumber, PacketBuf, Time, Transmit, wire};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -32,9 +33,13 @@ pub(crate) enum Notice {
     Peer(link::Event),
     /// The list of the machine's sockets can't be read.
     DumpFailed(crate::kernel::Error),
-    /// Destroy events were lost; a list was asked for.
-    EventsLost,
+    /// What was tried, and why it failed. How often is counted elsewhere; this tells the reason, at
+    /// most once a [`COMPLAINT_INTERVAL`].
+    Failed(&'static str, String),
 }
+
+/// Why the node can't do its work yet.
+pub(crate) type Readiness = Box<dyn Fn(&Link, &Report) -> Option<String> + Send>;
 
 /// The channels between the data thread and the control plane.
 pub(crate) struct Channels {
@@ -52,7 +57,7 @@ pub(crate) struct DataPath<M> {
     pub(crate) sockets: Option<SocketWatch>,
     pub(crate) channels: Channels,
     pub(crate) names: BTreeMap<NodeNumber, String>,
-    pub(crate) readiness: fn(&Link, &Report) -> Option<String>,
+    pub(crate) readiness: Readiness,
     /// The TUN device's MTU, in bytes.
     pub(crate) max_inner: usize,
 }
@@ -69,7 +74,8 @@ impl<M: Machine> DataPath<M> {
     /// Runs until [`Command::Stop`], or the control plane is gone.
     ///
     /// # Errors
-    /// [`Error::System`] if the poller fails.
+    /// [`Error::System`] if the poller or the TUN device fails, [`Error::DataThread`] if the thread
+    /// that lists sockets ended.
     pub(crate) fn run(self) -> Result<(), Error> {
         let poller = Poller::new().map_err(Error::system("make a poller"))?;
         let watch = || -> std::io::Result<()> {
@@ -96,6 +102,9 @@ impl<M: Machine> DataPath<M> {
             spare: Vec::new(),
             stack: Ledger::default(),
             closes: Vec::new(),
+            complaints: BTreeMap::new(),
+            notices_lost: 0,
+            started: clock::now(),
             running: true,
         };
         turn.run(poller)
@@ -105,14 +114,8 @@ impl<M: Machine> DataPath<M> {
 /// Buffers kept for reading from the TUN device.
 const MAX_SPARE: usize = 2 * BATCH;
 
-/// Hands a packet to the machine's own IP stack.
-fn write_stack(stack: &mut Ledger, tun: Option<&Tun>, packet: &[u8]) {
-    stack.created += 1;
-    match tun {
-        Some(tun) if tun.write(packet).is_ok() => stack.delivered += 1,
-        _ => stack.drop_for(DropReason::SendFailed),
-    }
-}
+/// The least time between two notices that the same thing failed.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The loop's state.
 struct Turn<M> {
@@ -123,6 +126,11 @@ struct Turn<M> {
     stack: Ledger,
     /// Room for what the kernel tells of closes.
     closes: Vec<sock_diag::Event>,
+    /// When the last [`Notice::Failed`] went out, by what was tried: a handful.
+    complaints: BTreeMap<&'static str, Time>,
+    /// Notices for which the control plane had no room.
+    notices_lost: u64,
+    started: Time,
     running: bool,
 }
 
@@ -139,34 +147,24 @@ impl<M: Machine> Turn<M> {
             let now = clock::now();
             for &token in &ready {
                 match token {
-                    TUN => self.read_stack(now),
+                    TUN => self.read_stack(now)?,
                     WAKER => self.path.channels.waker.clear(),
                     CLOSES => self.read_closes(now),
                     socket => self.read_underlay(now, (socket - FIRST_SOCKET) as usize),
                 }
             }
-            self.handle_timers(now);
-            self.drain();
+            self.handle_timers(now)?;
+            self.drain(now);
             self.handle_commands();
         }
         Ok(())
     }
 
     fn until_next_timer(&self, now: Time) -> Duration {
-        let asked = self
-            .path
-            .sockets
-            .as_ref()
-            .is_some_and(SocketWatch::is_waiting);
-        let dump = if asked {
-            None
-        } else {
-            self.path.machine.poll_dump()
-        };
         [
             self.path.machine.poll_timeout(),
             self.path.link.poll_timeout(),
-            dump,
+            self.dump_due(),
         ]
         .into_iter()
         .flatten()
@@ -176,7 +174,13 @@ impl<M: Machine> Turn<M> {
         .min(LONGEST_WAIT)
     }
 
-    fn handle_timers(&mut self, now: Time) {
+    /// When the next list of sockets is to be asked for.
+    fn dump_due(&self) -> Option<Time> {
+        let sockets = self.path.sockets.as_ref()?;
+        sockets.lists.due(self.path.machine.poll_dump())
+    }
+
+    fn handle_timers(&mut self, now: Time) -> Result<(), Error> {
         if self.path.link.poll_timeout().is_some_and(|due| due <= now) {
             self.path.link.handle_timeout(now);
         }
@@ -188,29 +192,41 @@ impl<M: Machine> Turn<M> {
         {
             self.path.machine.handle_timeout(now);
         }
-        let Some(sockets) = &mut self.path.sockets else {
-            return;
+        let ask = self.dump_due().is_some_and(|due| due <= now);
+        let Some(SocketWatch { lists, .. }) = &mut self.path.sockets else {
+            return Ok(());
         };
-        if let Some(dump) = sockets.poll() {
-            match dump {
-                Ok(dump) => self
-                    .path
+        match lists.poll(now) {
+            Some(Answer::Complete(dump)) => {
+                self.path
                     .machine
-                    .handle_sockets(now, dump.started, &dump.sockets),
-                Err(error) => self.notify(Notice::DumpFailed(error)),
+                    .handle_sockets(now, dump.started, &dump.sockets);
             }
-        } else if self.path.machine.poll_dump().is_some_and(|due| due <= now) {
-            sockets.ask();
+            Some(Answer::Failed(error)) => self.notify(Notice::DumpFailed(error)),
+            Some(Answer::ThreadEnded) => {
+                let what = "the thread that lists sockets panicked; its last words are above";
+                return Err(Error::DataThread(what.into()));
+            }
+            None if ask => lists.ask(),
+            None => {}
         }
+        Ok(())
     }
 
     /// Client packets that the kernel routed to the TUN device.
-    fn read_stack(&mut self, now: Time) {
-        let Some(tun) = &self.path.tun else { return };
+    ///
+    /// # Errors
+    /// [`Error::System`] if the device is gone: nothing would ever come from it again.
+    fn read_stack(&mut self, now: Time) -> Result<(), Error> {
+        let Some(tun) = &self.path.tun else {
+            return Ok(());
+        };
         let mut count = 0;
         while let Some(packet) = self.packets.get_mut(count) {
-            if tun.read_into(&mut packet.buf).is_err() {
-                break;
+            match tun.read_into(&mut packet.buf) {
+                Ok(_) => {}
+                Err(error) if is_temporary(&error) => break,
+                Err(error) => return Err(Error::system("read from the TUN device")(error)),
             }
             packet.verdict = Verdict::Pending;
             count += 1;
@@ -220,11 +236,11 @@ impl<M: Machine> Turn<M> {
             for _ in 0..count {
                 self.stack.drop_for(DropReason::WrongRole);
             }
-            return;
+            return Ok(());
         }
         self.stack.consumed += count as u64;
-        for at in 0..count {
-            let packet = &mut self.packets[at];
+        let mut packets = std::mem::take(&mut self.packets);
+        for packet in packets.iter_mut().take(count) {
             match packet.verdict {
                 Verdict::Forward { to, flow } => {
                     let mut fresh = self.spare.pop().unwrap_or_default();
@@ -235,32 +251,56 @@ impl<M: Machine> Turn<M> {
                         flow,
                         buf,
                     };
-                    self.send(transmit);
+                    self.send(now, transmit);
                 }
                 Verdict::Inject => {
-                    let stack = &mut self.stack;
-                    write_stack(stack, self.path.tun.as_ref(), packet.buf.as_slice());
+                    self.write_stack(now, packet.buf.as_slice());
                 }
                 Verdict::Pending | Verdict::Held | Verdict::Dropped(_) => {}
+            }
+        }
+        self.packets = packets;
+        Ok(())
+    }
+
+    /// Hands a packet to the machine's own IP stack.
+    fn write_stack(&mut self, now: Time, packet: &[u8]) {
+        self.stack.created += 1;
+        let written = match &self.path.tun {
+            Some(tun) => tun.write(packet),
+            None => Err(std::io::ErrorKind::NotFound.into()),
+        };
+        match written {
+            Ok(_) => self.stack.delivered += 1,
+            Err(error) => {
+                self.stack.drop_for(DropReason::SendFailed);
+                self.complain(now, "write to the TUN device", || error.to_string());
             }
         }
     }
 
     fn read_underlay(&mut self, now: Time, socket: usize) {
         let mut underlay = std::mem::replace(&mut self.path.underlay, Underlay::none());
-        underlay.receive(socket, |buf, from, local| {
-            self.handle_datagram(now, buf, from, local)
+        let received = underlay.receive(socket, |buf, origin, local| {
+            self.handle_datagram(now, buf, origin, local)
         });
         self.path.underlay = underlay;
+        if let Err(error) = received {
+            self.complain(now, "read from the underlay", || error.to_string());
+        }
     }
 
-    fn handle_datagram(&mut self, now: Time, buf: &PacketBuf, from: SocketAddr, local: IpAddr) {
+    fn handle_datagram(&mut self, now: Time, buf: &PacketBuf, origin: &Origin, local: IpAddr) {
+        if origin.truncated {
+            self.path.link.truncated();
+            return;
+        }
         let bytes = buf.as_slice();
-        let Ok(Opened::Message(node)) = self.path.link.open(now, from, local, bytes) else {
-            self.handle_link_events(now);
+        let opened = self.path.link.open(now, origin.from, local, bytes);
+        self.handle_link_events(now);
+        let Ok(Opened::Message(node)) = opened else {
             return;
         };
-        self.handle_link_events(now);
         let message = match wire::decode(bytes) {
             Ok(message) => message,
             Err(reason) => {
@@ -271,7 +311,7 @@ impl<M: Machine> Turn<M> {
         if self.path.machine.handle_message(now, node, &message) == Taken::Deliver
             && let jlb_protocol::Message::Flow(flow) = message
         {
-            write_stack(&mut self.stack, self.path.tun.as_ref(), flow.packet);
+            self.write_stack(now, flow.packet);
         }
     }
 
@@ -290,7 +330,8 @@ impl<M: Machine> Turn<M> {
         };
         self.closes.clear();
         // What can't be read is as good as lost: the list tells.
-        let mut lost = sockets.events.read(&mut self.closes).is_err();
+        let failure = sockets.events.read(&mut self.closes).err();
+        let mut lost = failure.is_some();
         for close in &self.closes {
             match close {
                 sock_diag::Event::Closed(socket) => self.path.machine.handle_socket_closed(
@@ -304,19 +345,32 @@ impl<M: Machine> Turn<M> {
         }
         if lost {
             self.path.machine.handle_events_lost(now);
-            self.notify(Notice::EventsLost);
+            self.complain(now, "follow all sockets that close", || {
+                failure.map_or("the kernel had no room for more".into(), |e| e.to_string())
+            });
         }
     }
 
-    /// Tells the control plane; if that has stopped reading, there is nobody to tell.
-    fn notify(&self, notice: Notice) {
-        let _ = self.path.channels.notices.try_send(notice);
+    /// Tells the control plane; if that has no room, the loss is counted.
+    fn notify(&mut self, notice: Notice) {
+        if self.path.channels.notices.try_send(notice).is_err() {
+            self.notices_lost += 1;
+        }
+    }
+
+    /// Tells why packets are dropped, now and then.
+    fn complain(&mut self, now: Time, action: &'static str, why: impl FnOnce() -> String) {
+        let last = self.complaints.get(action);
+        if last.is_none_or(|&last| now.since(last) >= COMPLAINT_INTERVAL) {
+            self.complaints.insert(action, now);
+            self.notify(Notice::Failed(action, why()));
+        }
     }
 
     /// Sends all that the role and the link want sent.
-    fn drain(&mut self) {
+    fn drain(&mut self, now: Time) {
         while let Some(transmit) = self.path.machine.poll_transmit() {
-            self.send(transmit);
+            self.send(now, transmit);
         }
         while let Some((route, buf)) = self.path.link.poll_hello() {
             match self
@@ -324,13 +378,25 @@ impl<M: Machine> Turn<M> {
                 .underlay
                 .source(route.local, jlb_protocol::keyed_hash::FlowHash::NONE)
             {
-                Some((socket, _)) => self.path.underlay.push(socket, buf, route.remote),
+                Some((socket, _)) => self.push(now, socket, buf, route),
                 None => self.path.link.send_failed(),
             }
         }
+        self.flush(now);
+    }
+
+    /// Queues a sealed message; the queue is bounded by sending it off when it is full.
+    fn push(&mut self, now: Time, socket: usize, buf: PacketBuf, route: Route) {
+        if !self.path.underlay.has_room() {
+            self.flush(now);
+        }
+        self.path.underlay.push(socket, buf, route.remote);
+    }
+
+    fn flush(&mut self, now: Time) {
         let (link, machine) = (&mut self.path.link, &mut self.path.machine);
         let spare = &mut self.spare;
-        self.path.underlay.flush(|buf, sent| {
+        let failure = self.path.underlay.flush(|buf, sent| {
             if !sent {
                 link.send_failed();
             }
@@ -340,12 +406,15 @@ impl<M: Machine> Turn<M> {
                 machine.recycle(buf)
             }
         });
+        if let Some((to, error)) = failure {
+            self.complain(now, "send to a peer", || format!("{to}: {error}"));
+        }
     }
 
-    fn send(&mut self, transmit: Transmit) {
+    fn send(&mut self, now: Time, transmit: Transmit) {
         let Transmit { to, flow, mut buf } = transmit;
         let Destination::Node(node) = to else {
-            write_stack(&mut self.stack, self.path.tun.as_ref(), buf.as_slice());
+            self.write_stack(now, buf.as_slice());
             self.path.machine.recycle(buf);
             return;
         };
@@ -354,11 +423,16 @@ impl<M: Machine> Turn<M> {
             .link
             .route(node)
             .and_then(|route| self.path.underlay.source(route.local, flow));
-        // Without a route or a socket the seal fails as well, and counts why.
-        let (socket, port) = source.unwrap_or((0, 0));
-        match self.path.link.seal(node, port, &mut buf) {
-            Ok(route) => self.path.underlay.push(socket, buf, route.remote),
-            Err(_) => self.path.machine.recycle(buf),
+        let port = source.map_or(0, |(_, port)| port);
+        let sealed = self.path.link.seal(node, port, &mut buf);
+        match (sealed, source) {
+            (Ok(route), Some((socket, _))) => self.push(now, socket, buf, route),
+            (Ok(_), None) => {
+                self.path.link.send_failed();
+                self.path.machine.recycle(buf);
+            }
+            // The link counted why.
+            (Err(_), _) => self.path.machine.recycle(buf),
         }
     }
 
@@ -392,7 +466,26 @@ impl<M: Machine> Turn<M> {
                 .unwrap_or_else(|| NodeNumber::to_string(&node))
         };
         self.path.machine.report(&name, &mut report);
+        report.counter(
+            "jlb_notices_lost_total",
+            "Events that were not logged and do not show in the peers' state, since too many waited.",
+            &[],
+            self.notices_lost,
+        );
+        let now = clock::now();
+        for (node, _) in self.path.link.sessions() {
+            let heard = self.path.link.last_heard(node).unwrap_or(self.started);
+            report.gauge(
+                "jlb_peer_silence_seconds",
+                "Time since the peer was last heard of, or since this node started.",
+                &[("peer", &name(node))],
+                now.since(heard).as_secs_f64(),
+            );
+        }
         report.not_ready = (self.path.readiness)(&self.path.link, &report);
         report
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,7 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
-    /// The data thread ended by itself.
+    /// The data thread panicked, or did not stop when told to.
     DataThread(String),
 }
 
@@ -63,9 +63,12 @@ impl std::fmt::Display for Error {
             Self::Config(report) => f.write_str(report),
             Self::State { path, source } => write!(
                 f,
-                "can't store this node's incarnation in {}: {source} (name a writable directory \
-                 with --state-dir)",
-                path.display()
+                "can't keep this node's incarnation in {}: {source}{}",
+                path.display(),
+                match source.kind() {
+                    std::io::ErrorKind::InvalidData => "",
+                    _ => " (name a writable directory with --state-dir)",
+                }
             ),
             Self::Bind {
                 purpose,
@@ -88,7 +91,7 @@ impl std::fmt::Display for Error {
             Self::System { action, source } => {
                 write!(f, "can't {action}: {source}{}", mend(source.kind()))
             }
-            Self::DataThread(what) => write!(f, "the data thread ended: {what}"),
+            Self::DataThread(what) => write!(f, "the data thread failed: {what}"),
         }
     }
 }

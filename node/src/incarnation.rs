@@ -11,8 +11,8 @@ const EPOCH: u64 = 1_577_836_800;
 /// last one plus one. It is stored before it is used.
 ///
 /// # Errors
-/// [`Error::State`] if the directory can't be written: without it, a clock set back would make
-/// this start look older than the last.
+/// [`Error::State`] if the directory can't be written, or the file holds no number: without it, a
+/// clock set back would make this start look older than the last, and no peer would listen.
 pub(crate) fn next(directory: &Path, node: &str) -> Result<u32, Error> {
     let path = directory.join(format!("{node}.incarnation"));
     let fail = |source| Error::State {
@@ -21,35 +21,30 @@ pub(crate) fn next(directory: &Path, node: &str) -> Result<u32, Error> {
     };
     std::fs::create_dir_all(directory).map_err(fail)?;
     let stored = match std::fs::read_to_string(&path) {
-        Ok(text) => text.trim().parse::<u32>().unwrap_or(0),
+        Ok(text) => text.trim().parse::<u32>().map_err(|_| fail(damaged()))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
         Err(error) => return Err(fail(error)),
     };
     let wall = u32::try_from(clock::wall_seconds().saturating_sub(EPOCH)).unwrap_or(u32::MAX);
-    let incarnation = wall.max(stored.saturating_add(1)).max(1);
+    let after_last = stored.checked_add(1).ok_or_else(|| fail(damaged()))?;
+    let incarnation = wall.max(after_last);
     let fresh = directory.join(format!("{node}.incarnation.new"));
     std::fs::write(&fresh, format!("{incarnation}\n")).map_err(fail)?;
     std::fs::File::open(&fresh)
         .and_then(|file| file.sync_all())
         .map_err(fail)?;
-    std::fs::rename(&fresh, &path).map_err(fail)?;
+    std::fs::rename(&fresh, &path)
+        .and_then(|()| std::fs::File::open(directory)?.sync_all())
+        .map_err(fail)?;
     Ok(incarnation)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_start_is_later_than_the_last_even_if_the_clock_went_back() {
-        let directory =
-            std::env::temp_dir().join(format!("jlb-incarnation-{}", std::process::id()));
-        let first = next(&directory, "a").unwrap();
-        let second = next(&directory, "a").unwrap();
-        assert!(second > first);
-        let ahead = first + 1_000_000;
-        std::fs::write(directory.join("a.incarnation"), format!("{ahead}\n")).unwrap();
-        assert_eq!(next(&directory, "a").unwrap(), ahead + 1);
-        std::fs::remove_dir_all(&directory).unwrap();
-    }
+fn damaged() -> std::io::Error {
+    std::io::Error::new(
+        std::io::ErrorKind::InvalidData,
+        "it holds no usable number; if the clock is right and was never ahead, delete it",
+    )
 }
+
+#[cfg(test)]
+mod tests;

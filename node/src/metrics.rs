@@ -80,12 +80,15 @@ fn all_samples(identity: &Identity, status: &Status, mut report: Report) -> Vec<
             &[("peer", &name)],
             peer.starts,
         );
-        report.gauge(
-            "jlb_peer_config_matches",
-            "Whether the peer runs the same cluster-wide configuration.",
-            &[("peer", &name)],
-            u64::from(peer.same_config == Some(true)),
-        );
+        // A peer that has not said anything yet does not differ.
+        if let Some(same) = peer.same_config {
+            report.gauge(
+                "jlb_peer_config_matches",
+                "Whether the peer runs the same cluster-wide configuration.",
+                &[("peer", &name)],
+                u64::from(same),
+            );
+        }
     }
     report.gauge(
         "jlb_ready",
@@ -219,3 +222,6 @@ fn to_metric(sample: &Sample) -> Metric {
     }
     metric
 }
+
+#[cfg(test)]
+mod tests;

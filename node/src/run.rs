@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::incarnation;
 use crate::kernel::host_setup::HostSetup;
 use crate::metrics::{Identity, Metrics};
-use crate::start::{Start, Started, host_setup, ingress_setup};
+use crate::start::{Start, Started, host_setup, ingress_setup, peers_of};
 use crate::status::Status;
 use jlb_config::{ClusterConfig, Style};
 use jlb_packet_io::wait::Waker;
@@ -17,10 +17,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{TrySendError, sync_channel};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 /// How a node is started.
@@ -44,6 +44,9 @@ const ROUTES_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Commands that may wait for the data thread.
 const MAX_COMMANDS: usize = 128;
+
+/// How long the data thread may take to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Notices that may wait for the control plane; further ones are lost, not waited for.
 const MAX_NOTICES: usize = 4_096;
@@ -98,7 +101,7 @@ pub fn run(role: Role, options: &Options) -> Result<(), Error> {
         .map_err(|error| Error::system("make the metrics")(std::io::Error::other(error)))?;
     let admin = Rc::new(Admin {
         identity,
-        status: Rc::new(Status::new(names)),
+        status: Rc::new(Status::new(names, peers_of(config, &node))),
         metrics,
         commands,
         waker,
@@ -117,10 +120,31 @@ pub fn run(role: Role, options: &Options) -> Result<(), Error> {
         .build()
         .map_err(Error::system("start the control plane"))?;
     let local = tokio::task::LocalSet::new();
-    local.block_on(
-        &runtime,
-        control(admin, listener, told, started, options.stop_delay),
-    )
+    local.block_on(&runtime, async {
+        let signals = signals()?;
+        control(admin, listener, told, started, options.stop_delay, signals).await
+    })
+}
+
+/// Each SIGTERM and SIGINT, as it comes.
+fn signals() -> Result<mpsc::Receiver<()>, Error> {
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(Error::system("listen for SIGTERM"))?;
+    let mut interrupt =
+        signal(SignalKind::interrupt()).map_err(Error::system("listen for SIGINT"))?;
+    let (came, signals) = mpsc::channel(2);
+    tokio::task::spawn_local(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if came.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(signals)
 }
 
 fn start_log(level: &str, json: bool) {
@@ -144,42 +168,51 @@ async fn control(
     mut told: mpsc::Receiver<Notice>,
     started: Started,
     stop_delay: Duration,
+    mut signals: mpsc::Receiver<()>,
 ) -> Result<(), Error> {
-    let mut terminate =
-        signal(SignalKind::terminate()).map_err(Error::system("listen for SIGTERM"))?;
-    let mut interrupt =
-        signal(SignalKind::interrupt()).map_err(Error::system("listen for SIGINT"))?;
-    tokio::task::spawn_local(Rc::clone(&admin).serve(listener)?);
-    let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        info!(delay = ?stop_delay, "stopping: no longer ready");
-        admin.stopping.store(true, Ordering::Relaxed);
-        // A second signal ends the wait.
-        tokio::select! {
-            () = tokio::time::sleep(stop_delay) => {}
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        let _ = admin.commands.send(Command::Stop);
-        admin.waker.wake();
-        std::future::pending::<Result<(), Error>>().await
-    };
+    let serving = tokio::task::spawn_local(Rc::clone(&admin).serve(listener)?);
     let Started { ended, host } = started;
     tokio::select! {
-        result = stop => result,
-        result = listen(&mut told, &admin.status) => result,
-        result = keep_routes(host) => result,
+        error = stop(&admin, &mut signals, stop_delay) => Err(error),
+        error = listen(&mut told, &admin.status) => error,
+        error = keep_routes(host) => error,
+        _ = serving => Err(Error::system("serve admin requests")(std::io::Error::other(
+            "its task panicked; its last words are above",
+        ))),
         result = ended => match result {
-            Ok(result) => {
-                info!("stopped");
-                result
-            }
+            Ok(result) => result.inspect(|()| info!("stopped")),
             Err(_) => Err(Error::DataThread("it panicked; its last words are above".into())),
         },
     }
+}
+
+/// Waits for a signal, then for the delay or a second signal, then tells the data thread to stop.
+/// Its end ends the node; this only comes back, with why, when that takes too long or a further
+/// signal comes.
+async fn stop(admin: &Admin, signals: &mut mpsc::Receiver<()>, delay: Duration) -> Error {
+    if signals.recv().await.is_none() {
+        return Error::system("listen for signals")(std::io::Error::other("nobody sends them"));
+    }
+    info!(?delay, "stopping: no longer ready");
+    admin.stopping.store(true, Ordering::Relaxed);
+    // The time is over or there is a second signal: the same follows.
+    let _ = tokio::time::timeout(delay, signals.recv()).await;
+    // Full: requests wait for a thread that is busy, or stuck. A send that blocks would be deaf to
+    // signals.
+    let tell = async {
+        while let Err(TrySendError::Full(_)) = admin.commands.try_send(Command::Stop) {
+            admin.waker.wake();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        admin.waker.wake();
+        std::future::pending::<()>().await
+    };
+    let why = tokio::select! {
+        () = tell => "it is gone",
+        () = tokio::time::sleep(STOP_TIMEOUT) => "it did not stop in time",
+        _ = signals.recv() => "it was not waited for, since another signal came",
+    };
+    Error::DataThread(why.into())
 }
 
 /// Repeats the main table's routes for the answers of a host, as they change.
@@ -190,9 +223,21 @@ async fn keep_routes(host: Option<HostSetup>) -> Result<(), Error> {
     loop {
         tokio::time::sleep(ROUTES_INTERVAL).await;
         let host = host.clone();
-        let refreshed = tokio::task::spawn_blocking(move || host.refresh_routes()).await;
-        if let Ok(Err(error)) = refreshed {
-            warn!(%error, "can't repeat the main table's routes for answers");
+        // Netlink requests run a runtime of their own, which tokio's blocking threads don't allow:
+        // they belong to this one.
+        let (tell, told) = oneshot::channel();
+        let refresh = move || tell.send(host.refresh_routes());
+        let started = std::thread::Builder::new()
+            .name("routes".into())
+            .spawn(refresh);
+        if let Err(error) = started {
+            warn!(%error, "can't start a thread to repeat the main table's routes");
+            continue;
+        }
+        match told.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => warn!(%error, "can't repeat the main table's routes for answers"),
+            Err(_) => error!("repeating the main table's routes panicked"),
         }
     }
 }
@@ -203,7 +248,7 @@ async fn listen(told: &mut mpsc::Receiver<Notice>, status: &Status) -> Result<()
         match notice {
             Notice::Peer(event) => status.handle(event),
             Notice::DumpFailed(error) => error!(%error, "can't list the machine's sockets"),
-            Notice::EventsLost => warn!("closing sockets were missed; listing all of them"),
+            Notice::Failed(action, why) => warn!(why, "can't {action}"),
         }
     }
     // The data thread is about to tell why it ended.
@@ -228,3 +273,6 @@ pub fn teardown(role: Role, path: &std::path::Path, name: &str) -> Result<(), Er
     }
     .map_err(Error::Setup)
 }
+
+#[cfg(test)]
+mod tests;

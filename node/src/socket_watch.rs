@@ -8,7 +8,14 @@ use jlb_host_agent::{Socket, SocketState};
 use jlb_packet_io::wait::Waker;
 use jlb_protocol::Time;
 use std::net::IpAddr;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::time::Duration;
+
+/// The wait after a list that failed; doubles with each failure after it.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// The longest wait after a list that failed.
+const LONGEST_RETRY: Duration = Duration::from_secs(16);
 
 /// A complete list of sockets.
 pub(crate) struct Dump {
@@ -22,9 +29,8 @@ pub(crate) struct Dump {
 pub(crate) struct SocketWatch {
     /// Closes, as they happen.
     pub(crate) events: Destroyed,
-    requests: SyncSender<()>,
-    dumps: Receiver<crate::kernel::Result<Dump>>,
-    asked: bool,
+    /// All sockets.
+    pub(crate) lists: Lists,
 }
 
 impl SocketWatch {
@@ -32,50 +38,113 @@ impl SocketWatch {
     /// belong to the network namespace of the calling thread.
     pub(crate) fn start(vips: Vec<IpAddr>, waker: Waker) -> Result<Self, Error> {
         let events = Destroyed::open().map_err(Error::Setup)?;
+        let lists = Lists::start(waker, move || {
+            let started = clock::now();
+            let sockets = sock_diag::dump(|local| vips.contains(&local.ip()))?;
+            Ok(Dump {
+                started,
+                sockets: sockets.iter().map(to_role).collect(),
+            })
+        })?;
+        Ok(Self { events, lists })
+    }
+}
+
+/// What became of a request for a list.
+pub(crate) enum Answer {
+    /// The list.
+    Complete(Dump),
+    /// There is none; the next may be asked for after a pause.
+    Failed(crate::kernel::Error),
+    /// There will never be one again.
+    ThreadEnded,
+}
+
+/// The thread that makes lists, one at a time.
+pub(crate) struct Lists {
+    requests: SyncSender<()>,
+    answers: Receiver<crate::kernel::Result<Dump>>,
+    asked: bool,
+    /// No list is asked for before.
+    pause: Time,
+    retry: Duration,
+}
+
+impl Lists {
+    /// Starts the thread; `waker` is woken when there is an answer.
+    fn start(
+        waker: Waker,
+        mut make: impl FnMut() -> crate::kernel::Result<Dump> + Send + 'static,
+    ) -> Result<Self, Error> {
         let (requests, asked) = sync_channel::<()>(1);
-        let (answers, dumps) = sync_channel(1);
+        let (to_reader, answers) = sync_channel(1);
         std::thread::Builder::new()
             .name("sockets".into())
             .spawn(move || {
+                // Wakes also when the thread ends by a panic, once its end of the channel is gone.
+                let last = WakeOnDrop(waker);
+                let to_reader = to_reader;
                 while asked.recv().is_ok() {
-                    let started = clock::now();
-                    let dump =
-                        sock_diag::dump(|local| vips.contains(&local.ip())).map(|sockets| Dump {
-                            started,
-                            sockets: sockets.iter().map(to_role).collect(),
-                        });
-                    if answers.send(dump).is_err() {
+                    if to_reader.send(make()).is_err() {
                         return;
                     }
-                    waker.wake();
+                    last.0.wake();
                 }
             })
             .map_err(Error::system("start a thread"))?;
         Ok(Self {
-            events,
             requests,
-            dumps,
+            answers,
             asked: false,
+            pause: Time::ZERO,
+            retry: FIRST_RETRY,
         })
     }
 
-    /// Asks for a list; one at a time.
+    /// When to ask, if a list is wanted at `wanted`: not while one is being made, and after
+    /// failures only now and then.
+    pub(crate) fn due(&self, wanted: Option<Time>) -> Option<Time> {
+        if self.asked {
+            None
+        } else {
+            wanted.map(|wanted| wanted.max(self.pause))
+        }
+    }
+
+    /// Asks for a list; one at a time. That the thread has ended is told by [`Self::poll`].
     pub(crate) fn ask(&mut self) {
         if !self.asked {
             self.asked = self.requests.try_send(()).is_ok();
         }
     }
 
-    /// The list asked for, once it is there.
-    pub(crate) fn poll(&mut self) -> Option<crate::kernel::Result<Dump>> {
-        let dump = self.dumps.try_recv().ok()?;
+    /// The answer, once it is there.
+    pub(crate) fn poll(&mut self, now: Time) -> Option<Answer> {
+        let answer = match self.answers.try_recv() {
+            Ok(answer) => answer,
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => return Some(Answer::ThreadEnded),
+        };
         self.asked = false;
-        Some(dump)
+        match answer {
+            Ok(dump) => {
+                self.retry = FIRST_RETRY;
+                Some(Answer::Complete(dump))
+            }
+            Err(error) => {
+                self.pause = now + self.retry;
+                self.retry = (self.retry * 2).min(LONGEST_RETRY);
+                Some(Answer::Failed(error))
+            }
+        }
     }
+}
 
-    /// Whether a list was asked for and is not there yet.
-    pub(crate) const fn is_waiting(&self) -> bool {
-        self.asked
+struct WakeOnDrop(Waker);
+
+impl Drop for WakeOnDrop {
+    fn drop(&mut self) {
+        self.0.wake();
     }
 }
 
@@ -93,3 +162,6 @@ fn to_role(socket: &sock_diag::Socket) -> Socket {
         state,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! From a valid configuration to a running data thread.
 
 use crate::clock;
-use crate::data_path::{Channels, DataPath};
+use crate::data_path::{Channels, DataPath, Readiness};
 use crate::error::Error;
 use crate::kernel::host_setup::HostSetup;
 use crate::kernel::ingress_setup::IngressSetup;
@@ -16,7 +16,7 @@ use jlb_ingress::Ingress;
 use jlb_packet_io::tun::Tun;
 use jlb_protocol::link::{self, Link, MessageKey, MessageKeys, PeerAddress};
 use jlb_protocol::{NodeNumber, Role};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use tokio::sync::oneshot;
 
@@ -50,13 +50,14 @@ impl Start<'_> {
                 let setup = ingress_setup(self.config, self.node);
                 let tun = setup.apply().map_err(Error::Setup)?;
                 let machine = Ingress::new(settings, view, seed, now);
-                let ended = self.spawn(machine, Some(tun), None, ingress_readiness)?;
+                let readiness = ingress_readiness(self.config);
+                let ended = self.spawn(machine, Some(tun), None, readiness)?;
                 Ok(Started { ended, host: None })
             }
             Role::FlowTracker => {
                 let settings = self.config.flow_tracker(name).map_err(invalid)?;
                 let machine = FlowTracker::new(settings, view, seed, now);
-                let ended = self.spawn(machine, None, None, |_, _| None)?;
+                let ended = self.spawn(machine, None, None, Box::new(|_, _| None))?;
                 Ok(Started { ended, host: None })
             }
             Role::HostAgent => {
@@ -69,7 +70,8 @@ impl Start<'_> {
                 let tun = setup.apply().map_err(Error::Setup)?;
                 let sockets = SocketWatch::start(vips, self.channels.waker.clone())?;
                 let machine = HostAgent::new(settings, view, seed, now);
-                let ended = self.spawn(machine, Some(tun), Some(sockets), host_readiness)?;
+                let ended =
+                    self.spawn(machine, Some(tun), Some(sockets), Box::new(host_readiness))?;
                 Ok(Started {
                     ended,
                     host: Some(setup),
@@ -81,9 +83,10 @@ impl Start<'_> {
     fn link(&self) -> Result<Link, Error> {
         let all = self.config.peers();
         let own = all.iter().find(|peer| peer.node == self.node.number);
+        let wanted: BTreeSet<_> = peers_of(self.config, self.node).collect();
         let peers = all
             .iter()
-            .filter(|peer| speak(self.node.role, peer.role) && peer.node != self.node.number)
+            .filter(|peer| wanted.contains(&peer.node))
             .filter_map(|peer| {
                 let own = own?;
                 let v4 = own
@@ -133,7 +136,7 @@ impl Start<'_> {
         machine: M,
         tun: Option<Tun>,
         sockets: Option<SocketWatch>,
-        readiness: fn(&Link, &Report) -> Option<String>,
+        readiness: Readiness,
     ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
         let addresses: Vec<IpAddr> = self.node.underlay.addresses().collect();
         let path = DataPath {
@@ -176,18 +179,47 @@ pub(crate) fn host_setup(config: &ClusterConfig, node: &Node) -> HostSetup {
     }
 }
 
+/// The nodes that this one speaks with.
+pub(crate) fn peers_of(config: &ClusterConfig, own: &Node) -> impl Iterator<Item = NodeNumber> {
+    config
+        .nodes()
+        .iter()
+        .filter(|peer| peer.number != own.number && speak(own.role, peer.role))
+        .map(|peer| peer.number)
+}
+
 /// Whether nodes of these roles ever send each other anything.
 fn speak(a: Role, b: Role) -> bool {
     a == Role::FlowTracker || b == Role::FlowTracker || a != b
 }
 
-fn ingress_readiness(link: &Link, _: &Report) -> Option<String> {
-    // With no peer at all in a session there is nobody to forward to.
-    let up = link
-        .sessions()
-        .filter(|(_, incarnation)| incarnation.is_some())
-        .count();
-    (up < 2).then(|| "waiting for a flow tracker and a host to answer".into())
+/// An ingress is ready once a flow tracker and a host have answered. It stays so when they fall
+/// silent: if all ingress nodes took themselves out whenever the trackers are away, the flows that
+/// are established would be lost as well.
+fn ingress_readiness(config: &ClusterConfig) -> Readiness {
+    let roles: BTreeMap<NodeNumber, Role> = config
+        .nodes()
+        .iter()
+        .map(|node| (node.number, node.role))
+        .collect();
+    Box::new(move |link, _| {
+        let missing = |role| {
+            !link
+                .sessions()
+                .any(|(node, incarnation)| incarnation.is_some() && roles.get(&node) == Some(&role))
+        };
+        let waiting = [
+            (
+                missing(Role::FlowTracker),
+                "waiting for a flow tracker to answer",
+            ),
+            (missing(Role::HostAgent), "waiting for a host to answer"),
+        ];
+        waiting
+            .into_iter()
+            .find(|(missing, _)| *missing)
+            .map(|(_, why)| why.into())
+    })
 }
 
 fn host_readiness(_: &Link, report: &Report) -> Option<String> {

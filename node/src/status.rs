@@ -26,10 +26,16 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    /// Nothing is known of any of these nodes.
-    pub(crate) fn new(names: BTreeMap<NodeNumber, String>) -> Self {
+    /// Nothing is known of these peers yet.
+    pub(crate) fn new(
+        names: BTreeMap<NodeNumber, String>,
+        peers: impl IntoIterator<Item = NodeNumber>,
+    ) -> Self {
         Self {
-            peers: DashMap::default(),
+            peers: peers
+                .into_iter()
+                .map(|node| (node, Peer::default()))
+                .collect(),
             names,
         }
     }
@@ -76,7 +82,7 @@ impl Status {
         }
     }
 
-    /// All peers that were heard of, sorted by number.
+    /// All peers, sorted by number.
     pub(crate) fn peers(&self) -> BTreeMap<NodeNumber, Peer> {
         self.peers
             .iter()
@@ -84,3 +90,6 @@ impl Status {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use jlb_packet_io::udp::{Origin, SendError, UdpSocket};
 use jlb_packet_io::wait::Interest;
 use jlb_protocol::PacketBuf;
 use jlb_protocol::keyed_hash::FlowHash;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 /// Source ports for each family.
@@ -16,6 +17,10 @@ const SENDERS: usize = 8;
 
 /// Datagrams that one turn of the loop reads from one socket.
 pub(crate) const BATCH: usize = 64;
+
+/// Messages that may wait to be sent, over all sockets. Those of one socket leave before those of
+/// the next, so that this also bounds how far one overtakes another: less than a receiver's window.
+pub(crate) const MAX_WAITING: usize = 256;
 
 struct Family {
     local: IpAddr,
@@ -27,6 +32,7 @@ struct Family {
 struct Waiting {
     buf: PacketBuf,
     to: SocketAddr,
+    sent: bool,
 }
 
 /// All sockets of a node's underlay addresses.
@@ -34,6 +40,8 @@ pub(crate) struct Underlay {
     families: Vec<Family>,
     /// By socket, see [`Underlay::socket`].
     waiting: Vec<Vec<Waiting>>,
+    /// Messages in `waiting`.
+    count: usize,
     slots: Vec<PacketBuf>,
     origins: Vec<Origin>,
 }
@@ -65,6 +73,7 @@ impl Underlay {
         Ok(Self {
             families,
             waiting: (0..sockets).map(|_| Vec::new()).collect(),
+            count: 0,
             slots: (0..BATCH)
                 .map(|_| PacketBuf::new(jlb_protocol::buffer::MAX_PACKET))
                 .collect(),
@@ -77,6 +86,7 @@ impl Underlay {
         Self {
             families: Vec::new(),
             waiting: Vec::new(),
+            count: 0,
             slots: Vec::new(),
             origins: Vec::new(),
         }
@@ -114,64 +124,102 @@ impl Underlay {
         Some((at, self.socket(at).local_addr().port()))
     }
 
-    /// Queues a sealed message for [`Self::flush`].
+    /// Queues a sealed message for [`Self::flush`]. Flush when there is no more room.
     pub(crate) fn push(&mut self, at: usize, buf: PacketBuf, to: SocketAddr) {
-        self.waiting[at].push(Waiting { buf, to });
+        let sent = false;
+        self.waiting[at].push(Waiting { buf, to, sent });
+        self.count += 1;
     }
 
-    /// Sends all that waits and gives each buffer to `done`, with whether the kernel took it.
-    pub(crate) fn flush(&mut self, mut done: impl FnMut(PacketBuf, bool)) {
+    /// Whether another message may wait.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.count < MAX_WAITING
+    }
+
+    /// Sends all that waits and gives each buffer to `done`, with whether the kernel took it. The
+    /// first failure is given back with where the message was to go.
+    pub(crate) fn flush(
+        &mut self,
+        mut done: impl FnMut(PacketBuf, bool),
+    ) -> Option<(SocketAddr, SendError)> {
+        let mut first = None;
         for at in 0..self.waiting.len() {
             let mut waiting = std::mem::take(&mut self.waiting[at]);
-            let mut next = 0;
-            while next < waiting.len() {
-                let rest = &waiting[next..];
-                let datagrams = rest.iter().map(|one| (one.buf.as_slice(), one.to));
-                let sent = self.socket(at).send_batch(datagrams);
-                next += sent.count;
-                let failed = match sent.error {
-                    None => 0,
-                    Some(SendError::Refused(_)) => 1,
-                    // Waiting would stall every other flow: the rest of this turn is lost, and
-                    // counted, and repeated by those who sent it.
-                    Some(SendError::WouldBlock | SendError::NoBuffers) => waiting.len() - next,
-                };
-                for one in waiting.iter_mut().skip(next).take(failed) {
-                    one.to.set_port(0);
-                }
-                next += failed;
-                if sent.count == 0 && failed == 0 {
-                    break;
-                }
-            }
+            let failure = send_all(self.socket(at), &mut waiting);
+            first = first.or(failure);
+            self.count -= waiting.len();
             for one in waiting.drain(..) {
-                done(one.buf, one.to.port() != 0);
+                done(one.buf, one.sent);
             }
             self.waiting[at] = waiting;
         }
+        first
     }
 
     /// Reads up to a batch from socket `at` and gives each datagram with its origin and our
-    /// address to `each`; false once there is no more.
+    /// address to `each`.
+    ///
+    /// # Errors
+    /// Why nothing could be read, but that there is nothing to read.
     pub(crate) fn receive(
         &mut self,
         at: usize,
-        mut each: impl FnMut(&PacketBuf, SocketAddr, IpAddr),
-    ) -> bool {
+        mut each: impl FnMut(&PacketBuf, &Origin, IpAddr),
+    ) -> io::Result<()> {
         let mut slots = std::mem::take(&mut self.slots);
         let mut origins = std::mem::take(&mut self.origins);
         let local = self.families[at / (SENDERS + 1)].local;
-        // An error that is not WouldBlock is an ICMP answer to an earlier datagram: it says
-        // nothing of what is to be read.
-        let count = self
-            .socket(at)
-            .recv_batch(&mut slots, &mut origins)
-            .unwrap_or(0);
+        let received = self.socket(at).recv_batch(&mut slots, &mut origins);
+        let count = *received.as_ref().unwrap_or(&0);
         for (slot, origin) in slots.iter().zip(&origins).take(count) {
-            each(slot, origin.from, local);
+            each(slot, origin, local);
         }
         self.slots = slots;
         self.origins = origins;
-        count == BATCH
+        match received {
+            Err(error) if !is_temporary(&error) => Err(error),
+            _ => Ok(()),
+        }
     }
 }
+
+/// Whether a read that failed so is to be tried again when there is something to read.
+pub(crate) fn is_temporary(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+/// Sends in order what the kernel takes, and marks it.
+fn send_all(socket: &UdpSocket, waiting: &mut [Waiting]) -> Option<(SocketAddr, SendError)> {
+    let mut first = None;
+    let mut rest = waiting;
+    while !rest.is_empty() {
+        let datagrams = rest.iter().map(|one| (one.buf.as_slice(), one.to));
+        let sent = socket.send_batch(datagrams);
+        let (taken, left) = std::mem::take(&mut rest).split_at_mut(sent.count);
+        for one in taken.iter_mut() {
+            one.sent = true;
+        }
+        let Some(failed) = left.first() else { break };
+        match sent.error {
+            Some(SendError::Refused(error)) => {
+                first = first.or(Some((failed.to, SendError::Refused(error))));
+                rest = &mut left[1..];
+            }
+            // Waiting would stall every other flow: the rest of this turn is lost, and counted,
+            // and repeated by those who sent it.
+            Some(error) => {
+                first = first.or(Some((failed.to, error)));
+                break;
+            }
+            None if sent.count == 0 => break,
+            None => rest = left,
+        }
+    }
+    first
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

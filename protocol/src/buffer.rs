@@ -103,7 +103,7 @@ impl PacketBuf {
     /// Says that `len` bytes were written into [`Self::space`], cut to what there is.
     pub fn set_len(&mut self, len: usize) {
         self.start = HEADROOM;
-        self.end = (HEADROOM + len).min(self.bytes.len());
+        self.end = HEADROOM.saturating_add(len).min(self.bytes.len());
     }
 
     /// Makes room for `len` bytes in front and returns it; `None` if there is no such room.
@@ -115,6 +115,9 @@ impl PacketBuf {
 
     /// Takes `len` bytes off the front, cut to what there is.
     pub fn strip(&mut self, len: usize) {
-        self.start = (self.start + len).min(self.end);
+        self.start = self.start.saturating_add(len).min(self.end);
     }
 }
+
+#[cfg(test)]
+mod tests;

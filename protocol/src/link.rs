@@ -19,11 +19,11 @@ use crate::message::{Control, ControlKind, Message};
 use crate::number::NodeNumber;
 use crate::time::Time;
 use crate::wire::{self, Seal};
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use peer::Peer;
+use peer::{Letter, Peer};
 use subtle::ConstantTimeEq;
 use tag::Endpoints;
 
@@ -32,6 +32,9 @@ const FIRST_HELLO_RETRY: Duration = Duration::from_millis(50);
 
 /// The least time between two Hellos that a peer's messages provoke.
 const HELLO_SPACING: Duration = Duration::from_millis(10);
+
+/// Room for a Hello or its answer.
+const HELLO_LEN: usize = wire::SEALED_LEN + 64;
 
 /// What a link is told at its start, already valid.
 #[derive(Clone, Debug)]
@@ -100,11 +103,12 @@ pub enum Event {
 pub struct Link {
     config: Config,
     peers: Vec<Peer>,
-    counter: u64,
+    /// When each peer's next Hello is due, and the peer's place: one entry a peer.
+    due: BTreeSet<(Time, usize)>,
     nonce: u64,
     ledger: Ledger,
-    /// Hellos and answers to send; at most two a peer.
-    hellos: VecDeque<(NodeNumber, PacketBuf)>,
+    /// The places of the peers that have a Hello or an answer to get, each once.
+    outgoing: VecDeque<usize>,
     /// At most two a peer; the oldest give way.
     events: VecDeque<Event>,
 }
@@ -123,11 +127,11 @@ impl Link {
         peers.dedup_by_key(|peer| peer.node);
         Self {
             config,
+            due: (0..peers.len()).map(|at| (now, at)).collect(),
             peers,
-            counter: 0,
             nonce: seed,
             ledger: Ledger::default(),
-            hellos: VecDeque::new(),
+            outgoing: VecDeque::new(),
             events: VecDeque::new(),
         }
     }
@@ -137,6 +141,12 @@ impl Link {
     #[must_use]
     pub const fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Counts a datagram that was longer than the buffer it was received into: it is not opened.
+    pub fn truncated(&mut self) {
+        self.ledger.received += 1;
+        self.ledger.drop_for(DropReason::Truncated);
     }
 
     /// Counts a sealed message that the kernel did not take.
@@ -213,10 +223,10 @@ impl Link {
         source_port: u16,
         buf: &mut PacketBuf,
     ) -> Result<Route, DropReason> {
-        let peer = &self.peers[at];
+        let peer = &mut self.peers[at];
         let route = peer.route(self.config.port);
         let key = self.config.keys.sending();
-        self.counter += 1;
+        peer.sent += 1;
         let seal = Seal {
             kind: 0,
             key_id: key.id,
@@ -224,7 +234,7 @@ impl Link {
             sender: self.config.node,
             receiver: low_bits(receiver),
             incarnation: self.config.incarnation,
-            counter: self.counter,
+            counter: peer.sent,
             tag: [0; 8],
         };
         seal.write(buf.as_mut_slice())?;
@@ -277,8 +287,12 @@ impl Link {
         let is_hello = seal.kind == ControlKind::Hello as u8;
         let receiver = if is_hello { 0 } else { self.config.incarnation };
         if seal.receiver != low_bits(receiver) {
-            // Most likely sent to our last life by a peer that has not heard of this one.
-            self.peers[at].hello_soon(now);
+            // Most likely sent to our last life by a peer that has not heard of this one. A peer
+            // that sealed something for this life knows it, so that what still comes is old or
+            // forged, and provokes nothing.
+            if peer.incarnation.is_none() {
+                self.hello_soon(now, at);
+            }
             return Err(DropReason::StaleIncarnation);
         }
         let key = self
@@ -333,16 +347,14 @@ impl Link {
             // A Hello isn't bound to our life, so an old one may be replayed: it never teaches
             // an incarnation. It only makes us ask, and its answer is of use to nobody else.
             Some(known) if seal.incarnation < known => return Err(DropReason::StaleIncarnation),
-            Some(known) if seal.incarnation == known => self.peers[at].accept(seal)?,
-            _ => self.peers[at].hello_soon(now),
+            Some(known) if seal.incarnation == known => {
+                self.peers[at].accept(seal)?;
+                self.peer_config(at, config);
+            }
+            _ => self.hello_soon(now, at),
         }
-        self.peer_config(at, config);
-        let answer = Control::HelloAck {
-            view: self.config.view,
-            config: self.config.config,
-            nonce,
-        };
-        self.queue_hello(at, seal.incarnation, &answer);
+        self.peers[at].answer(seal.incarnation, nonce);
+        self.queue(at);
         Ok(Opened::Handled)
     }
 
@@ -352,7 +364,8 @@ impl Link {
             return Err(DropReason::BadBody);
         };
         self.peer_config(at, config);
-        self.peers[at].answered(now, nonce, self.config.hello_interval);
+        let interval = self.config.hello_interval;
+        self.reschedule(at, |peer| peer.answered(now, nonce, interval));
         Ok(Opened::Handled)
     }
 
@@ -377,51 +390,95 @@ impl Link {
         self.events.push_back(event);
     }
 
-    /// Seals and queues a Hello or its answer; these go out from the port that all listen on.
-    fn queue_hello(&mut self, at: usize, receiver: u32, control: &Control<'_>) {
-        if self.hellos.len() >= 2 * self.peers.len() {
+    /// Changes when a peer's next Hello is due, in the order of all as well.
+    fn reschedule(&mut self, at: usize, change: impl FnOnce(&mut Peer)) {
+        let Some(peer) = self.peers.get_mut(at) else {
             return;
-        }
-        self.ledger.created += 1;
-        let mut buf = PacketBuf::new(wire::SEALED_LEN + 64);
-        let sealed = wire::encode_control(control, &mut buf)
-            .and_then(|()| self.seal_for(at, receiver, self.config.port, &mut buf));
-        if self.count_sent(sealed).is_ok() {
-            self.hellos.push_back((self.peers[at].node, buf));
+        };
+        let before = peer.next_hello;
+        change(peer);
+        if peer.next_hello != before {
+            self.due.remove(&(before, at));
+            self.due.insert((peer.next_hello, at));
         }
     }
 
-    /// Sends the Hellos that are due.
+    fn hello_soon(&mut self, now: Time, at: usize) {
+        self.reschedule(at, |peer| peer.hello_soon(now));
+    }
+
+    fn queue(&mut self, at: usize) {
+        if let Some(peer) = self.peers.get_mut(at)
+            && !core::mem::replace(&mut peer.queued, true)
+        {
+            self.outgoing.push_back(at);
+        }
+    }
+
+    /// Makes the Hellos that are due.
     pub fn handle_timeout(&mut self, now: Time) {
-        for at in 0..self.peers.len() {
-            if self.peers[at].next_hello > now {
-                continue;
+        for _ in 0..self.peers.len() {
+            let Some(&(due, at)) = self.due.first() else {
+                return;
+            };
+            if due > now {
+                return;
             }
             // Weyl sequence: never repeats within 2^64 steps, and nothing depends on its secrecy.
             self.nonce = self.nonce.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let nonce = self.nonce;
-            self.peers[at].asked(now, nonce, self.config.hello_interval);
-            let hello = Control::Hello {
-                view: self.config.view,
-                config: self.config.config,
-                nonce,
-            };
-            self.queue_hello(at, 0, &hello);
+            let interval = self.config.hello_interval;
+            self.reschedule(at, |peer| peer.asked(now, nonce, interval));
+            self.queue(at);
         }
     }
 
     /// When [`Self::handle_timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.peers.iter().map(|peer| peer.next_hello).min()
+        self.due.first().map(|&(due, _)| due)
     }
 
     /// The next sealed message of the link's own, and where it goes. It is sent from the port that
     /// every node listens on.
     pub fn poll_hello(&mut self) -> Option<(Route, PacketBuf)> {
-        let (node, buf) = self.hellos.pop_front()?;
-        let at = self.peer(node).ok()?;
-        Some((self.peers[at].route(self.config.port), buf))
+        loop {
+            let at = *self.outgoing.front()?;
+            let Some(letter) = self.peers.get_mut(at).and_then(Peer::next_letter) else {
+                self.outgoing.pop_front();
+                continue;
+            };
+            if let Ok(sent) = self.seal_letter(at, letter) {
+                return Some(sent);
+            }
+        }
+    }
+
+    fn seal_letter(&mut self, at: usize, letter: Letter) -> Result<(Route, PacketBuf), DropReason> {
+        let (view, config) = (self.config.view, self.config.config);
+        let (receiver, control) = match letter {
+            Letter::Hello { nonce } => (
+                0,
+                Control::Hello {
+                    view,
+                    config,
+                    nonce,
+                },
+            ),
+            Letter::Answer { incarnation, nonce } => (
+                incarnation,
+                Control::HelloAck {
+                    view,
+                    config,
+                    nonce,
+                },
+            ),
+        };
+        self.ledger.created += 1;
+        let mut buf = PacketBuf::new(HELLO_LEN);
+        let sealed = wire::encode_control(&control, &mut buf)
+            .and_then(|()| self.seal_for(at, receiver, self.config.port, &mut buf));
+        self.count_sent(sealed).map(|route| (route, buf))
     }
 
     /// What was learnt of peers.

@@ -88,3 +88,6 @@ impl Outbox {
         self.queue.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,3 +70,6 @@ impl Ranking {
         scored.get(rank).map(|&(_, node)| node)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,8 +42,8 @@ pub struct ServiceMap {
 }
 
 impl ServiceMap {
-    /// The map of these services. Where two overlap the later one in the list wins a port; the
-    /// configuration refuses such files.
+    /// The map of these services, no two of which have a port in common: the configuration refuses
+    /// files in which ranges overlap or two services of a VIP and protocol have `Any`.
     #[must_use]
     pub fn new(services: &[ServiceMatch]) -> Self {
         let mut map = Self::default();
@@ -88,3 +88,6 @@ impl ServiceMap {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,3 +80,6 @@ impl View {
         hasher.finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ mod namespace;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,18 +14,18 @@ use jlb_bench::plan::{Counts, Node, Plan, Role, VIP_V4, VIP_V6};
 use jlb_bench::state::State;
 use serde_json::Value;
 
-pub use capture::{Capture, Frame, read_pcap, tshark};
-pub use metrics::Page;
-pub use namespace::{Background, Namespace, Output};
+pub(crate) use capture::{Capture, Frame, read_pcap, tshark};
+pub(crate) use metrics::Page;
+pub(crate) use namespace::{Background, Namespace, finish_connecting};
 
 /// The program under test.
-pub const JLB: &str = env!("CARGO_BIN_EXE_jlb");
+pub(crate) const JLB: &str = env!("CARGO_BIN_EXE_jlb");
 
 /// How long a closed flow lingers in a lab, see `bench/src/cluster_file.rs`.
-pub const LINGER: Duration = Duration::from_secs(2);
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// How long after the last close tables may take to be empty (S5).
-pub const FORGOTTEN_WITHIN: Duration = LINGER.saturating_add(Duration::from_secs(5));
+pub(crate) const FORGOTTEN_WITHIN: Duration = LINGER.saturating_add(Duration::from_secs(5));
 
 /// Programs that the tests run; `scripts/setup` installs them.
 const TOOLS: [&str; 12] = [
@@ -37,7 +37,7 @@ const TOOLS: [&str; 12] = [
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Waits for the turn of the caller and checks what every test needs.
-pub fn turn() -> MutexGuard<'static, ()> {
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static CHECK: Once = Once::new();
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     CHECK.call_once(check_machine);
@@ -47,25 +47,35 @@ pub fn turn() -> MutexGuard<'static, ()> {
 fn check_machine() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let root = status.lines().any(|line| {
-        line.strip_prefix("Uid:").is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0"))
+        line.strip_prefix("Uid:")
+            .is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0"))
     });
-    assert!(root, "these tests build network namespaces: run them as root (scripts/test)");
+    assert!(
+        root,
+        "these tests build network namespaces: run them as root (scripts/test)"
+    );
     let has = |tool: &&str| {
         let mut words = Command::new("sh");
-        words.args(["-c", "command -v \"$0\"", tool]).stdout(Stdio::null());
+        words
+            .args(["-c", "command -v \"$0\"", tool])
+            .stdout(Stdio::null());
         words.status().is_ok_and(|status| status.success())
     };
     let missing: Vec<&str> = TOOLS.into_iter().filter(|tool| !has(tool)).collect();
-    assert!(missing.is_empty(), "not installed: {}; scripts/setup does it", missing.join(", "));
+    assert!(
+        missing.is_empty(),
+        "not installed: {}; scripts/setup does it",
+        missing.join(", ")
+    );
 }
 
 /// Whether there is time for long loads.
-pub fn long() -> bool {
+pub(crate) fn long() -> bool {
     std::env::var_os("JLB_LONG").is_some()
 }
 
 /// Looks until something is so; panics with the last complaint when the time is over.
-pub fn eventually<T>(
+pub(crate) fn eventually<T>(
     within: Duration,
     what: &str,
     mut look: impl FnMut() -> Result<T, String>,
@@ -83,17 +93,17 @@ pub fn eventually<T>(
 }
 
 /// The virtual addresses, one of each family.
-pub fn vips() -> [IpAddr; 2] {
+pub(crate) fn vips() -> [IpAddr; 2] {
     [VIP_V4.into(), VIP_V6.into()]
 }
 
 /// `http://VIP/path`.
-pub fn http(vip: IpAddr, path: &str) -> String {
+pub(crate) fn http(vip: IpAddr, path: &str) -> String {
     format!("http://{}{path}", in_url(vip))
 }
 
 /// An address as URLs have it.
-pub fn in_url(address: IpAddr) -> String {
+pub(crate) fn in_url(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("[{address}]"),
@@ -102,28 +112,31 @@ pub fn in_url(address: IpAddr) -> String {
 
 /// What kind of lab a test wants.
 #[derive(Clone, Copy)]
-pub struct Wanted {
-    pub nginx: bool,
-    pub ipv6_underlay: bool,
-    pub hosts: u16,
+pub(crate) struct Wanted {
+    pub(crate) nginx: bool,
+    pub(crate) ipv6_underlay: bool,
+    pub(crate) hosts: u16,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
-        Self { nginx: false, ipv6_underlay: false, hosts: 4 }
+        Self {
+            nginx: false,
+            ipv6_underlay: false,
+            hosts: 4,
+        }
     }
 }
 
 /// A lab that stands. It is taken down when the value goes, also by a panic.
-pub struct Lab {
+pub(crate) struct Lab {
     plan: Plan,
-    restarted: Vec<Child>,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Lab {
     /// Builds one.
-    pub fn start(wanted: Wanted) -> Self {
+    pub(crate) fn start(wanted: Wanted) -> Self {
         let turn = turn();
         let mut command = Command::new(JLB);
         command.args(["lab", "--keep", "--seconds", "0", "--json"]);
@@ -138,54 +151,77 @@ impl Lab {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "the lab does not start: {said}");
         let report: Value = serde_json::from_slice(&output.stdout).expect("the lab tells JSON");
-        let id = report["lab"]["id"].as_str().expect("the lab tells its id").to_owned();
-        let counts = Counts { ingress: 2, trackers: 3, hosts: wanted.hosts };
+        let id = report["lab"]["id"]
+            .as_str()
+            .expect("the lab tells its id")
+            .to_owned();
+        // Shown when the test fails, or with --nocapture.
+        println!("lab {id}");
+        let counts = Counts {
+            ingress: 2,
+            trackers: 3,
+            hosts: wanted.hosts,
+        };
         let plan = Plan::new(id, counts, wanted.ipv6_underlay);
-        Self { plan, restarted: Vec::new(), _turn: turn }
+        let client = Namespace::new(plan.namespace("client"));
+        // A sender's kernel marks packets with a hash of its choice, which it changes when it
+        // repeats one; through a veth the router's kernel would take that for its own layer-4
+        // hash and move the flow to another ingress, as no other router would.
+        client.enter(|| {
+            let _ = std::fs::write("/proc/sys/net/core/txrehash", "0");
+        });
+        Self { plan, _turn: turn }
     }
 
     /// With nginx on its hosts.
-    pub fn with_nginx() -> Self {
-        Self::start(Wanted { nginx: true, ..Wanted::default() })
+    pub(crate) fn with_nginx() -> Self {
+        Self::start(Wanted {
+            nginx: true,
+            ..Wanted::default()
+        })
     }
 
     /// Where its files are.
-    pub fn directory(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> PathBuf {
         self.plan.directory()
     }
 
     /// Its nodes.
-    pub fn nodes(&self) -> &[Node] {
+    pub(crate) fn nodes(&self) -> &[Node] {
         &self.plan.nodes
     }
 
     /// Its nodes of a role.
-    pub fn of(&self, role: Role) -> Vec<Node> {
+    pub(crate) fn of(&self, role: Role) -> Vec<Node> {
         self.plan.of(role).cloned().collect()
     }
 
     /// The address of a node on the underlay.
-    pub fn underlay(&self, node: &Node) -> IpAddr {
-        if self.plan.ipv6_underlay { node.addresses.v6.into() } else { node.addresses.v4.into() }
+    pub(crate) fn underlay(&self, node: &Node) -> IpAddr {
+        if self.plan.ipv6_underlay {
+            node.addresses.v6.into()
+        } else {
+            node.addresses.v4.into()
+        }
     }
 
     /// Where a node tells how it is.
-    pub fn admin(&self, node: &Node) -> SocketAddr {
+    pub(crate) fn admin(&self, node: &Node) -> SocketAddr {
         Plan::admin(node)
     }
 
     /// Where clients are.
-    pub fn client(&self) -> Namespace {
+    pub(crate) fn client(&self) -> Namespace {
         self.inside("client")
     }
 
     /// The namespace of a node, or of the router.
-    pub fn inside(&self, name: &str) -> Namespace {
+    pub(crate) fn inside(&self, name: &str) -> Namespace {
         Namespace::new(self.plan.namespace(name))
     }
 
     /// What is written down about it.
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         State::all()
             .into_iter()
             .find(|state| state.id == self.plan.id)
@@ -193,14 +229,17 @@ impl Lab {
     }
 
     /// The process with that name in the state file.
-    pub fn pid(&self, name: &str) -> u32 {
+    pub(crate) fn pid(&self, name: &str) -> u32 {
         let state = self.state();
         let process = state.processes.iter().find(|process| process.name == name);
-        process.unwrap_or_else(|| panic!("no process {name} in the lab")).id.pid
+        process
+            .unwrap_or_else(|| panic!("no process {name} in the lab"))
+            .id
+            .pid
     }
 
     /// Panics unless every process that the lab started still runs.
-    pub fn assert_all_alive(&self) {
+    pub(crate) fn assert_all_alive(&self) {
         let state = self.state();
         let dead: Vec<&str> = state
             .processes
@@ -211,69 +250,91 @@ impl Lab {
         assert!(dead.is_empty(), "died: {}", dead.join(", "));
     }
 
-    /// Kills a node's process as the kernel would for want of memory; returns what starts it
-    /// again as it was started.
-    pub fn kill(&self, name: &str) -> Command {
+    /// Kills a node's process as the kernel would for want of memory; returns the words that it
+    /// was started with.
+    pub(crate) fn kill(&self, name: &str) -> Vec<String> {
         let pid = self.pid(name);
         let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
-        let words: Vec<String> = words
-            .split(|byte| *byte == 0)
-            .filter(|word| !word.is_empty())
-            .map(|word| String::from_utf8(word.to_vec()).unwrap())
-            .collect();
-        let mut again = self.inside(name).command(&words[0]);
-        again.args(&words[1..]);
-        let log = self.directory().join(format!("logs/{name}-again.log"));
-        again.stdin(Stdio::null()).stdout(Stdio::null());
-        again.stderr(std::fs::File::create(log).unwrap());
         signal("KILL", pid);
         eventually(Duration::from_secs(5), "a killed process ends", || {
             let gone = !std::path::Path::new(&format!("/proc/{pid}/exe")).exists();
             gone.then_some(()).ok_or_else(|| format!("{pid} is there"))
         });
-        again
+        String::from_utf8(words)
+            .unwrap()
+            .split_terminator('\0')
+            .map(str::to_owned)
+            .collect()
     }
 
-    /// Starts what [`Lab::kill`] returned. It ends with the lab.
-    pub fn start_again(&mut self, mut command: Command) {
-        self.restarted.push(command.spawn().unwrap());
+    /// Starts a node with these words. The process ends with the value.
+    pub(crate) fn start_again(&self, name: &str, words: &[String]) -> Background {
+        let log = self.directory().join(format!("logs/{name}-again.log"));
+        let log = std::fs::File::create(log).unwrap();
+        let mut command = self.inside(name).command(&words[0]);
+        command
+            .args(&words[1..])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        Background(command.spawn().unwrap())
     }
 
     /// The metrics of a node.
-    pub fn metrics(&self, node: &Node) -> Page {
+    pub(crate) fn metrics(&self, node: &Node) -> Page {
         metrics::fetch(&self.inside("router"), self.admin(node))
             .unwrap_or_else(|error| panic!("metrics of {}: {error}", node.name))
     }
 
     /// Whether a node is ready.
-    pub fn is_ready(&self, node: &Node) -> Result<(), String> {
+    pub(crate) fn is_ready(&self, node: &Node) -> Result<(), String> {
         metrics::get(&self.inside("router"), self.admin(node), "/healthz").map(|_| ())
     }
 
     /// Waits until no table of any node has a flow any more.
-    pub fn wait_until_empty(&self, within: Duration) {
+    pub(crate) fn wait_until_empty(&self, within: Duration) {
         eventually(within, "tables get empty", || {
             let left: Vec<String> = self
                 .nodes()
                 .iter()
                 .flat_map(|node| {
                     let flows = self.metrics(node).flows();
-                    flows.into_iter().map(|(name, n)| format!("{name} of {}: {n}", node.name))
+                    flows
+                        .into_iter()
+                        .map(|flows| format!("{flows} of {}", node.name))
                 })
                 .collect();
-            if left.is_empty() { Ok(()) } else { Err(left.join(", ")) }
+            if left.is_empty() {
+                Ok(())
+            } else {
+                Err(left.join(", "))
+            }
         });
     }
 
     /// Panics unless the books of every node add up (S6).
-    pub fn assert_books_balance(&self) {
+    pub(crate) fn assert_books_balance(&self) {
         for node in self.nodes() {
             let page = self.metrics(node);
-            for sample in page.samples().filter(|sample| sample.name == "jlb_books_imbalance") {
+            for sample in page
+                .samples()
+                .filter(|sample| sample.name == "jlb_books_imbalance")
+            {
                 let (name, layer) = (&node.name, sample.labels);
-                assert_eq!(sample.value, 0.0, "the books of {name} {layer} do not add up");
+                assert_eq!(
+                    sample.value, 0.0,
+                    "the books of {name} {layer} do not add up"
+                );
             }
         }
+    }
+
+    /// Panics if a node has died, its books are wrong, or it has found something worth a warning.
+    pub(crate) fn assert_calm(&self) {
+        self.assert_all_alive();
+        self.assert_books_balance();
+        let complaints = self.complaints();
+        assert!(complaints.is_empty(), "the logs say:\n{complaints}");
     }
 
     /// Lines of the logs that are more than news.
@@ -285,7 +346,10 @@ impl Lab {
         for log in logs.flatten() {
             let text = std::fs::read(log.path()).unwrap_or_default();
             let text = String::from_utf8_lossy(&text);
-            let lines: Vec<&str> = text.lines().filter(|line| !line.contains(" INFO ")).collect();
+            let lines: Vec<&str> = text
+                .lines()
+                .filter(|line| !line.contains(" INFO "))
+                .collect();
             for line in lines.iter().rev().take(10).rev() {
                 all.push_str(&format!("{}: {line}\n", log.file_name().to_string_lossy()));
             }
@@ -299,11 +363,9 @@ impl Drop for Lab {
         if std::thread::panicking() {
             eprintln!("what the lab's logs say:\n{}", self.complaints());
         }
-        let down = Command::new(JLB).args(["lab", "down", &self.plan.id]).output();
-        for child in &mut self.restarted {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        let down = Command::new(JLB)
+            .args(["lab", "down", &self.plan.id])
+            .output();
         match down {
             Ok(output) if output.status.success() => {}
             other => eprintln!("lab {} was not taken down: {other:?}", self.plan.id),
@@ -312,7 +374,9 @@ impl Drop for Lab {
 }
 
 /// Sends a signal to a process.
-pub fn signal(name: &str, pid: u32) {
-    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+pub(crate) fn signal(name: &str, pid: u32) {
+    let status = Command::new("kill")
+        .args([&format!("-{name}"), &pid.to_string()])
+        .status();
     assert!(status.unwrap().success(), "no {name} for process {pid}");
 }

@@ -18,5 +18,6 @@ mod harness;
 mod load;
 mod metrics;
 mod restart;
+mod routes;
 mod transfers;
 mod wire;

@@ -28,8 +28,19 @@ fn assert_same(a: &Path, b: &Path) {
         std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     };
     let (first, second) = (read(a), read(b));
-    assert_eq!(first.len(), second.len(), "{} and {}", a.display(), b.display());
-    assert!(first == second, "{} and {} differ", a.display(), b.display());
+    assert_eq!(
+        first.len(),
+        second.len(),
+        "{} and {}",
+        a.display(),
+        b.display()
+    );
+    assert!(
+        first == second,
+        "{} and {} differ",
+        a.display(),
+        b.display()
+    );
 }
 
 #[test]
@@ -39,11 +50,17 @@ fn a_download_of_100_mib_arrives_as_it_was() {
     assert_eq!(served.metadata().unwrap().len(), 100 << 20);
     for vip in vips() {
         let got = lab.directory().join("got");
-        let arguments = ["-sS", "--fail", "-o", got.to_str().unwrap(), &http(vip, "/100MiB")];
+        let arguments = [
+            "-sS",
+            "--fail",
+            "-o",
+            got.to_str().unwrap(),
+            &http(vip, "/100MiB"),
+        ];
         lab.client().must("curl", &arguments);
         assert_same(&served, &got);
     }
-    lab.assert_books_balance();
+    lab.assert_calm();
 }
 
 #[test]
@@ -59,37 +76,64 @@ fn an_upload_of_100_mib_arrives_in_full_segments_without_pauses() {
             .iter()
             .map(|node| Capture::start(&lab, &lab.inside(&node.name), TUN, &to_vip, 64))
             .collect();
-        let syns = if vip.is_ipv4() { "tcp[13] & 2 != 0" } else { "ip6[53] & 2 != 0" };
+        let syns = if vip.is_ipv4() {
+            "tcp[13] & 2 != 0"
+        } else {
+            "ip6[53] & 2 != 0"
+        };
         let syns = format!("{syns} and src host {vip}");
         let at_client = Capture::start(&lab, &lab.client(), "eth0", &syns, 128);
 
         let name = format!("upload/{}", if vip.is_ipv4() { 4 } else { 6 });
         let url = http(vip, &format!("/{name}"));
-        lab.client().must("curl", &["-sS", "--fail", "-T", sent.to_str().unwrap(), &url]);
+        lab.client().must(
+            "curl",
+            &["-sS", "--fail", "-T", sent.to_str().unwrap(), &url],
+        );
         assert_same(&sent, &lab.directory().join("www").join(name));
 
-        let asked = tshark(&at_client.stop(), &["-T", "fields", "-e", "tcp.options.mss_val"]);
+        let asked = tshark(
+            &at_client.stop(),
+            &["-T", "fields", "-e", "tcp.options.mss_val"],
+        );
         let asked: Vec<u32> = asked.lines().map(|mss| mss.parse().unwrap()).collect();
         assert!(!asked.is_empty(), "no SYN of {vip} seen");
-        assert!(asked.iter().all(|&mss| mss == MAX_INNER - headers(vip, 20)), "MSS {asked:?}");
-        let frames = at_ingress.into_iter().map(|capture| read_pcap(&capture.stop()));
+        assert!(
+            asked.iter().all(|&mss| mss == MAX_INNER - headers(vip, 20)),
+            "MSS {asked:?}"
+        );
+        let frames = at_ingress
+            .into_iter()
+            .map(|capture| read_pcap(&capture.stop()));
         let frames = frames.max_by_key(Vec::len).unwrap();
         assert_full_and_steady(&frames, vip);
     }
-    lab.assert_books_balance();
+    lab.assert_calm();
 }
 
 fn assert_full_and_steady(frames: &[Frame], vip: IpAddr) {
     // Headers with timestamps and acknowledged blocks take 40 bytes more at most.
     let bare = headers(vip, 20) + 40;
     let data: Vec<&Frame> = frames.iter().filter(|frame| frame.length > bare).collect();
-    let full = data.iter().filter(|frame| frame.length == MAX_INNER).count();
+    let full = data
+        .iter()
+        .filter(|frame| frame.length == MAX_INNER)
+        .count();
     assert!(data.len() > 70_000, "{} packets with data", data.len());
-    assert!(full * 10 > data.len() * 9, "{full} of {} packets are full", data.len());
+    assert!(
+        full * 10 > data.len() * 9,
+        "{full} of {} packets are full",
+        data.len()
+    );
     assert!(frames.iter().all(|frame| frame.length <= MAX_INNER));
-    let gaps = data.windows(2).map(|pair| pair[1].time.saturating_sub(pair[0].time));
+    let gaps = data
+        .windows(2)
+        .map(|pair| pair[1].time.saturating_sub(pair[0].time));
     let longest = gaps.max().unwrap();
-    assert!(longest < LONGEST_GAP, "a pause of {longest:?} in the upload to {vip}");
+    assert!(
+        longest < LONGEST_GAP,
+        "a pause of {longest:?} in the upload to {vip}"
+    );
 }
 
 #[test]
@@ -98,10 +142,19 @@ fn https_is_verified_against_the_certificate_of_nginx() {
     let certificate = lab.directory().join("lab.crt");
     for vip in vips() {
         let url = format!("https://{}/", in_url(vip));
-        let trusting = ["-sS", "--fail", "--cacert", certificate.to_str().unwrap(), &url];
+        let trusting = [
+            "-sS",
+            "--fail",
+            "--cacert",
+            certificate.to_str().unwrap(),
+            &url,
+        ];
         assert_eq!(lab.client().must("curl", &trusting), "here\n");
         let stranger = lab.client().run("curl", &["-sS", "--fail", &url]);
-        assert!(!stranger.success, "a certificate that nobody trusts was taken");
+        assert!(
+            !stranger.success,
+            "a certificate that nobody trusts was taken"
+        );
         let big = format!("https://{}/1MiB", in_url(vip));
         let got = lab.directory().join("got");
         let to_file = ["-o", got.to_str().unwrap()];
@@ -118,13 +171,25 @@ fn connections_are_kept_or_closed_as_http_says() {
         let connects = |extra: &[&str], path: &str| {
             let url = http(vip, path);
             let arguments = [
-                &["-sS", "--fail", "-o", "/dev/null", "-w", "%{num_connects} ", &url],
+                &[
+                    "-sS",
+                    "--fail",
+                    "-o",
+                    "/dev/null",
+                    "-w",
+                    "%{num_connects} ",
+                    &url,
+                ],
                 &["-o", "/dev/null", url.as_str()][..],
                 extra,
             ];
             lab.client().must("curl", &arguments.concat())
         };
-        assert_eq!(connects(&[], "/"), "1 0 ", "two requests share a connection");
+        assert_eq!(
+            connects(&[], "/"),
+            "1 0 ",
+            "two requests share a connection"
+        );
         assert_eq!(connects(&["-H", "connection: close"], "/"), "1 1 ");
         // The server's wish.
         assert_eq!(connects(&[], "/close"), "1 1 ");
@@ -160,18 +225,23 @@ fn datagrams_are_echoed_and_too_big_ones_are_answered() {
         }
         // Fits the client's link, but not the path: the answer becomes an error of the socket.
         assert_eq!(socket.send(&vec![0; room + 1]).unwrap(), room + 1);
-        let error = eventually(Duration::from_secs(2), "too big is answered", || {
-            match socket.take_error().unwrap() {
+        let error = eventually(
+            Duration::from_secs(2),
+            "too big is answered",
+            || match socket.take_error().unwrap() {
                 Some(error) => Ok(error),
                 None => Err("no error on the socket".into()),
-            }
-        });
+            },
+        );
         let message_too_long = 90;
         assert_eq!(error.raw_os_error(), Some(message_too_long), "{error}");
         let route = lab.client().must("ip", &["route", "get", &vip.to_string()]);
-        assert!(route.contains(&format!("mtu {MAX_INNER}")), "the client learnt: {route}");
+        assert!(
+            route.contains(&format!("mtu {MAX_INNER}")),
+            "the client learnt: {route}"
+        );
     }
-    lab.assert_books_balance();
+    lab.assert_calm();
 }
 
 #[test]
@@ -179,9 +249,16 @@ fn the_vips_answer_pings() {
     let lab = Lab::start(Default::default());
     for vip in vips() {
         let vip = vip.to_string();
-        let said = lab.client().must("ping", &["-n", "-c", "10", "-i", "0.1", "-W", "2", &vip]);
-        assert!(said.contains("10 packets transmitted, 10 received, 0% packet loss"), "{said}");
-        let big = lab.client().must("ping", &["-n", "-c", "3", "-i", "0.1", "-s", "1300", &vip]);
+        let said = lab
+            .client()
+            .must("ping", &["-n", "-c", "10", "-i", "0.1", "-W", "2", &vip]);
+        assert!(
+            said.contains("10 packets transmitted, 10 received, 0% packet loss"),
+            "{said}"
+        );
+        let big = lab
+            .client()
+            .must("ping", &["-n", "-c", "3", "-i", "0.1", "-s", "1300", &vip]);
         assert!(big.contains("3 received"), "{big}");
     }
 }

@@ -12,7 +12,15 @@ impl Drop for Directory {
 
 fn written(ingress: u16, trackers: u16, hosts: u16, ipv6: bool, policy: &str) -> ClusterConfig {
     let id = format!("c{}-{ingress}{trackers}{hosts}{ipv6}", std::process::id());
-    let plan = Plan::new(id, Counts { ingress, trackers, hosts }, ipv6);
+    let plan = Plan::new(
+        id,
+        Counts {
+            ingress,
+            trackers,
+            hosts,
+        },
+        ipv6,
+    );
     fs::create_dir_all(plan.directory()).unwrap();
     let _directory = Directory(plan.directory());
     let path = write(&plan, policy).unwrap();
@@ -34,5 +42,10 @@ fn the_smallest_and_the_largest_are_valid() {
     let cluster = written(1, 1, 1, true, "least-connections");
     assert!(cluster.ipv6_underlay());
     let most = crate::plan::MAX_NODES_OF_A_KIND;
-    assert_eq!(written(most, most, most, false, "round-robin").nodes().len(), 96);
+    assert_eq!(
+        written(most, most, most, false, "round-robin")
+            .nodes()
+            .len(),
+        96
+    );
 }

@@ -5,7 +5,10 @@ fn pieces_join_to_the_same_bytes_wherever_they_are_cut() {
     let length = 3 * PERIOD as u64 + 17;
     let mut all = Vec::new();
     while (all.len() as u64) < length {
-        all.extend_from_slice(&piece(all.len() as u64, 1000.min(length - all.len() as u64)));
+        all.extend_from_slice(&piece(
+            all.len() as u64,
+            1000.min(length - all.len() as u64),
+        ));
     }
     assert_eq!(all.len() as u64, length);
     assert!(matches(0, &all));

@@ -29,15 +29,26 @@ impl Lab {
         for host in hosts {
             let mut arguments = arguments(&host.name, keep);
             for vip in [IpAddr::from(VIP_V4), VIP_V6.into()] {
-                arguments.extend(["--echo".into(), SocketAddr::new(vip, ECHO).to_string().into()]);
+                arguments.extend([
+                    "--echo".into(),
+                    SocketAddr::new(vip, ECHO).to_string().into(),
+                ]);
             }
             if nginx.is_none() {
-                for any in [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()] {
+                for any in [
+                    IpAddr::from(Ipv4Addr::UNSPECIFIED),
+                    Ipv6Addr::UNSPECIFIED.into(),
+                ] {
                     let address = SocketAddr::new(any, HTTP).to_string();
                     arguments.extend(["--listen".into(), address.into()]);
                 }
             }
-            self.start(&format!("web-{}", host.name), &host.name, jlb.into(), arguments)?;
+            self.start(
+                &format!("web-{}", host.name),
+                &host.name,
+                jlb.into(),
+                arguments,
+            )?;
             if let Some(nginx) = nginx {
                 let configuration = nginx::configure(&directory, &host.name)?;
                 self.start_nginx(jlb, nginx, &host, configuration, keep)?;
@@ -57,15 +68,28 @@ impl Lab {
         let mut arguments = arguments(&host.name, keep);
         arguments.extend(["--".into(), nginx.into()]);
         // Before it has read its configuration it would write to a log of the system.
-        arguments.extend(["-e".into(), "stderr".into(), "-c".into(), configuration.into()]);
-        self.start(&format!("nginx-{}", host.name), &host.name, jlb.into(), arguments)
+        arguments.extend([
+            "-e".into(),
+            "stderr".into(),
+            "-c".into(),
+            configuration.into(),
+        ]);
+        self.start(
+            &format!("nginx-{}", host.name),
+            &host.name,
+            jlb.into(),
+            arguments,
+        )
     }
 }
 
 fn arguments(name: &str, keep: bool) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["lab-web".into(), "--name".into(), name.into()];
     if !keep {
-        arguments.extend(["--die-with-parent".into(), std::process::id().to_string().into()]);
+        arguments.extend([
+            "--die-with-parent".into(),
+            std::process::id().to_string().into(),
+        ]);
     }
     arguments
 }

@@ -35,7 +35,10 @@ fn a_lab_goes_with_its_processes_namespaces_and_files() {
     remove(&state).unwrap();
     assert!(!recorded.wait().unwrap().success());
     assert!(!stray.wait().unwrap().success());
-    assert!(other.try_wait().unwrap().is_none(), "a person's program is left alone");
+    assert!(
+        other.try_wait().unwrap().is_none(),
+        "a person's program is left alone"
+    );
     other.kill().unwrap();
     other.wait().unwrap();
     assert!(Namespace::list(&prefix).unwrap().is_empty());

@@ -30,7 +30,10 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(kind: ErrorKind, words: impl Into<String>) -> Self {
-        Self { kind, words: words.into() }
+        Self {
+            kind,
+            words: words.into(),
+        }
     }
 }
 
@@ -58,17 +61,29 @@ pub(super) async fn ask(
         What::Download(count) => (Method::GET, format!("/bytes/{count}"), Answer::empty()),
         What::Upload(count) => (Method::POST, "/upload".to_owned(), Answer::pattern(count)),
     };
-    let mut request = Request::builder().method(method).uri(path).header(HOST, authority);
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(HOST, authority);
     if last {
         request = request.header(CONNECTION, "close");
     }
-    let request =
-        request.body(body).map_err(|e| Failure::new(ErrorKind::WrongAnswer, e.to_string()))?;
+    let request = request
+        .body(body)
+        .map_err(|e| Failure::new(ErrorKind::WrongAnswer, e.to_string()))?;
     let response = sender.send_request(request).await.map_err(failed)?;
     if response.status() != StatusCode::OK {
-        return Err(Failure::new(ErrorKind::Status, format!("status {}", response.status())));
+        return Err(Failure::new(
+            ErrorKind::Status,
+            format!("status {}", response.status()),
+        ));
     }
-    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let header = |name| {
+        response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
     let host = header(HOST_HEADER).map(str::to_owned);
     let reusable = !last && header("connection") != Some("close");
     let mut body = response.into_body();
@@ -76,7 +91,9 @@ pub(super) async fn ask(
     let mut short = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(failed)?;
-        let Some(piece) = frame.data_ref() else { continue };
+        let Some(piece) = frame.data_ref() else {
+            continue;
+        };
         if matches!(what, What::Download(_)) && !content::matches(bytes, piece) {
             let words = format!("wrong bytes after byte {bytes} of a download");
             return Err(Failure::new(ErrorKind::WrongAnswer, words));
@@ -87,7 +104,11 @@ pub(super) async fn ask(
         bytes += piece.len() as u64;
     }
     check(what, bytes, &short)?;
-    Ok(Answered { host, bytes, reusable })
+    Ok(Answered {
+        host,
+        bytes,
+        reusable,
+    })
 }
 
 fn check(what: What, bytes: u64, short: &[u8]) -> Result<(), Failure> {
@@ -102,7 +123,10 @@ fn check(what: What, bytes: u64, short: &[u8]) -> Result<(), Failure> {
             if short == expected.as_bytes() {
                 return Ok(());
             }
-            wrong(format!("the server received {:?}", String::from_utf8_lossy(short).trim_end()))
+            wrong(format!(
+                "the server received {:?}",
+                String::from_utf8_lossy(short).trim_end()
+            ))
         }
         What::Small | What::Download(_) => Ok(()),
     }

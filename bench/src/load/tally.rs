@@ -72,7 +72,11 @@ impl ErrorKind {
             }
             source = behind.source();
         }
-        if error.is_parse() { ErrorKind::WrongAnswer } else { ErrorKind::Closed }
+        if error.is_parse() {
+            ErrorKind::WrongAnswer
+        } else {
+            ErrorKind::Closed
+        }
     }
 }
 
@@ -138,14 +142,19 @@ impl Tally {
             }
             _ => self.unnamed += 1,
         }
-        let histogram = if fresh { &mut self.fresh } else { &mut self.reused };
+        let histogram = if fresh {
+            &mut self.fresh
+        } else {
+            &mut self.reused
+        };
         histogram.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(LONGEST));
     }
 
     pub(super) fn failure(&mut self, failure: Failure) {
         *self.errors.entry(failure.kind).or_default() += 1;
         if self.words.len() < KEPT_WORDS {
-            self.words.push(format!("{}: {}", failure.kind.name(), failure.words));
+            self.words
+                .push(format!("{}: {}", failure.kind.name(), failure.words));
         }
     }
 }

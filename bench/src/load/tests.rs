@@ -42,10 +42,19 @@ fn a_rate_is_kept_and_not_exceeded() {
 
 #[test]
 fn refused_connections_are_counted_as_such() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let tally = drive_here(&load(free));
     assert_eq!(tally.answered, 0);
-    assert!(tally.errors.get(&ErrorKind::Refused).is_some_and(|&n| n > 8), "{tally:?}");
+    assert!(
+        tally
+            .errors
+            .get(&ErrorKind::Refused)
+            .is_some_and(|&n| n > 8),
+        "{tally:?}"
+    );
     assert_eq!(tally.errors.len(), 1);
     assert!(tally.words.len() <= 5);
 }

@@ -63,11 +63,16 @@ impl Worker {
         let target = target.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
         let rest = index / targets;
         let keep_alive = rest.is_multiple_of(2);
-        let family: Vec<IpAddr> =
-            load.sources.iter().copied().filter(|s| s.is_ipv4() == target.is_ipv4()).collect();
+        let family: Vec<IpAddr> = load
+            .sources
+            .iter()
+            .copied()
+            .filter(|s| s.is_ipv4() == target.is_ipv4())
+            .collect();
         let source = family.get((rest / 2) % family.len().max(1)).copied();
-        let interval =
-            load.rate.map(|rate| Duration::from_secs_f64(f64::from(load.workers) / rate));
+        let interval = load
+            .rate
+            .map(|rate| Duration::from_secs_f64(f64::from(load.workers) / rate));
         Self {
             number,
             target,
@@ -89,9 +94,10 @@ impl Worker {
     pub(super) async fn run(mut self) {
         let mut connection = None;
         // With a rate, workers begin spread over the first interval.
-        let mut due = self.begin + self.interval.map_or(Duration::ZERO, |interval| {
-            interval.mul_f64(f64::from(self.number % 1024) / 1024.0)
-        });
+        let mut due = self.begin
+            + self.interval.map_or(Duration::ZERO, |interval| {
+                interval.mul_f64(f64::from(self.number % 1024) / 1024.0)
+            });
         loop {
             if self.interval.is_some() {
                 sleep_until(due.min(self.end)).await;
@@ -116,7 +122,9 @@ impl Worker {
         match self.attempt(kept).await {
             Ok((answered, rest)) => {
                 *open = rest;
-                self.tally.borrow_mut().success(&answered, since.elapsed(), fresh);
+                self.tally
+                    .borrow_mut()
+                    .success(&answered, since.elapsed(), fresh);
                 self.progress.answered.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
@@ -146,7 +154,10 @@ impl Worker {
         let last = !self.keep_alive || connection.requests >= REQUESTS_PER_CONNECTION;
         let asked = ask(&mut connection.sender, what, &self.authority, last);
         let answered = timeout(self.patience, asked).await.map_err(|_| {
-            let words = format!("no answer from {} to {what:?} in {:?}", self.target, self.patience);
+            let words = format!(
+                "no answer from {} to {what:?} in {:?}",
+                self.target, self.patience
+            );
             Failure::new(ErrorKind::Timeout, words)
         })??;
         // hyper takes the next request only once the connection says that it is ready.
@@ -183,6 +194,9 @@ impl Worker {
         tokio::task::spawn_local(async move {
             let _ = connection.await;
         });
-        Ok(Connection { sender, requests: 0 })
+        Ok(Connection {
+            sender,
+            requests: 0,
+        })
     }
 }

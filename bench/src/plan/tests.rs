@@ -5,7 +5,11 @@ use super::*;
 #[test]
 fn the_largest_lab_has_no_number_and_no_address_twice() {
     let most = MAX_NODES_OF_A_KIND;
-    let counts = Counts { ingress: most, trackers: most, hosts: most };
+    let counts = Counts {
+        ingress: most,
+        trackers: most,
+        hosts: most,
+    };
     let plan = Plan::new("abcd".into(), counts, false);
     assert_eq!(plan.nodes.len(), 3 * usize::from(most));
     let numbers: BTreeSet<u16> = plan.nodes.iter().map(|node| node.number).collect();
@@ -17,14 +21,26 @@ fn the_largest_lab_has_no_number_and_no_address_twice() {
 
 #[test]
 fn names_fit_an_interface() {
-    let counts = Counts { ingress: 32, trackers: 32, hosts: 32 };
+    let counts = Counts {
+        ingress: 32,
+        trackers: 32,
+        hosts: 32,
+    };
     let plan = Plan::new("abcd".into(), counts, false);
     assert!(plan.nodes.iter().all(|node| node.name.len() < 16));
 }
 
 #[test]
 fn kinds_come_in_order() {
-    let plan = Plan::new("x".into(), Counts { ingress: 1, trackers: 2, hosts: 1 }, true);
+    let plan = Plan::new(
+        "x".into(),
+        Counts {
+            ingress: 1,
+            trackers: 2,
+            hosts: 1,
+        },
+        true,
+    );
     let names: Vec<_> = plan.nodes.iter().map(|node| node.name.as_str()).collect();
     assert_eq!(names, ["ingress-1", "tracker-1", "tracker-2", "host-1"]);
     assert_eq!(plan.namespace("host-1"), "jlb-x-host-1");

@@ -7,7 +7,10 @@ fn this_process_is_alive_and_the_first_one_is_another() {
     let own = ProcessId::own().unwrap();
     assert!(own.is_alive());
     assert!(own.grip().is_some());
-    let imposter = ProcessId { started: own.started + 1, ..own };
+    let imposter = ProcessId {
+        started: own.started + 1,
+        ..own
+    };
     assert!(!imposter.is_alive());
     assert!(imposter.grip().is_none());
 }
@@ -19,7 +22,10 @@ fn a_zombie_counts_as_ended() {
     let id = ProcessId::of(child.id()).unwrap();
     let grip = id.grip().unwrap();
     grip.signal(Signal::KILL);
-    let mut ended = [rustix::event::PollFd::new(grip.fd(), rustix::event::PollFlags::IN)];
+    let mut ended = [rustix::event::PollFd::new(
+        grip.fd(),
+        rustix::event::PollFlags::IN,
+    )];
     rustix::event::poll(&mut ended, None).unwrap();
     assert!(!id.is_alive());
     child.wait().unwrap();

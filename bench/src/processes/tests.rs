@@ -27,7 +27,10 @@ fn an_ended_program_is_an_error_with_its_last_words() {
     };
     namespace.delete().unwrap();
     fs::remove_file(log).unwrap();
-    assert!(words.starts_with("tracker-1 ended with exit status: 1"), "{words}");
+    assert!(
+        words.starts_with("tracker-1 ended with exit status: 1"),
+        "{words}"
+    );
     assert!(words.contains("No such file"), "{words}");
 }
 

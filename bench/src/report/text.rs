@@ -15,9 +15,17 @@ impl fmt::Display for Report {
         self.requests(f)?;
         self.latencies(f)?;
         bars(f, "connections by ingress node", &self.spread.ingress)?;
-        bars(f, "connections by primary flow tracker", &self.spread.trackers)?;
+        bars(
+            f,
+            "connections by primary flow tracker",
+            &self.spread.trackers,
+        )?;
         bars(f, "connections by host", &self.spread.hosts)?;
-        bars(f, "answers by host, as the clients saw them", &self.spread.answers)?;
+        bars(
+            f,
+            "answers by host, as the clients saw them",
+            &self.spread.answers,
+        )?;
         self.books(f)?;
         self.conclusion(f)
     }
@@ -62,7 +70,10 @@ impl Report {
     fn books(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sum = |of: fn(&crate::scrape::Books) -> u64| self.books.iter().map(of).sum::<u64>();
         let right = self.books.iter().filter(|books| books.missing == 0).count();
-        writeln!(f, "\nbooks        in + created = sent + delivered + consumed + dropped + held")?;
+        writeln!(
+            f,
+            "\nbooks        in + created = sent + delivered + consumed + dropped + held"
+        )?;
         writeln!(
             f,
             "             {} + {} = {} + {} + {} + {} + {}",
@@ -74,7 +85,11 @@ impl Report {
             grouped(sum(|b| b.dropped)),
             grouped(sum(|b| b.held)),
         )?;
-        writeln!(f, "             {right} of {} layers of nodes balance", self.books.len())?;
+        writeln!(
+            f,
+            "             {right} of {} layers of nodes balance",
+            self.books.len()
+        )?;
         let mut reasons = BTreeMap::<&str, u64>::new();
         for drops in &self.drops {
             *reasons.entry(&drops.reason).or_default() += drops.count;
@@ -87,12 +102,20 @@ impl Report {
             *places.entry(&loss.place).or_default() += loss.count;
         }
         for (place, count) in places {
-            writeln!(f, "lost         {}: {place} (in the kernel, before our books)", grouped(count))?;
+            writeln!(
+                f,
+                "lost         {}: {place} (in the kernel, before our books)",
+                grouped(count)
+            )?;
         }
         let after = self.tables.after_seconds;
         match self.tables.left.iter().map(|left| left.count).sum() {
             0 => writeln!(f, "tables       empty {after:.1} s after the load"),
-            left => writeln!(f, "tables       {} entries left after {after:.1} s", grouped(left)),
+            left => writeln!(
+                f,
+                "tables       {} entries left after {after:.1} s",
+                grouped(left)
+            ),
         }
     }
 
@@ -113,19 +136,20 @@ fn latency(f: &mut fmt::Formatter<'_>, name: &str, latency: &Latency) -> fmt::Re
         return Ok(());
     }
     write!(f, "{name:<22}")?;
-    let columns =
-        [latency.p50_us, latency.p90_us, latency.p99_us, latency.p999_us, latency.max_us];
+    let columns = [
+        latency.p50_us,
+        latency.p90_us,
+        latency.p99_us,
+        latency.p999_us,
+        latency.max_us,
+    ];
     for micros in columns {
         write!(f, " {:>8.2}", micros as f64 / 1e3)?;
     }
     writeln!(f)
 }
 
-fn bars(
-    f: &mut fmt::Formatter<'_>,
-    title: &str,
-    counts: &BTreeMap<String, u64>,
-) -> fmt::Result {
+fn bars(f: &mut fmt::Formatter<'_>, title: &str, counts: &BTreeMap<String, u64>) -> fmt::Result {
     let total: u64 = counts.values().sum();
     let most = counts.values().copied().max().unwrap_or(0);
     if total == 0 {
@@ -134,7 +158,12 @@ fn bars(
     writeln!(f, "\n{title}")?;
     for (name, &count) in counts {
         let share = count as f64 * 100.0 / total as f64;
-        writeln!(f, "{name:<12} {:<32} {:>9} {share:>5.1} %", bar(count, most), grouped(count))?;
+        writeln!(
+            f,
+            "{name:<12} {:<32} {:>9} {share:>5.1} %",
+            bar(count, most),
+            grouped(count)
+        )?;
     }
     Ok(())
 }
@@ -142,7 +171,9 @@ fn bars(
 fn bar(count: u64, most: u64) -> String {
     let eighths = count.saturating_mul(BAR * 8) / most.max(1);
     let whole = "█".repeat(usize::try_from(eighths / 8).unwrap_or(0));
-    let rest = usize::try_from(eighths % 8).ok().and_then(|rest| EIGHTHS.get(rest));
+    let rest = usize::try_from(eighths % 8)
+        .ok()
+        .and_then(|rest| EIGHTHS.get(rest));
     format!("{whole}{}", rest.unwrap_or(&""))
 }
 

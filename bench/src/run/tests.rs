@@ -39,6 +39,14 @@ fn several_need_a_name_or_all() {
 #[test]
 fn a_running_or_unknown_lab_is_not_taken_down() {
     let labs = [lab("aaaa", false)];
-    assert!(ids(&labs, Some("aaaa"), false).unwrap_err().contains("is running"));
-    assert!(ids(&labs, Some("cccc"), false).unwrap_err().contains("no lab cccc"));
+    assert!(
+        ids(&labs, Some("aaaa"), false)
+            .unwrap_err()
+            .contains("is running")
+    );
+    assert!(
+        ids(&labs, Some("cccc"), false)
+            .unwrap_err()
+            .contains("no lab cccc")
+    );
 }

@@ -19,15 +19,25 @@ jlb_ready 1
 
 fn node() -> NodeSamples {
     let samples = Samples::parse(PAGE).unwrap();
-    NodeSamples { node: "ingress-1".into(), role: Role::Ingress, samples }
+    NodeSamples {
+        node: "ingress-1".into(),
+        role: Role::Ingress,
+        samples,
+    }
 }
 
 #[test]
 fn samples_add_up_by_labels() {
     let samples = node().samples;
     assert_eq!(samples.sum("jlb_received_total", &[]), Some(17));
-    assert_eq!(samples.sum("jlb_received_total", &[("layer", "role")]), Some(10));
-    assert_eq!(samples.sum("jlb_received_total", &[("layer", "stack")]), None);
+    assert_eq!(
+        samples.sum("jlb_received_total", &[("layer", "role")]),
+        Some(10)
+    );
+    assert_eq!(
+        samples.sum("jlb_received_total", &[("layer", "stack")]),
+        None
+    );
     assert_eq!(samples.sum("jlb_ready", &[]), Some(1));
 }
 
@@ -56,8 +66,16 @@ fn drops_are_those_that_happened() {
 
 #[test]
 fn nonsense_is_told_by_line() {
-    for line in ["jlb_ready", "jlb_ready one", "jlb_ready{a=\"b} 1", "jlb_ready{a} 1"] {
-        assert!(Samples::parse(&format!("# fine\n{line}\n")).is_err(), "{line}");
+    for line in [
+        "jlb_ready",
+        "jlb_ready one",
+        "jlb_ready{a=\"b} 1",
+        "jlb_ready{a} 1",
+    ] {
+        assert!(
+            Samples::parse(&format!("# fine\n{line}\n")).is_err(),
+            "{line}"
+        );
     }
     let error = Samples::parse("a 1\n\nb\n").unwrap_err();
     assert_eq!(error.to_string(), "line 3 is no sample: b");
@@ -66,9 +84,15 @@ fn nonsense_is_told_by_line() {
 #[test]
 fn a_page_is_read_from_a_server() {
     let (http, _) = crate::web::for_tests::start();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let (status, text) = runtime.block_on(get(http, "/")).unwrap();
     assert_eq!((status, text.as_str()), (StatusCode::OK, "h1: here\n"));
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     assert!(runtime.block_on(get(free, "/")).is_err());
 }

@@ -14,7 +14,10 @@ pub struct Sample {
 impl Sample {
     /// The value of a label.
     pub fn label(&self, name: &str) -> Option<&str> {
-        self.labels.iter().find(|(label, _)| label == name).map(|(_, value)| value.as_str())
+        self.labels
+            .iter()
+            .find(|(label, _)| label == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -47,7 +50,10 @@ impl Samples {
         });
         let samples: Result<Vec<Sample>, BadLine> = lines
             .map(|(number, line)| {
-                sample(line).ok_or_else(|| BadLine { number, line: line.to_owned() })
+                sample(line).ok_or_else(|| BadLine {
+                    number,
+                    line: line.to_owned(),
+                })
             })
             .collect();
         samples.map(Samples)
@@ -63,7 +69,11 @@ impl Samples {
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
         let mut matching = self
             .of(name)
-            .filter(|sample| labels.iter().all(|&(l, value)| sample.label(l) == Some(value)))
+            .filter(|sample| {
+                labels
+                    .iter()
+                    .all(|&(l, value)| sample.label(l) == Some(value))
+            })
             .peekable();
         matching.peek()?;
         Some(matching.map(|sample| sample.value as u64).sum())
@@ -80,7 +90,11 @@ fn sample(line: &str) -> Option<Sample> {
     };
     // A timestamp may follow the value.
     let value = rest.split_whitespace().next()?.parse().ok()?;
-    Some(Sample { name: name.to_owned(), labels, value })
+    Some(Sample {
+        name: name.to_owned(),
+        labels,
+        value,
+    })
 }
 
 /// Reads up to the closing brace; returns what follows it.

@@ -89,11 +89,16 @@ impl Netlink {
     pub(super) fn open() -> Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE).doing("open a netlink socket")?;
         socket.bind_auto().doing("bind a netlink socket")?;
-        socket.connect(&SocketAddr::new(0, 0)).doing("connect a netlink socket")?;
+        socket
+            .connect(&SocketAddr::new(0, 0))
+            .doing("connect a netlink socket")?;
         // Without the copy of the request the kernel's explanation follows the header at once.
         socket.set_cap_ack(true).doing("set up a netlink socket")?;
         socket.set_ext_ack(true).doing("set up a netlink socket")?;
-        Ok(Self { socket, sequence: 0 })
+        Ok(Self {
+            socket,
+            sequence: 0,
+        })
     }
 
     /// A bridge without spanning tree or multicast snooping, so that it forwards at once.
@@ -124,9 +129,13 @@ impl Netlink {
         let mut other = link(peer.name, mtu);
         // It cannot come up before it has its other end.
         other.header.flags = LinkFlags::empty();
-        other.attributes.push(LinkAttribute::NetNsFd(peer.namespace));
+        other
+            .attributes
+            .push(LinkAttribute::NetNsFd(peer.namespace));
         let mut message = link(name, mtu);
-        message.attributes.extend(controller.map(LinkAttribute::Controller));
+        message
+            .attributes
+            .extend(controller.map(LinkAttribute::Controller));
         message.attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Veth),
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(other))),
@@ -160,7 +169,9 @@ impl Netlink {
         message.attributes.push(AddressAttribute::Address(address));
         message.attributes.push(AddressAttribute::Local(address));
         if address.is_ipv6() {
-            message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+            message
+                .attributes
+                .push(AddressAttribute::Flags(AddressFlags::Nodad));
         }
         self.create(
             Request::Route(RouteNetlinkMessage::NewAddress(message)),
@@ -171,10 +182,12 @@ impl Netlink {
     /// The default route of the gateway's family.
     pub(super) fn add_default_route(&mut self, gateway: IpAddr) -> Result<()> {
         let mut message = route(gateway, 0);
-        message.attributes.push(RouteAttribute::Gateway(match gateway {
-            IpAddr::V4(address) => RouteAddress::Inet(address),
-            IpAddr::V6(address) => RouteAddress::Inet6(address),
-        }));
+        message
+            .attributes
+            .push(RouteAttribute::Gateway(match gateway {
+                IpAddr::V4(address) => RouteAddress::Inet(address),
+                IpAddr::V6(address) => RouteAddress::Inet6(address),
+            }));
         self.create(
             Request::Route(RouteNetlinkMessage::NewRoute(message)),
             format_args!("add a default route through {gateway}"),
@@ -185,10 +198,12 @@ impl Netlink {
     pub(super) fn add_host_route(&mut self, destination: IpAddr, next_hop: u32) -> Result<()> {
         let prefix = if destination.is_ipv4() { 32 } else { 128 };
         let mut message = route(destination, prefix);
-        message.attributes.push(RouteAttribute::Destination(match destination {
-            IpAddr::V4(address) => RouteAddress::Inet(address),
-            IpAddr::V6(address) => RouteAddress::Inet6(address),
-        }));
+        message
+            .attributes
+            .push(RouteAttribute::Destination(match destination {
+                IpAddr::V4(address) => RouteAddress::Inet(address),
+                IpAddr::V6(address) => RouteAddress::Inet6(address),
+            }));
         message.attributes.push(RouteAttribute::NhId(next_hop));
         self.create(
             Request::Route(RouteNetlinkMessage::NewRoute(message)),
@@ -199,7 +214,11 @@ impl Netlink {
     /// Makes a next hop or a group, or changes the one of that number.
     pub(super) fn set_next_hop(&mut self, message: NextHopMessage) -> Result<()> {
         let doing = format!("set next hop {}", message.id());
-        self.request(Request::NextHop(message), NLM_F_CREATE | NLM_F_REPLACE, doing)
+        self.request(
+            Request::NextHop(message),
+            NLM_F_CREATE | NLM_F_REPLACE,
+            doing,
+        )
     }
 
     /// The number of an interface of this connection's namespace.
@@ -212,12 +231,7 @@ impl Netlink {
         self.request(request, NLM_F_CREATE | NLM_F_EXCL, doing)
     }
 
-    fn request(
-        &mut self,
-        request: Request,
-        flags: u16,
-        doing: impl fmt::Display,
-    ) -> Result<()> {
+    fn request(&mut self, request: Request, flags: u16, doing: impl fmt::Display) -> Result<()> {
         self.sequence += 1;
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
@@ -233,10 +247,16 @@ impl Netlink {
             if reply.header.sequence_number != self.sequence {
                 continue;
             }
-            let NetlinkPayload::Error(error) = reply.payload else { continue };
-            let Some(code) = error.code else { return Ok(()) };
+            let NetlinkPayload::Error(error) = reply.payload else {
+                continue;
+            };
+            let Some(code) = error.code else {
+                return Ok(());
+            };
             let errno = Errno::from_raw_os_error(code.get().saturating_abs());
-            let words = explanation(&error.header).map(|w| format!(" ({w})")).unwrap_or_default();
+            let words = explanation(&error.header)
+                .map(|w| format!(" ({w})"))
+                .unwrap_or_default();
             return Err(LabError::new(format!("cannot {doing}: {errno}{words}")));
         }
     }
@@ -248,7 +268,9 @@ fn explanation(echoed: &[u8]) -> Option<String> {
         .filter_map(std::result::Result::ok)
         .find(|attribute| attribute.kind() == NLMSGERR_ATTR_MSG)
         .map(|attribute| {
-            String::from_utf8_lossy(attribute.value()).trim_end_matches('\0').to_owned()
+            String::from_utf8_lossy(attribute.value())
+                .trim_end_matches('\0')
+                .to_owned()
         })
 }
 
@@ -256,9 +278,13 @@ fn link(name: &str, mtu: u32) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.flags = LinkFlags::Up;
     message.header.change_mask = LinkFlags::Up;
-    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    message
+        .attributes
+        .push(LinkAttribute::IfName(name.to_owned()));
     message.attributes.push(LinkAttribute::Mtu(mtu));
-    message.attributes.push(LinkAttribute::TxQueueLen(TX_QUEUE_LENGTH));
+    message
+        .attributes
+        .push(LinkAttribute::TxQueueLen(TX_QUEUE_LENGTH));
     message
 }
 

@@ -60,7 +60,11 @@ impl NextHopMessage {
             number(NHA_OIF, interface),
             DefaultNla::new(NHA_GATEWAY, address),
         ];
-        Self { id, family, attributes }
+        Self {
+            id,
+            family,
+            attributes,
+        }
     }
 
     /// A resilient group whose members all weigh the same.
@@ -81,7 +85,11 @@ impl NextHopMessage {
             DefaultNla::new(NHA_GROUP_TYPE, TYPE_RESILIENT.to_ne_bytes().to_vec()),
             nested(NHA_RES_GROUP, &settings),
         ];
-        Self { id, family: AF_UNSPEC, attributes }
+        Self {
+            id,
+            family: AF_UNSPEC,
+            attributes,
+        }
     }
 
     /// The number it will have.

@@ -59,12 +59,19 @@ fn the_router_spreads_connections_over_every_ingress() {
         return;
     }
     let id = format!("t{}", std::process::id());
-    let counts = Counts { ingress: 3, trackers: 1, hosts: 1 };
+    let counts = Counts {
+        ingress: 3,
+        trackers: 1,
+        hosts: 1,
+    };
     let built = Built(Plan::new(id, counts, false));
     let plan = &built.0;
     build(plan).unwrap();
     for node in plan.of(Role::Ingress) {
-        answer_as(&Namespace::existing(&plan.namespace(&node.name)), &node.name);
+        answer_as(
+            &Namespace::existing(&plan.namespace(&node.name)),
+            &node.name,
+        );
     }
     let client = Namespace::existing(&plan.namespace(CLIENT));
     for vip in [IpAddr::from(VIP_V4), IpAddr::from(VIP_V6)] {
@@ -78,7 +85,10 @@ fn the_router_spreads_connections_over_every_ingress() {
             })
             .unwrap();
         assert_eq!(counts.len(), 3, "{counts:?}");
-        assert!(counts.values().all(|&n| n > 20), "a third each is about 50: {counts:?}");
+        assert!(
+            counts.values().all(|&n| n > 20),
+            "a third each is about 50: {counts:?}"
+        );
     }
 }
 

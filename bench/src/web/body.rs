@@ -32,7 +32,10 @@ impl Answer {
     }
 
     pub(crate) fn pattern(length: u64) -> Self {
-        Answer::Pattern { offset: 0, left: length }
+        Answer::Pattern {
+            offset: 0,
+            left: length,
+        }
     }
 }
 

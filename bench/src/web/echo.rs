@@ -12,7 +12,11 @@ const LARGEST: usize = 65_535;
 /// Binds to `address`, which may be a VIP that no interface has yet. Bound to it, the socket
 /// answers from it.
 pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
         socket.set_freebind_v6(true)?;
@@ -30,7 +34,9 @@ pub(super) async fn run(socket: UdpSocket) {
     let mut buffer = vec![0; LARGEST];
     loop {
         if let Ok((length, client)) = socket.recv_from(&mut buffer).await {
-            let _ = socket.send_to(buffer.get(..length).unwrap_or_default(), client).await;
+            let _ = socket
+                .send_to(buffer.get(..length).unwrap_or_default(), client)
+                .await;
         }
     }
 }

@@ -10,17 +10,31 @@ fn exchange(to: SocketAddr, request: &[u8]) -> (String, Vec<u8>) {
     stream.write_all(request).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-    (String::from_utf8(answer[..end].to_vec()).unwrap(), answer[end + 4..].to_vec())
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap();
+    (
+        String::from_utf8(answer[..end].to_vec()).unwrap(),
+        answer[end + 4..].to_vec(),
+    )
 }
 
 #[test]
 fn every_answer_names_its_host() {
     let (http, _) = start();
-    for (path, status) in [("/", 200), ("/close", 200), ("/slow/1", 200), ("/nothing", 404)] {
+    for (path, status) in [
+        ("/", 200),
+        ("/close", 200),
+        ("/slow/1", 200),
+        ("/nothing", 404),
+    ] {
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
         let (head, _) = exchange(http, request.as_bytes());
-        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {head}");
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status}")),
+            "{path}: {head}"
+        );
         assert!(head.contains("x-host: h1"), "{path}: {head}");
     }
 }
@@ -57,7 +71,9 @@ fn an_upload_is_counted_and_summed() {
 fn datagrams_come_back() {
     let (_, echo) = start();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
     socket.send_to(b"hello", echo).unwrap();
     let mut buffer = [0; 16];
     let (length, from) = socket.recv_from(&mut buffer).unwrap();

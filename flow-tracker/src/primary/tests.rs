@@ -1,6 +1,7 @@
-use crate::record::{Life, State};
+use crate::record::Life;
 use crate::testbed::{
-    Bed, FlowSent, TTL, birth, host, ingress, open, other_ingress, packet, tracker, view_with, web,
+    Bed, FlowSent, TTL, birth, host, ingress, offered, open, other_ingress, owned, packet, tracker,
+    view_with,
 };
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -46,7 +47,7 @@ fn a_flow_goes_down_through_the_secondary_and_its_acceptance_comes_back_the_same
     let step = TTL - 1;
     for number in [1, 2] {
         let state = bed.state(number, &key);
-        assert_eq!(state, Some(State::Offered { host: chosen, step }));
+        assert_eq!(state, Some(offered(chosen, step)));
     }
 
     bed.accept(&offer, birth(1));
@@ -59,12 +60,7 @@ fn a_flow_goes_down_through_the_secondary_and_its_acceptance_comes_back_the_same
     assert_eq!(accept.birth, Some(birth(1)));
     assert_eq!(accept.path, offer.path);
     for number in [1, 2] {
-        let accepted = State::Owned {
-            life: Life::Accepted,
-            step,
-            host: chosen,
-            birth: birth(1),
-        };
+        let accepted = owned(Life::Accepted, chosen, birth(1), step);
         assert_eq!(bed.state(number, &key), Some(accepted));
         let stats = bed.stats(number);
         assert_eq!((stats.flows, stats.untrusted, stats.searches), (1, 1, 0));
@@ -289,12 +285,7 @@ fn a_syn_that_its_host_takes_begins_a_new_life() {
     bed.accept(&offer, birth(2));
     assert_eq!(bed.settle_one().birth, Some(birth(2)));
     for number in [1, 2] {
-        let accepted = State::Owned {
-            life: Life::Accepted,
-            step: TTL - 1,
-            host: owner,
-            birth: birth(2),
-        };
+        let accepted = owned(Life::Accepted, owner, birth(2), TTL - 1);
         assert_eq!(bed.state(number, &key), Some(accepted));
     }
 }

@@ -1,1 +1,132 @@
+use super::*;
+use crate::record::Life;
+use crate::testbed::{self, birth, config, host, tracker, web};
+use core::net::Ipv4Addr;
 
+fn key(port: u16) -> FlowKey {
+    FlowKey::new(Ipv4Addr::LOCALHOST.into(), port, web(), 80)
+}
+
+fn records(max_flows: u32, max_untrusted: u32) -> Records {
+    let mut config = config(tracker(1), 1);
+    config.limits.max_flows = max_flows;
+    config.limits.max_untrusted = max_untrusted;
+    Records::new(&config.limits, &config.timers, 1)
+}
+
+fn offered() -> Record {
+    Record {
+        isn: 5,
+        state: testbed::offered(host(1), 2),
+    }
+}
+
+fn owned(life: Life) -> Record {
+    Record {
+        isn: 5,
+        state: testbed::owned(life, host(1), birth(1), 2),
+    }
+}
+
+#[test]
+fn untrusted_records_have_their_own_room() {
+    let mut records = records(10, 2);
+    let now = Time::ZERO;
+    records.put(now, key(1), None, offered()).unwrap();
+    records
+        .put(now, key(2), None, owned(Life::Accepted))
+        .unwrap();
+    let full = records.put(now, key(3), None, offered());
+    assert_eq!(full, Err(DropReason::OfferedQuota));
+    // Trusted ones do not use it.
+    records
+        .put(now, key(3), None, owned(Life::Established))
+        .unwrap();
+    records
+        .put(now, key(4), None, owned(Life::Closing))
+        .unwrap();
+    assert_eq!((records.len(), records.untrusted()), (4, 2));
+
+    // A record that becomes trusted gives its place back, and needs one to become untrusted.
+    let (two, _) = records.find(&key(2)).unwrap();
+    let (three, _) = records.find(&key(3)).unwrap();
+    let full = records.put(now, key(3), Some(three), offered());
+    assert_eq!(full, Err(DropReason::OfferedQuota));
+    assert_eq!(records.find(&key(3)).unwrap().1, owned(Life::Established));
+    records
+        .put(now, key(2), Some(two), owned(Life::Established))
+        .unwrap();
+    records.put(now, key(3), Some(three), offered()).unwrap();
+    // In place of an untrusted one there is always room.
+    records
+        .put(now, key(3), Some(three), owned(Life::Accepted))
+        .unwrap();
+    assert_eq!((records.len(), records.untrusted()), (4, 2));
+
+    for port in 1..=4 {
+        let (handle, _) = records.find(&key(port)).unwrap();
+        assert_eq!(records.remove(handle), Some(key(port)));
+    }
+    assert_eq!((records.len(), records.untrusted()), (0, 0));
+}
+
+#[test]
+fn a_full_table_turns_new_records_away() {
+    let mut records = records(2, 2);
+    records.put(Time::ZERO, key(1), None, offered()).unwrap();
+    records
+        .put(Time::ZERO, key(2), None, owned(Life::Closing))
+        .unwrap();
+    let full = records.put(Time::ZERO, key(3), None, owned(Life::Established));
+    assert_eq!(full, Err(DropReason::TableFull));
+    assert_eq!((records.len(), records.untrusted()), (2, 1));
+}
+
+#[test]
+fn records_live_by_what_they_are() {
+    let mut records = records(10, 10);
+    records.put(Time::ZERO, key(1), None, offered()).unwrap();
+    records
+        .put(Time::ZERO, key(2), None, owned(Life::Accepted))
+        .unwrap();
+    assert_eq!(records.expire(Time::from_millis(4_990)), None);
+    assert_eq!(records.expire(Time::from_millis(5_000)), Some(key(1)));
+    assert_eq!(records.untrusted(), 1);
+
+    let (handle, _) = records.find(&key(2)).unwrap();
+    records.renew(Time::from_millis(30_000), handle);
+    assert_eq!(records.expire(Time::from_millis(60_000)), None);
+    // To ask it again does not prolong it.
+    let number = OfferNumber { isn: 9, step: 1 };
+    records
+        .ask(
+            Time::from_millis(80_000),
+            key(2),
+            host(1),
+            number,
+            Intent::MidFlow,
+        )
+        .unwrap();
+    assert!(records.find(&key(2)).unwrap().1.is_asked(number));
+    assert_eq!(records.expire(Time::from_millis(90_000)), Some(key(2)));
+    assert_eq!(records.next_deadline(), None);
+}
+
+#[test]
+fn an_offer_lives_from_its_own_beginning() {
+    let mut records = records(10, 10);
+    let ask = |records: &mut Records, millis, number, isn| {
+        let offer = OfferNumber { isn, step: 2 };
+        let now = Time::from_millis(millis);
+        records.ask(now, key(1), host(number), offer, Intent::Syn)
+    };
+    ask(&mut records, 0, 1, 5).unwrap();
+    // A repeat does not prolong it, another host or attempt does.
+    ask(&mut records, 1_000, 1, 5).unwrap();
+    assert_eq!(records.expire(Time::from_millis(4_990)), None);
+    ask(&mut records, 4_990, 2, 5).unwrap();
+    assert_eq!(records.expire(Time::from_millis(9_980)), None);
+    ask(&mut records, 9_980, 2, 6).unwrap();
+    assert_eq!(records.expire(Time::from_millis(14_970)), None);
+    assert_eq!(records.expire(Time::from_millis(14_980)), Some(key(1)));
+}

@@ -1,1 +1,68 @@
+use super::*;
+use crate::testbed::{host, web};
+use core::net::Ipv4Addr;
 
+const LIFE: Duration = Duration::from_secs(5);
+
+fn key(port: u16) -> FlowKey {
+    FlowKey::new(Ipv4Addr::LOCALHOST.into(), port, web(), 80)
+}
+
+fn tried(hosts: &[u16]) -> Tried {
+    let mut tried = Tried::NONE;
+    for &number in hosts {
+        tried.push(host(number));
+    }
+    tried
+}
+
+#[test]
+fn a_search_is_remembered_for_its_attempt() {
+    let mut searches = Searches::new(10, LIFE, 1);
+    assert!(searches.remember(Time::ZERO, key(1), 5, tried(&[1])));
+    assert!(searches.remember(Time::ZERO, key(1), 5, tried(&[1, 2])));
+    assert_eq!(searches.tried(&key(1), 5), tried(&[1, 2]));
+    assert_eq!(searches.tried(&key(1), 6), Tried::NONE);
+    assert_eq!(searches.tried(&key(2), 5), Tried::NONE);
+    assert!(searches.has_refused(&key(1), host(2)));
+    assert!(!searches.has_refused(&key(1), host(3)));
+    assert_eq!(searches.len(), 1);
+}
+
+#[test]
+fn another_attempt_takes_its_place() {
+    let mut searches = Searches::new(10, LIFE, 1);
+    assert!(searches.remember(Time::ZERO, key(1), 5, tried(&[1, 2])));
+    assert!(searches.remember(Time::ZERO, key(1), 6, tried(&[3])));
+    assert_eq!(searches.tried(&key(1), 6), tried(&[3]));
+    assert_eq!(searches.tried(&key(1), 5), Tried::NONE);
+}
+
+#[test]
+fn there_are_no_more_than_there_may_be() {
+    let mut searches = Searches::new(2, LIFE, 1);
+    assert!(searches.remember(Time::ZERO, key(1), 5, tried(&[1])));
+    assert!(searches.remember(Time::ZERO, key(2), 5, tried(&[1])));
+    assert!(!searches.remember(Time::ZERO, key(3), 5, tried(&[1])));
+    assert!(searches.remember(Time::ZERO, key(2), 5, tried(&[1, 2])));
+    assert_eq!(searches.len(), 2);
+}
+
+#[test]
+fn an_ended_search_stays_while_there_is_room_to_spare() {
+    let mut searches = Searches::new(4, LIFE, 1);
+    for port in 1..=3 {
+        assert!(searches.remember(Time::ZERO, key(port), 5, tried(&[1])));
+    }
+    searches.end(Time::from_millis(1_000), &key(1));
+    assert_eq!(searches.len(), 2);
+    searches.end(Time::from_millis(1_000), &key(2));
+    assert_eq!(searches.len(), 2);
+    // Key 3's time is counted from its last change, key 2's from its end.
+    assert!(searches.expire(Time::from_millis(5_000)));
+    assert!(!searches.expire(Time::from_millis(5_990)));
+    assert_eq!(searches.tried(&key(2), 5), tried(&[1]));
+    assert!(searches.expire(Time::from_millis(6_000)));
+    assert_eq!(searches.len(), 0);
+    assert_eq!(searches.next_deadline(), None);
+}

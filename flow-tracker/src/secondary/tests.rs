@@ -1,6 +1,6 @@
 use crate::record::{Life, State};
 use crate::testbed::{
-    Bed, FlowSent, TTL, birth, host, ingress, statement, tracker, view, view_with,
+    Bed, FlowSent, TTL, birth, host, ingress, offered, owned, statement, tracker, view, view_with,
 };
 use core::time::Duration;
 use jlb_protocol::message::{FlowKind, FlowMessage, FlowState, Intent, Path, Reason};
@@ -35,20 +35,60 @@ fn the_secondary_turns_the_offer_to_the_host_that_it_holds() {
     let mut bed = Bed::new(2, 4);
     let key = bed.flow(0);
     let (first, proposal) = divided(&mut bed, &key);
-    bed.hand_flow(tracker(2), tracker(1), &proposal.message());
-    let offer = bed.settle_one();
-    assert_eq!(offer.to, first.host());
-    assert_eq!(offer.path.host, Some(first.host()));
-    assert_eq!(offer.offer, proposal.offer);
-    assert_eq!(bed.stats(2).offers_rewritten, 1);
 
-    // R1: "an Accept passed by the secondary overrides the primary".
+    // R2: first the primary hears of that host, and records it.
+    bed.hand_flow(tracker(2), tracker(1), &proposal.message());
+    let counter = bed.take_one();
+    assert_eq!((counter.from, counter.to), (tracker(2), tracker(1)));
+    assert_eq!(
+        (counter.kind, counter.host()),
+        (FlowKind::Offer, first.host())
+    );
+    assert_eq!(counter.packet, proposal.packet);
+    assert_eq!(bed.stats(2).offers_rewritten, 1);
+    bed.hand_flow(tracker(1), tracker(2), &counter.message());
+    let again = bed.take_one();
+    assert_eq!((again.to, again.host()), (tracker(2), first.host()));
+    assert_eq!(bed.state(1, &key), Some(offered(first.host(), TTL - 1)));
+
+    bed.hand_flow(tracker(2), tracker(1), &again.message());
+    let offer = bed.settle_one();
+    assert_eq!((offer.to, offer.host()), (first.host(), first.host()));
+    assert_eq!(offer.offer, first.offer);
     bed.accept(&offer, birth(1));
     let accept = bed.settle_one();
     assert_eq!((accept.to, accept.host()), (ingress(), first.host()));
-    assert_eq!(bed.state(1, &key).unwrap().host(), Some(first.host()));
-    assert_eq!(bed.stats(1).accepts_overriding, 1);
     assert_eq!(bed.stats(1).releases + bed.stats(2).releases, 0);
+}
+
+#[test]
+fn a_host_that_the_secondary_held_stays_the_flows_when_the_secondary_is_lost_too() {
+    let mut bed = Bed::new(2, 4);
+    let key = bed.flow(0);
+    let (first, proposal) = divided(&mut bed, &key);
+    bed.hand_flow(tracker(2), tracker(1), &proposal.message());
+    assert_eq!(bed.settle_one().host(), first.host());
+    bed.restart(tracker(2), 4);
+    bed.open(&key, Intent::Syn, 5);
+    assert_eq!(bed.settle_one().host(), first.host());
+}
+
+#[test]
+fn a_counter_offer_counts_only_from_the_secondary_and_for_the_attempt() {
+    let mut bed = Bed::new(3, 4);
+    let key = bed.flow(0);
+    bed.open(&key, Intent::Syn, 5);
+    let offer = bed.settle_one();
+    let other = host(if offer.host() == host(1) { 2 } else { 1 });
+    let mut counter = offer.message();
+    counter.path.host = Some(other);
+    bed.hand_flow(tracker(1), tracker(3), &counter);
+    counter.offer.isn = 6;
+    bed.hand_flow(tracker(1), tracker(2), &counter);
+    bed.settle_silent();
+    assert_eq!(bed.dropped(1, DropReason::WrongNode), 1);
+    assert_eq!(bed.dropped(1, DropReason::StaleAnswer), 1);
+    assert_eq!(bed.state(1, &key), Some(offered(offer.host(), TTL - 1)));
 }
 
 #[test]
@@ -62,10 +102,7 @@ fn a_secondary_that_recorded_the_reject_takes_the_next_proposal() {
     let second = bed.settle_one();
     assert_ne!(second.host(), first.host());
     assert_eq!(bed.stats(2).offers_rewritten, 0);
-    let offered = State::Offered {
-        host: second.host(),
-        step: TTL - 2,
-    };
+    let offered = offered(second.host(), TTL - 2);
     assert_eq!(bed.state(2, &key), Some(offered));
 }
 
@@ -91,6 +128,42 @@ fn a_reject_of_the_host_that_the_secondary_holds_frees_the_search() {
 }
 
 #[test]
+fn a_search_that_the_primary_has_forgotten_goes_on_where_the_secondary_knows_it() {
+    let mut bed = Bed::new(2, 5);
+    let key = bed.flow(0);
+    bed.open(&key, Intent::Syn, 5);
+    let first = bed.settle_one();
+    bed.reject(&first, Reason::Load);
+    let second = bed.settle_one();
+    let mut asked = [first.host(), second.host()].to_vec();
+
+    // The host that holds the attempt gets the number that it was asked with, and no other.
+    bed.restart(tracker(1), 5);
+    bed.open(&key, Intent::Syn, 5);
+    let again = bed.settle_one();
+    assert_eq!((again.host(), again.offer), (second.host(), second.offer));
+
+    // Its reject counts for the new primary, which goes on at that step and asks nobody twice.
+    bed.reject(&again, Reason::Load);
+    let third = bed.settle_one();
+    assert_eq!(third.offer.step, 0);
+    assert!(!asked.contains(&third.host()));
+    asked.push(third.host());
+
+    // Forgotten again, with every step spent.
+    bed.reject(&third, Reason::Load);
+    assert_eq!(bed.settle_one().reason, Reason::Exhausted);
+    bed.restart(tracker(1), 5);
+    bed.open(&key, Intent::Syn, 5);
+    let refuse = bed.settle_one();
+    assert_eq!(
+        (refuse.kind, refuse.reason),
+        (FlowKind::Refuse, Reason::Exhausted)
+    );
+    assert_eq!((refuse.from, refuse.to), (tracker(1), ingress()));
+}
+
+#[test]
 fn a_new_secondary_learns_the_flow_from_the_next_offer() {
     let mut bed = Bed::new(2, 4);
     let key = bed.flow(0);
@@ -98,10 +171,7 @@ fn a_new_secondary_learns_the_flow_from_the_next_offer() {
     bed.restart(tracker(2), 4);
     bed.open(&key, Intent::Syn, 900);
     assert_eq!(bed.settle_one().host(), owner);
-    let offered = State::Offered {
-        host: owner,
-        step: TTL - 1,
-    };
+    let offered = offered(owner, TTL - 1);
     assert_eq!(bed.state(2, &key), Some(offered));
 }
 
@@ -135,7 +205,9 @@ fn a_mid_flow_offer_goes_to_the_owner_that_the_secondary_knows() {
     assert_eq!(offer.host(), owner);
     bed.accept(&offer, birth(1));
     assert_eq!(bed.settle_one().host(), owner);
+    // R1: an Accept passed by the secondary overrides the primary's record.
     assert_eq!(bed.state(1, &key).unwrap().host(), Some(owner));
+    assert_eq!(bed.stats(1).accepts_overriding, 1);
 }
 
 #[test]
@@ -215,12 +287,7 @@ fn a_record_outside_the_top_two_is_a_hint() {
     assert_eq!(bed.stats(3).offers_rewritten, 0);
     bed.accept(&offer, birth(7));
     assert_eq!(bed.settle_one().to, ingress());
-    let accepted = State::Owned {
-        life: Life::Accepted,
-        step: TTL - 1,
-        host: offer.host(),
-        birth: birth(7),
-    };
+    let accepted = owned(Life::Accepted, offer.host(), birth(7), TTL - 1);
     assert_eq!(bed.state(3, &key), Some(accepted));
 }
 

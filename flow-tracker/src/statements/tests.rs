@@ -1,4 +1,4 @@
-use crate::record::{Life, State};
+use crate::record::{Life, Owned, State};
 use crate::testbed::{Bed, Sent, birth, host, ingress, not_mine, statement, tracker, view, web};
 use core::time::Duration;
 use jlb_protocol::message::{
@@ -16,10 +16,10 @@ fn acked(bed: &mut Bed) -> u64 {
 
 fn owner(bed: &Bed, key: &FlowKey) -> Option<(Life, NodeNumber, Birth)> {
     match bed.state(1, key)? {
-        State::Owned {
+        State::Owned(Owned {
             life, host, birth, ..
-        } => Some((life, host, birth)),
-        State::Offered { .. } | State::Rejected { .. } | State::Refused { .. } => None,
+        }) => Some((life, host, birth)),
+        State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => None,
     }
 }
 

@@ -13,6 +13,7 @@ fn new_flow(port: u16, state: State) -> NewFlow {
         protocol: Protocol::Tcp,
         state,
         since: Time::ZERO,
+        ingress: None,
     }
 }
 

@@ -207,6 +207,31 @@ fn one_dump_that_steps_over_a_live_socket_ends_nothing() {
 }
 
 #[test]
+fn s4_a_dump_from_before_a_new_lifes_syn_does_not_count_against_its_socket() {
+    let mut bed = Bed::new(config());
+    bed.establish(client(1), 500);
+    bed.wait(1_500);
+    // The close was missed: the event is lost, and a first dump shows nothing.
+    bed.dump(&[]);
+    bed.wait(500);
+    let begun = bed.now;
+    bed.wait(1);
+    assert_eq!(
+        bed.offer(client(1), &client(1).syn(900)).0,
+        Verdict::Deliver
+    );
+    // The second dump began before the SYN made a socket.
+    bed.dump_begun(begun, &[]);
+    assert_eq!(bed.flows(), [0, 1, 0, 0]);
+    bed.wait(1_001);
+    // The next one steps over it.
+    bed.dump(&[]);
+    bed.wait(1_001);
+    bed.dump(&[client(1).socket(9, OPEN)]);
+    assert_eq!(bed.flows(), [0, 1, 0, 0]);
+}
+
+#[test]
 fn an_event_of_the_former_life_is_known_by_its_cookie() {
     let mut bed = Bed::new(config());
     bed.establish(client(1), 500);

@@ -4,6 +4,8 @@ use crate::{SocketState, Verdict};
 use jlb_protocol::message::FlowState;
 use std::vec;
 
+mod closes;
+
 /// A bed with one tracker, so that every statement goes one way.
 fn one_tracker(mut config: crate::Config) -> Bed {
     config.limits.max_outbox = 1_000;

@@ -226,6 +226,30 @@ fn resets_and_icmp_errors_are_never_answered() {
 }
 
 #[test]
+fn r6_what_waited_behind_a_packet_without_answer_is_answered() {
+    let quoted = tcp_between((VIP4, 80), (CLIENT4, 40_000), 9, ACK, b"");
+    for first in [
+        tcp(500, TcpFlags::RST, b""),
+        too_big(ROUTER4, VIP4, &quoted),
+    ] {
+        let (mut bed, open) = asking(&first);
+        assert_eq!(bed.verdict(&ack()), Verdict::Held);
+        assert_eq!(bed.verdict(&tcp(102, ACK, b"x")), Verdict::Held);
+        let refusal = answer(&open, FlowKind::Refuse, Reason::Unknown);
+        bed.receive(open.to.get(), refusal);
+        let [reset] = &bed.drain().answers[..] else {
+            panic!("one answer a flow")
+        };
+        let Transport::Tcp { seq, flags, .. } = packet::parse(reset).unwrap().transport else {
+            panic!("{reset:?}")
+        };
+        // RFC 9293 section 3.10.7.1: <SEQ=SEG.ACK><CTL=RST>
+        assert_eq!((seq, flags), (5_000, TcpFlags::RST));
+        assert_eq!(bed.dropped(DropReason::Refused), 3);
+    }
+}
+
+#[test]
 fn a_refusal_of_another_attempt_is_ignored() {
     let (mut bed, open) = asking(&syn());
     let mut refusal = answer(&open, FlowKind::Refuse, Reason::Exhausted);
@@ -355,8 +379,8 @@ fn r4_a_disowned_flow_is_asked_for_again_and_the_open_says_who_disowned_it() {
 }
 
 #[test]
-fn r4_only_a_reject_that_names_the_entrys_host_and_birth_is_obeyed() {
-    let (bed, data, life) = sent_to_21();
+fn r4_only_a_reject_of_the_entrys_host_about_its_flow_is_obeyed() {
+    let (bed, data, _) = sent_to_21();
     let good = not_owner(&data);
     let host = |host| FlowMessage {
         path: Path { host, ..good.path },
@@ -364,26 +388,9 @@ fn r4_only_a_reject_that_names_the_entrys_host_and_birth_is_obeyed() {
     };
     let other_flow = tcp_between((CLIENT4, 40_001), (VIP4, 80), 1, ACK, b"");
     let other_service = tcp_between((CLIENT4, 40_000), (ROUTER4, 80), 1, ACK, b"");
-    let newer = Some(life.next());
     let syn = syn();
     let packet = |packet| FlowMessage { packet, ..good };
     let cases = [
-        (
-            "newer birth",
-            FlowMessage {
-                birth: newer,
-                ..good
-            },
-            DropReason::StaleReject,
-        ),
-        (
-            "older birth",
-            FlowMessage {
-                birth: Some(birth(8, 1)),
-                ..good
-            },
-            DropReason::StaleReject,
-        ),
         (
             "no birth",
             FlowMessage {
@@ -449,10 +456,74 @@ fn a_packet_from_an_older_entrys_host_is_sent_on_to_the_newer_one() {
 }
 
 #[test]
-fn a_reject_of_a_flow_that_nobody_asks_for_is_dropped() {
-    let (mut bed, data, _) = sent_to_21();
+fn r9_a_reject_of_a_later_life_than_the_entrys_disowns_that_too() {
+    let (bed, data, life) = sent_to_21();
+    for later in [life.next(), birth(10, 1)] {
+        let mut bed = bed.clone();
+        let mut message = not_owner(&data);
+        message.birth = Some(later);
+        bed.receive(21, message);
+        assert_eq!(bed.check().disowned, 1);
+        let open = bed.message();
+        assert_eq!((open.path.host, open.birth), (Some(node(21)), Some(later)));
+    }
+}
+
+#[test]
+fn r9_a_packet_of_an_earlier_life_goes_to_the_same_hosts_later_one() {
+    let mut bed = Bed::new();
+    bed.accepted(&udp(b"one"), 21, birth(9, 1));
+    let data = [bed.forwarded(&udp(b"two")), bed.forwarded(&udp(b"three"))];
+    // The host had just ended the flow; the first packet that it gives back begins another life.
+    bed.receive(21, not_owner(&data[0]));
+    let open = bed.message();
+    bed.receive(open.to.get(), accept(&open, 21, birth(9, 2)));
+    // The second one comes back late: it is not lost.
+    bed.receive(21, not_owner(&data[1]));
+    let again = bed.message();
+    assert_eq!((again.to, again.birth), (node(21), Some(birth(9, 2))));
+    assert_eq!(
+        (again.kind, &again.packet),
+        (FlowKind::Data, &udp(b"three"))
+    );
+    assert_eq!((bed.check().rerouted, bed.check().disowned), (1, 1));
+    // It does not go in circles.
+    bed.receive(21, not_owner(&again));
+    assert_eq!(bed.message().kind, FlowKind::Open);
+    assert_eq!((bed.check().rerouted, bed.check().disowned), (1, 2));
+}
+
+#[test]
+fn no_entry_stays_whose_host_disowns_all_that_comes() {
+    // Whatever births the entry went through, the Reject of what it sends out is obeyed.
+    let lives = [
+        (21, birth(9, 5)),
+        (21, birth(9, 6)),
+        (22, birth(3, 1)),
+        (21, birth(9, 1)),
+        (21, birth(10, 1)),
+    ];
+    let mut bed = Bed::new();
+    for (at, (host, life)) in (0..).zip(lives) {
+        bed.accepted(&tcp(100 + 1000 * at, SYN, b""), host, life);
+        let mut bed = bed.clone();
+        let data = bed.forwarded(&ack());
+        assert_eq!((data.to, data.birth), (node(host), Some(life)));
+        bed.receive(host, not_owner(&data));
+        assert_eq!((bed.check().flows, bed.check().disowned), (0, 1));
+        assert_eq!(bed.message().kind, FlowKind::Open);
+    }
+}
+
+#[test]
+fn a_packet_given_back_without_an_entry_is_asked_for() {
+    let (mut bed, data, life) = sent_to_21();
     bed.pass(Duration::from_secs(70));
-    assert!(bed.drops(DropReason::StaleReject, 21, not_owner(&data)));
+    bed.receive(21, not_owner(&data));
+    let open = bed.message();
+    assert_eq!((open.intent, open.offer.isn), (Intent::MidFlow, 101));
+    assert_eq!((open.path.host, open.birth), (Some(node(21)), Some(life)));
+    assert_eq!((bed.check().disowned, bed.check().ledger.held), (0, 1));
     // Packets of the old life do not go to the host of the new one.
     assert_eq!(bed.verdict(&tcp(900, SYN, b"")), Verdict::Held);
     assert!(bed.drops(DropReason::StaleReject, 21, not_owner(&data)));

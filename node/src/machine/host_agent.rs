@@ -145,6 +145,16 @@ impl Machine for HostAgent {
                 counts.statements_lost,
             ),
             (
+                "jlb_host_closes_total",
+                "Closes queued for the ingress of the flow's last packet.",
+                counts.closes,
+            ),
+            (
+                "jlb_host_closes_lost_total",
+                "Closes that found no room, or that the ingress did not acknowledge.",
+                counts.closes_lost,
+            ),
+            (
                 "jlb_host_states_sent_total",
                 "State messages sent, repeats included.",
                 counts.states_sent,
@@ -218,7 +228,7 @@ impl Machine for HostAgent {
         );
         report.gauge(
             "jlb_host_statements_pending",
-            "Statements waiting for a tracker or its acknowledgement.",
+            "Statements waiting for a tracker or ingress, or its acknowledgement.",
             &[],
             stats.statements_pending as u64,
         );

@@ -104,13 +104,18 @@ impl Machine for Ingress {
                 stats.not_acting,
             ),
             (
+                "jlb_ingress_closed_total",
+                "Cache entries forgotten since their host stated that the flow is over.",
+                stats.closed,
+            ),
+            (
                 "jlb_ingress_disowned_total",
                 "Cache entries forgotten since their host disowned the flow.",
                 stats.disowned,
             ),
             (
                 "jlb_ingress_rerouted_total",
-                "Packets that a host gave back and that went on to the flow's newer host.",
+                "Packets that a host gave back and that went on by a newer entry.",
                 stats.rerouted,
             ),
             (

@@ -24,6 +24,15 @@ pub struct PeerAddress {
     pub remote: IpAddr,
 }
 
+/// A message of the link's own that a peer is to get.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Letter {
+    /// A question with this nonce.
+    Hello { nonce: u64 },
+    /// The answer to the question with this nonce, which came from this life of the peer.
+    Answer { incarnation: u32, nonce: u64 },
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) node: NodeNumber,
@@ -37,6 +46,15 @@ pub(super) struct Peer {
     last_hello: Option<Time>,
     nonce: Option<u64>,
     retry: Duration,
+    /// Messages sealed for the peer in our life. A count for each receiver leaves no gaps in the
+    /// receiver's window, however many peers there are.
+    pub(super) sent: u64,
+    /// A Hello is to be sent.
+    hello: Option<u64>,
+    /// An answer is to be sent: incarnation and nonce.
+    answer: Option<(u32, u64)>,
+    /// The link has listed the peer as one with something to get.
+    pub(super) queued: bool,
     /// By the peer's worker, sorted; at most [`MAX_WORKERS`].
     windows: Vec<(u8, Window)>,
 }
@@ -54,6 +72,10 @@ impl Peer {
             last_hello: None,
             nonce: None,
             retry: FIRST_HELLO_RETRY,
+            sent: 0,
+            hello: None,
+            answer: None,
+            queued: false,
             windows: Vec::new(),
         }
     }
@@ -104,8 +126,9 @@ impl Peer {
     pub(super) fn asked(&mut self, now: Time, nonce: u64, interval: Duration) {
         self.last_hello = Some(now);
         self.nonce = Some(nonce);
+        self.hello = Some(nonce);
         let wait = if self.incarnation.is_some() {
-            interval
+            spread(interval, nonce)
         } else {
             self.retry.min(interval)
         };
@@ -118,7 +141,36 @@ impl Peer {
         if self.nonce == Some(nonce) {
             self.nonce = None;
             self.retry = FIRST_HELLO_RETRY;
-            self.next_hello = self.last_hello.map_or(now, |last| last + interval);
+            let wait = spread(interval, nonce);
+            self.next_hello = self.last_hello.map_or(now, |last| last + wait);
         }
     }
+
+    /// A Hello is to be answered. Of several that wait the latest life's counts, and of that the
+    /// latest nonce: a replayed Hello never takes a newer one's place.
+    pub(super) fn answer(&mut self, incarnation: u32, nonce: u64) {
+        if self
+            .answer
+            .is_none_or(|(waiting, _)| waiting <= incarnation)
+        {
+            self.answer = Some((incarnation, nonce));
+        }
+    }
+
+    /// What is to be sent next; once there is nothing the peer is no longer queued.
+    pub(super) fn next_letter(&mut self) -> Option<Letter> {
+        if let Some(nonce) = self.hello.take() {
+            return Some(Letter::Hello { nonce });
+        }
+        let answer = self.answer.take();
+        self.queued = answer.is_some();
+        answer.map(|(incarnation, nonce)| Letter::Answer { incarnation, nonce })
+    }
+}
+
+/// The interval less up to an eighth of it, so that the heartbeats of many peers do not come in
+/// bursts for ever only because all began at once.
+fn spread(interval: Duration, nonce: u64) -> Duration {
+    // The upper bits of consecutive nonces are spread evenly.
+    interval - interval / 8 * (nonce >> 56) as u32 / 256
 }

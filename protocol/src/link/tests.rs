@@ -72,6 +72,14 @@ fn carry_hellos(now: Time, from: &mut Link, to: &mut Link) {
     assert_eq!(to.ledger().imbalance(), 0);
 }
 
+/// The first Hello that waits for node `to`.
+fn hello_to(from: &mut Link, to: u16) -> PacketBuf {
+    core::iter::from_fn(|| from.poll_hello())
+        .find(|(route, _)| route.remote.ip() == address(to))
+        .map(|(_, buf)| buf)
+        .unwrap()
+}
+
 fn message() -> PacketBuf {
     let mut buf = PacketBuf::default();
     wire::encode_control(&Control::Ack { sequence: 7 }, &mut buf).unwrap();
@@ -222,10 +230,7 @@ fn messages_of_the_senders_last_life_are_refused() {
 fn an_old_hello_teaches_nothing() {
     let mut old = link(1, 100);
     old.handle_timeout(Time::ZERO);
-    let hello = core::iter::from_fn(|| old.poll_hello())
-        .find(|(route, _)| route.remote.ip() == address(2))
-        .map(|(_, buf)| buf)
-        .unwrap();
+    let hello = hello_to(&mut old, 2);
     let mut b = link(2, 200);
     let from = SocketAddr::new(address(1), PORT);
     assert_eq!(
@@ -307,4 +312,160 @@ fn random_bytes_and_truncations_are_counted_not_panicked_on() {
         }
         assert!(open(Time::ZERO, &mut b, 1, &bytes).is_err());
     }
+}
+
+#[test]
+fn a_busy_sender_never_outruns_a_receivers_window() {
+    // One message to node 2 stays on the way while thousands go to node 3.
+    let (mut a, mut b, mut c) = (link(1, 100), link(2, 200), link(3, 300));
+    settle(Time::ZERO, &mut a, &mut b);
+    settle(Time::from_millis(50), &mut a, &mut c);
+    let slow = sealed(&mut a, &b);
+    for _ in 0..4 * window::SPAN {
+        let _ = sealed(&mut a, &c);
+    }
+    let late = sealed(&mut a, &b);
+    for bytes in [late, slow] {
+        assert_eq!(
+            open(Time::ZERO, &mut b, 1, bytes.as_slice()),
+            Ok(Opened::Message(node(1)))
+        );
+    }
+}
+
+#[test]
+fn a_replayed_hello_says_nothing_of_the_senders_configuration() {
+    let mut old = link(1, 100);
+    old.config.config = 99;
+    old.handle_timeout(Time::ZERO);
+    let hello = hello_to(&mut old, 2);
+    let mut b = link(2, 200);
+    let from = SocketAddr::new(address(1), PORT);
+    for _ in 0..3 {
+        let opened = b.open(Time::ZERO, from, address(2), hello.as_slice());
+        assert_eq!(opened, Ok(Opened::Handled));
+    }
+    assert_eq!(b.poll_event(), None);
+}
+
+#[test]
+fn replayed_hellos_keep_nobody_else_from_an_answer() {
+    let (mut old, mut c, mut b) = (link(1, 100), link(3, 300), link(2, 200));
+    for link in [&mut old, &mut c] {
+        link.handle_timeout(Time::ZERO);
+    }
+    let replayed = hello_to(&mut old, 2);
+    let genuine = hello_to(&mut c, 2);
+    for _ in 0..1_000 {
+        let from = SocketAddr::new(address(1), PORT);
+        let _ = b.open(Time::ZERO, from, address(2), replayed.as_slice());
+    }
+    let from = SocketAddr::new(address(3), PORT);
+    let _ = b.open(Time::ZERO, from, address(2), genuine.as_slice());
+    let to: Vec<_> = core::iter::from_fn(|| b.poll_hello())
+        .map(|(route, _)| route.remote.ip())
+        .collect();
+    assert_eq!(to, [address(1), address(3)]);
+    assert_eq!(b.ledger().imbalance(), 0);
+}
+
+#[test]
+fn of_two_lives_hellos_the_later_is_answered() {
+    let (mut old, mut new, mut b) = (link(1, 100), link(1, 101), link(2, 200));
+    for link in [&mut old, &mut new] {
+        link.handle_timeout(Time::ZERO);
+    }
+    let (replayed, genuine) = (hello_to(&mut old, 2), hello_to(&mut new, 2));
+    for bytes in [&genuine, &replayed] {
+        let from = SocketAddr::new(address(1), PORT);
+        let _ = b.open(Time::ZERO, from, address(2), bytes.as_slice());
+    }
+    carry_hellos(Time::ZERO, &mut b, &mut new);
+    assert_eq!(new.sessions().next(), Some((node(2), Some(200))));
+}
+
+#[test]
+fn forged_stale_messages_provoke_no_hello_once_there_is_a_session() {
+    let (mut a, mut b) = (link(1, 100), link(2, 200));
+    let mut before = link(2, 199);
+    settle(Time::ZERO, &mut a, &mut before);
+    let stale = sealed(&mut a, &before);
+    // Until then one is the way to learn soon that the peer is there.
+    while b.poll_hello().is_some() {}
+    b.handle_timeout(Time::ZERO);
+    let now = Time::from_millis(11);
+    assert!(open(now, &mut b, 1, stale.as_slice()).is_err());
+    assert_eq!(b.poll_timeout(), Some(now));
+    settle(Time::from_millis(20), &mut a, &mut b);
+    settle(Time::from_millis(40), &mut a, &mut b);
+    assert_eq!(b.sessions().next(), Some((node(1), Some(100))));
+    let due = b.poll_timeout();
+    for _ in 0..100 {
+        let now = Time::from_millis(41);
+        assert_eq!(
+            open(now, &mut b, 1, stale.as_slice()),
+            Err(DropReason::StaleIncarnation)
+        );
+    }
+    assert_eq!(b.poll_timeout(), due);
+}
+
+#[test]
+fn messages_may_cross_a_restart_of_either_side() {
+    let (mut a, mut b) = (link(1, 100), link(2, 200));
+    settle(Time::ZERO, &mut a, &mut b);
+    let from_old_a = sealed(&mut a, &b);
+    let from_old_b = sealed(&mut b, &a);
+    let (mut a2, mut b2) = (link(1, 101), link(2, 201));
+    for (to, from, bytes) in [(&mut b2, 1, &from_old_a), (&mut a2, 2, &from_old_b)] {
+        assert_eq!(
+            open(Time::ZERO, to, from, bytes.as_slice()),
+            Err(DropReason::StaleIncarnation)
+        );
+    }
+    settle(Time::from_millis(60), &mut a2, &mut b2);
+    assert_eq!(a2.sessions().next(), Some((node(2), Some(201))));
+    assert_eq!(b2.sessions().next(), Some((node(1), Some(101))));
+    // A life's window begins anew: its first counters are below those of the life before.
+    let first = sealed(&mut a2, &b2);
+    assert!(open(Time::ZERO, &mut b2, 1, first.as_slice()).is_ok());
+}
+
+#[test]
+fn heartbeats_of_many_peers_do_not_stay_in_step() {
+    let peers: Vec<_> = (2..=1_001)
+        .map(|number| PeerAddress {
+            node: node(number),
+            local: address(1),
+            remote: IpAddr::V4(Ipv4Addr::from(0x0a01_0000 + u32::from(number))),
+        })
+        .collect();
+    let config = Config {
+        peers,
+        ..link(1, 100).config
+    };
+    let mut a = Link::new(config, 7, Time::ZERO);
+    for peer in &mut a.peers {
+        peer.incarnation = Some(1);
+    }
+    let mut now = Time::ZERO;
+    let mut sent = 0;
+    while now < Time::from_millis(10_000) {
+        a.handle_timeout(now);
+        let burst = core::iter::from_fn(|| a.poll_hello()).count();
+        sent += burst;
+        assert!(now == Time::ZERO || burst <= 20, "{burst} at {now:?}");
+        assert_eq!(a.due.len(), 1_000);
+        now = a.poll_timeout().unwrap();
+    }
+    assert!((20_000..24_000).contains(&sent), "{sent}");
+    assert_eq!(a.ledger().imbalance(), 0);
+}
+
+#[test]
+fn a_datagram_cut_on_receipt_is_counted() {
+    let mut a = link(1, 100);
+    a.truncated();
+    assert_eq!(a.ledger().dropped(DropReason::Truncated), 1);
+    assert_eq!(a.ledger().imbalance(), 0);
 }

@@ -41,7 +41,7 @@ pub struct Seal {
     pub receiver: u16,
     /// The sender's incarnation.
     pub incarnation: u32,
-    /// The worker's count of messages.
+    /// The worker's count of messages to this receiver.
     pub counter: u64,
     /// SipHash-2-4, see `link::tag`.
     pub tag: [u8; 8],

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Background, Lab, Namespace};
 
 /// A tcpdump that runs.
-pub struct Capture {
+pub(crate) struct Capture {
     process: Background,
     stderr: BufReader<std::process::ChildStderr>,
     file: PathBuf,
@@ -16,8 +16,17 @@ pub struct Capture {
 
 impl Capture {
     /// Starts one; it sees what comes after. `bytes` of each packet are kept.
-    pub fn start(lab: &Lab, place: &Namespace, device: &str, filter: &str, bytes: u32) -> Self {
-        let name = format!("{}.pcap", filter.replace(|c: char| !c.is_alphanumeric(), "-"));
+    pub(crate) fn start(
+        lab: &Lab,
+        place: &Namespace,
+        device: &str,
+        filter: &str,
+        bytes: u32,
+    ) -> Self {
+        let name = format!(
+            "{}.pcap",
+            filter.replace(|c: char| !c.is_alphanumeric(), "-")
+        );
         let file = (0..)
             .map(|n| lab.directory().join(format!("{n}-{name}")))
             .find(|path| !path.exists())
@@ -26,7 +35,13 @@ impl Capture {
             .command("tcpdump")
             // -Z: it would give up root and with it the lab's directory. -B: KiB.
             .args(["-n", "-U", "-Z", "root", "-B", "65536", "-i", device])
-            .args(["-s", &bytes.to_string(), "-w", file.to_str().unwrap(), filter])
+            .args([
+                "-s",
+                &bytes.to_string(),
+                "-w",
+                file.to_str().unwrap(),
+                filter,
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -38,23 +53,30 @@ impl Capture {
             let read = stderr.read_line(&mut said).unwrap();
             assert!(read > 0, "tcpdump ended: {said}");
         }
-        Self { process, stderr, file }
+        Self {
+            process,
+            stderr,
+            file,
+        }
     }
 
     /// Ends it, makes sure that it missed nothing, and returns the file.
-    pub fn stop(mut self) -> PathBuf {
+    pub(crate) fn stop(mut self) -> PathBuf {
         // The packets of the last moments are on their way through its ring.
         std::thread::sleep(Duration::from_millis(300));
         self.process.interrupt();
         let mut said = String::new();
         std::io::Read::read_to_string(&mut self.stderr, &mut said).unwrap();
-        assert!(said.contains("0 packets dropped by kernel"), "the capture has holes: {said}");
+        assert!(
+            said.contains("0 packets dropped by kernel"),
+            "the capture has holes: {said}"
+        );
         self.file
     }
 }
 
 /// What tshark prints of a capture.
-pub fn tshark(file: &Path, arguments: &[&str]) -> String {
+pub(crate) fn tshark(file: &Path, arguments: &[&str]) -> String {
     let output = Command::new("tshark")
         .args(["-n", "-r"])
         .arg(file)
@@ -68,27 +90,36 @@ pub fn tshark(file: &Path, arguments: &[&str]) -> String {
 }
 
 /// A packet of a capture.
-pub struct Frame {
+pub(crate) struct Frame {
     /// Since 1970.
-    pub time: Duration,
+    pub(crate) time: Duration,
     /// Bytes that it had on the wire.
-    pub length: u32,
+    pub(crate) length: u32,
     /// Bytes that were kept.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Reads a capture (microseconds, in this machine's byte order, as tcpdump writes here).
-pub fn read_pcap(file: &Path) -> Vec<Frame> {
+pub(crate) fn read_pcap(file: &Path) -> Vec<Frame> {
     let bytes = std::fs::read(file).unwrap();
     let word = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap());
-    assert_eq!(word(0), 0xa1b2_c3d4, "{} is another kind of capture", file.display());
+    assert_eq!(
+        word(0),
+        0xa1b2_c3d4,
+        "{} is another kind of capture",
+        file.display()
+    );
     let mut frames = Vec::new();
     let mut at = 24;
     while at + 16 <= bytes.len() {
         let [seconds, micros, kept, length] = [0, 4, 8, 12].map(|offset| word(at + offset));
         let time = Duration::from_secs(seconds.into()) + Duration::from_micros(micros.into());
         let end = at + 16 + kept as usize;
-        frames.push(Frame { time, length, bytes: bytes[at + 16..end].to_vec() });
+        frames.push(Frame {
+            time,
+            length,
+            bytes: bytes[at + 16..end].to_vec(),
+        });
         at = end;
     }
     frames

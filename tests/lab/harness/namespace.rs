@@ -18,32 +18,32 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A network namespace of a lab.
 #[derive(Clone, Debug)]
-pub struct Namespace {
+pub(crate) struct Namespace {
     name: String,
 }
 
 /// What a program said.
 #[derive(Debug)]
-pub struct Output {
-    pub success: bool,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Output {
+    pub(crate) success: bool,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Namespace {
-    pub fn new(name: String) -> Self {
+    pub(crate) fn new(name: String) -> Self {
         Self { name }
     }
 
     /// A program that will run in the namespace, as the process that is spawned.
-    pub fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name, program]);
         command
     }
 
     /// Runs a program to its end.
-    pub fn run(&self, program: &str, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Output {
         let mut command = self.command("timeout");
         let output = command
             .args(["--kill-after=5", LONGEST_RUN, program])
@@ -59,34 +59,45 @@ impl Namespace {
     }
 
     /// Runs a program that must succeed; returns what it printed.
-    pub fn must(&self, program: &str, arguments: &[&str]) -> String {
+    pub(crate) fn must(&self, program: &str, arguments: &[&str]) -> String {
         let output = self.run(program, arguments);
-        let Output { success, stdout, stderr } = output;
-        assert!(success, "{program} {arguments:?} failed:\n{stdout}\n{stderr}");
+        let Output {
+            success,
+            stdout,
+            stderr,
+        } = output;
+        assert!(
+            success,
+            "{program} {arguments:?} failed:\n{stdout}\n{stderr}"
+        );
         stdout
     }
 
     /// Runs `work` on a thread in the namespace. A socket that it makes stays there for good,
     /// wherever it is used.
-    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         netns::run_in(&netns::path(&self.name), work).expect("the namespace can be entered")
     }
 
     /// A TCP socket that is not connected yet.
-    pub fn tcp_socket(&self, peer: SocketAddr) -> Socket {
+    pub(crate) fn tcp_socket(&self, peer: SocketAddr) -> Socket {
         self.enter(|| Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP)))
             .unwrap()
     }
 
     /// A TCP connection that gives up after 20 s of silence.
-    pub fn connect(&self, peer: SocketAddr) -> io::Result<TcpStream> {
+    pub(crate) fn connect(&self, peer: SocketAddr) -> io::Result<TcpStream> {
         finish_connecting(self.tcp_socket(peer), peer)
     }
 
     /// A UDP socket that is connected to `peer`.
-    pub fn udp(&self, peer: SocketAddr) -> UdpSocket {
+    pub(crate) fn udp(&self, peer: SocketAddr) -> UdpSocket {
         self.enter(|| {
-            let any = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+            let any = if peer.is_ipv4() {
+                "0.0.0.0:0"
+            } else {
+                "[::]:0"
+            };
             let socket = UdpSocket::bind(any)?;
             socket.connect(peer)?;
             socket.set_read_timeout(Some(Duration::from_secs(2)))?;
@@ -96,7 +107,7 @@ impl Namespace {
     }
 
     /// A TCP server on all addresses of both families.
-    pub fn listen(&self, port: u16) -> TcpListener {
+    pub(crate) fn listen(&self, port: u16) -> TcpListener {
         self.enter(|| {
             let socket = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))?;
             socket.set_only_v6(false)?;
@@ -110,7 +121,7 @@ impl Namespace {
     }
 
     /// A raw socket to send whole IP packets from.
-    pub fn raw(&self, ipv4: bool) -> Socket {
+    pub(crate) fn raw(&self, ipv4: bool) -> Socket {
         self.enter(|| {
             // IPPROTO_RAW: what is sent has its IP header.
             let domain = if ipv4 { Domain::IPV4 } else { Domain::IPV6 };
@@ -121,7 +132,7 @@ impl Namespace {
 }
 
 /// Connects a socket of [`Namespace::tcp_socket`].
-pub fn finish_connecting(socket: Socket, peer: SocketAddr) -> io::Result<TcpStream> {
+pub(crate) fn finish_connecting(socket: Socket, peer: SocketAddr) -> io::Result<TcpStream> {
     socket.connect_timeout(&peer.into(), PATIENCE)?;
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -130,11 +141,11 @@ pub fn finish_connecting(socket: Socket, peer: SocketAddr) -> io::Result<TcpStre
 }
 
 /// A program that runs beside the test and is killed when this value goes.
-pub struct Background(pub Child);
+pub(crate) struct Background(pub(crate) Child);
 
 impl Background {
     /// Asks it to end, and waits for that.
-    pub fn interrupt(mut self) {
+    pub(crate) fn interrupt(mut self) {
         signal("INT", self.0.id());
         self.0.wait().unwrap();
     }

@@ -22,7 +22,11 @@ fn a_gateway_as_iproute2_sends_it() {
 
 #[test]
 fn a_group_is_padded_and_nested() {
-    let how = Resilience { buckets: 256, idle_seconds: 1, unbalanced_seconds: 0 };
+    let how = Resilience {
+        buckets: 256,
+        idle_seconds: 1,
+        unbalanced_seconds: 0,
+    };
     let message = NextHopMessage::resilient_group(100, &[7, 8], how);
     #[rustfmt::skip]
     let expected = [

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use jlb_protocol::message::FlowKind;
 use jlb_protocol::packet::TcpFlags;
 use jlb_protocol::services::Ports;
-use jlb_protocol::{DropReason, View};
+use jlb_protocol::view::Member;
+use jlb_protocol::{DropReason, MemberState, Role, View};
 
 // --- Time -----------------------------------------------------------------------------------
 
@@ -86,6 +87,36 @@ fn entries_of_silent_and_of_ended_clients_go_soon() {
         bed.pass(millis(500));
         assert_eq!(bed.check().flows, 1, "S5");
     }
+}
+
+#[test]
+fn an_entry_made_for_a_clients_last_packets_or_an_error_goes_soon() {
+    let quoted = tcp_between((VIP4, 80), (CLIENT4, 40_000), 9, ACK, b"");
+    let cases = [
+        (tcp(500, TcpFlags::RST, b""), 0),
+        (tcp(500, TcpFlags::FIN | ACK, b""), 0),
+        (too_big(ROUTER4, VIP4, &quoted), 1),
+    ];
+    for (packet, unproven) in cases {
+        let mut bed = Bed::new();
+        bed.accepted(&packet, 21, birth(9, 1));
+        let stats = bed.check();
+        assert_eq!((stats.flows, stats.flows_unproven), (1, unproven));
+        bed.pass(millis(4_500));
+        assert_eq!(bed.check().flows, 0, "S5");
+    }
+    // The client's end may wait behind another packet.
+    let mut bed = Bed::new();
+    assert_eq!(bed.verdict(&tcp(500, ACK, b"bye")), Verdict::Held);
+    assert_eq!(
+        bed.verdict(&tcp(503, TcpFlags::FIN | ACK, b"")),
+        Verdict::Held
+    );
+    let open = bed.message();
+    bed.receive(open.to.get(), accept(&open, 21, birth(9, 1)));
+    bed.drain();
+    bed.pass(millis(4_500));
+    assert_eq!(bed.check().flows, 0, "S5");
 }
 
 // --- R3, R14: bounds -----------------------------------------------------------------------------
@@ -214,6 +245,34 @@ fn a_view_that_changes_nothing_for_an_attempt_sends_nothing() {
     bed.message();
     bed.ingress.handle_view(bed.now, view());
     assert!(bed.drain().messages.is_empty());
+}
+
+#[test]
+fn flows_of_a_host_that_is_taken_out_are_asked_for_again_and_others_stay() {
+    let mut bed = Bed::new();
+    bed.accepted(&tcp(100, SYN, b""), 21, birth(9, 1));
+    bed.accepted(&udp(b"one"), 22, birth(9, 2));
+    let with = |hosts: &[(u16, MemberState)]| {
+        let trackers = view();
+        let others = trackers.members().iter().copied();
+        let others = others.filter(|member| member.role != Role::HostAgent);
+        let hosts = hosts.iter().map(|&(number, state)| Member {
+            node: node(number),
+            role: Role::HostAgent,
+            state,
+        });
+        View::new(others.chain(hosts).collect())
+    };
+    // R4: who is believed down may be alive.
+    let down = with(&[(21, MemberState::Down), (22, MemberState::Active)]);
+    bed.ingress.handle_view(bed.now, down);
+    assert_eq!(bed.check().flows, 2);
+    let out = with(&[(22, MemberState::Active)]);
+    bed.ingress.handle_view(bed.now, out);
+    let stats = bed.check();
+    assert_eq!((stats.flows, stats.hosts.len()), (1, 1));
+    assert_eq!(bed.forwarded(&udp(b"two")).to, node(22));
+    assert_eq!(bed.verdict(&tcp(101, ACK, b"")), Verdict::Held);
 }
 
 #[test]

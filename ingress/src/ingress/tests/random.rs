@@ -7,7 +7,9 @@ use crate::{Packet, Verdict};
 use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
-use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::message::{
+    FlowKind, FlowMessage, FlowState, FlowStatement, Intent, Path, Reason, Tried,
+};
 use jlb_protocol::packet::TcpFlags;
 use jlb_protocol::{Birth, FlowKey, NodeNumber, OfferNumber, PacketBuf};
 use proptest::prelude::*;
@@ -30,6 +32,14 @@ enum Step {
     GiveBack {
         which: usize,
         birth: bool,
+    },
+    /// A host states that flows from these ports are over, or in another state.
+    State {
+        from: u16,
+        sequence: u64,
+        ports: Vec<u16>,
+        life: u32,
+        state: FlowState,
     },
     View(Vec<u16>),
     Services(usize),
@@ -123,6 +133,23 @@ fn forged() -> impl Strategy<Value = Forged> {
         )
 }
 
+fn stated() -> impl Strategy<Value = Step> {
+    (
+        20_u16..26,
+        0_u64..4,
+        prop::collection::vec(1_u16..12, 0..6),
+        0_u32..4,
+        prop::sample::select(&[FlowState::Closed, FlowState::Established][..]),
+    )
+        .prop_map(|(from, sequence, ports, life, state)| Step::State {
+            from,
+            sequence,
+            ports,
+            life,
+            state,
+        })
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let trackers = prop::collection::vec(11_u16..15, 0..4);
     let answer = |kind: BoxedStrategy<FlowKind>| {
@@ -142,6 +169,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => answer(Just(FlowKind::Accept).boxed()),
         2 => (any::<usize>(), prop::bool::weighted(0.8))
             .prop_map(|(which, birth)| Step::GiveBack { which, birth }),
+        3 => stated(),
         1 => trackers.prop_map(Step::View),
         1 => (0_usize..5).prop_map(Step::Services),
         2 => (0_u64..5_000).prop_map(Step::Pass),
@@ -243,6 +271,28 @@ fn take(bed: &mut Bed, seen: &mut Seen, step: &Step) {
             let message = not_owner(&data);
             let birth = message.birth.filter(|_| *birth);
             bed.receive(data.to.get(), FlowMessage { birth, ..message });
+        }
+        Step::State {
+            from,
+            sequence,
+            ports,
+            life,
+            state,
+        } => {
+            let flows: Vec<_> = ports
+                .iter()
+                .map(|&port| FlowStatement {
+                    key: FlowKey::new(ip(CLIENT4), port, service(WEB4), 80),
+                    birth: birth(1, *life),
+                    isn: 0,
+                    state: *state,
+                })
+                .collect();
+            let before = bed.check();
+            bed.told(*from, *sequence, &flows);
+            let after = bed.check();
+            assert_eq!(after.pending, before.pending, "attempts go on");
+            assert_eq!(after.flows + after.closed, before.flows + before.closed);
         }
         Step::View(trackers) => bed.ingress.handle_view(bed.now, view_of(trackers)),
         Step::Services(left_out) => {

@@ -1,0 +1,335 @@
+use super::*;
+use jlb_protocol::keyed_hash::FlowHash;
+use jlb_protocol::link::{MessageKey, MessageKeys, PeerAddress};
+use jlb_protocol::message::{Control, FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::{FlowKey, Message, OfferNumber, ServiceNumber};
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn node(number: u16) -> NodeNumber {
+    NodeNumber::new(number).unwrap()
+}
+
+fn address(number: u16) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(127, 0, 76, u8::try_from(number).unwrap()))
+}
+
+/// What a test and the machine under a data path share.
+#[derive(Default)]
+struct Script {
+    to_send: VecDeque<Transmit>,
+    messages: u64,
+    started: Vec<NodeNumber>,
+    recycled: u64,
+    ledger: Ledger,
+}
+
+/// A machine that sends what it is told to and wants every packet delivered.
+struct Scripted(Arc<Mutex<Script>>);
+
+impl Machine for Scripted {
+    fn process(&mut self, _: Time, _: &mut [Packet]) -> bool {
+        false
+    }
+
+    fn handle_message(&mut self, _: Time, _: NodeNumber, message: &Message<'_>) -> Taken {
+        let mut script = self.0.lock().unwrap();
+        script.messages += 1;
+        script.ledger.received += 1;
+        match message {
+            Message::Flow(_) => {
+                script.ledger.delivered += 1;
+                Taken::Deliver
+            }
+            Message::Control(_) => {
+                script.ledger.consumed += 1;
+                Taken::Done
+            }
+        }
+    }
+
+    fn handle_peer_started(&mut self, _: Time, node: NodeNumber) {
+        self.0.lock().unwrap().started.push(node);
+    }
+
+    fn handle_timeout(&mut self, _: Time) {}
+
+    fn poll_timeout(&self) -> Option<Time> {
+        None
+    }
+
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        let mut script = self.0.lock().unwrap();
+        let transmit = script.to_send.pop_front()?;
+        script.ledger.created += 1;
+        script.ledger.sent += 1;
+        Some(transmit)
+    }
+
+    fn recycle(&mut self, _: PacketBuf) {
+        self.0.lock().unwrap().recycled += 1;
+    }
+
+    fn ledger(&self) -> Ledger {
+        self.0.lock().unwrap().ledger.clone()
+    }
+
+    fn report(&self, _: &dyn Fn(NodeNumber) -> String, _: &mut Report) {}
+}
+
+/// A data thread, and the other ends of its channels.
+struct Running {
+    script: Arc<Mutex<Script>>,
+    commands: SyncSender<Command>,
+    waker: Waker,
+    notices: mpsc::Receiver<Notice>,
+    thread: JoinHandle<Result<(), Error>>,
+}
+
+fn start(number: u16, peer: u16, port: u16) -> Running {
+    let script = Arc::new(Mutex::new(Script::default()));
+    let (commands, inbox) = sync_channel(4);
+    let (to_control, notices) = mpsc::channel(8);
+    let waker = Waker::new().unwrap();
+    let key = MessageKey {
+        id: 1,
+        secret: [7; 16],
+    };
+    let config = link::Config {
+        node: node(number),
+        incarnation: 100 + u32::from(number),
+        worker: 0,
+        keys: MessageKeys::new(key, Vec::new()),
+        peers: vec![PeerAddress {
+            node: node(peer),
+            local: address(number),
+            remote: address(peer),
+        }],
+        port,
+        hello_interval: Duration::from_millis(50),
+        view: 1,
+        config: 2,
+    };
+    let path = DataPath {
+        machine: Scripted(Arc::clone(&script)),
+        link: Link::new(config, 9, clock::now()),
+        underlay: Underlay::bind(&[address(number)], port).unwrap(),
+        tun: None,
+        sockets: None,
+        channels: Channels {
+            commands: inbox,
+            waker: waker.clone(),
+            notices: to_control,
+        },
+        names: BTreeMap::from([(node(peer), "peer".into())]),
+        readiness: Box::new(|_, _| None),
+        max_inner: 1_388,
+    };
+    Running {
+        script,
+        commands,
+        waker,
+        notices,
+        thread: std::thread::spawn(move || path.run()),
+    }
+}
+
+impl Running {
+    fn report(&self) -> Report {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Report(reply)).unwrap();
+        self.waker.wake();
+        let report = answer.blocking_recv().unwrap();
+        for ledger in [&report.stack, &report.link, &report.role] {
+            assert_eq!(ledger.imbalance(), 0, "{ledger:?}");
+        }
+        report
+    }
+
+    /// Asks for reports until one is as it should be; the last one in any case.
+    fn report_when(&self, wanted: impl Fn(&Report) -> bool) -> Report {
+        let give_up = clock::now() + PATIENCE;
+        loop {
+            let report = self.report();
+            if wanted(&report) || clock::now() >= give_up {
+                return report;
+            }
+        }
+    }
+
+    fn wait_for_peer(&self) {
+        let give_up = clock::now() + PATIENCE;
+        while self.script.lock().unwrap().started.is_empty() {
+            assert!(clock::now() < give_up, "the peer never answered");
+            self.report();
+        }
+    }
+
+    fn send(&self, transmits: impl IntoIterator<Item = Transmit>) {
+        self.script.lock().unwrap().to_send.extend(transmits);
+        self.waker.wake();
+    }
+
+    fn stop(self) {
+        self.commands.send(Command::Stop).unwrap();
+        self.waker.wake();
+        self.thread.join().unwrap().unwrap();
+    }
+}
+
+/// Two data threads that know of each other. `first` is unique among the tests.
+fn pair(first: u16) -> (Running, Running, u16) {
+    let port = crate::underlay::tests::free_port();
+    let pair = (
+        start(first, first + 1, port),
+        start(first + 1, first, port),
+        port,
+    );
+    pair.0.wait_for_peer();
+    pair.1.wait_for_peer();
+    pair
+}
+
+fn acknowledgement(to: u16, flow: u64) -> Transmit {
+    let mut buf = PacketBuf::default();
+    wire::encode_control(&Control::Ack { sequence: flow }, &mut buf).unwrap();
+    Transmit {
+        to: Destination::Node(node(to)),
+        flow: FlowHash(flow),
+        buf,
+    }
+}
+
+fn data(to: u16) -> Transmit {
+    // IPv4, UDP, no payload; the checksums are the stack's affair.
+    let packet = [
+        0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 192, 0, 2, 1, 0x9c, 0x40, 0, 53, 0,
+        8, 0, 0,
+    ];
+    let service = ServiceNumber::new(1).unwrap();
+    let client = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    let message = FlowMessage {
+        kind: FlowKind::Data,
+        key: FlowKey::new(client, 40_000, service, 53),
+        offer: OfferNumber { isn: 0, step: 0 },
+        intent: Intent::MidFlow,
+        path: Path::default(),
+        birth: None,
+        tried: Tried::NONE,
+        reason: Reason::None,
+        load: 0,
+        packet: &packet,
+    };
+    let mut buf = PacketBuf::default();
+    wire::encode_flow(&message, &mut buf).unwrap();
+    Transmit {
+        to: Destination::Node(node(to)),
+        flow: FlowHash(3),
+        buf,
+    }
+}
+
+#[test]
+fn a_burst_over_all_sockets_never_leaves_the_receivers_window() {
+    const BURST: u64 = 1_500;
+    let (a, b, _) = pair(1);
+    a.send((0..BURST).map(|flow| acknowledgement(2, flow)));
+    b.report_when(|report| report.role.received == BURST);
+    let link = b.report().link;
+    assert_eq!(link.dropped(DropReason::TooOld), 0);
+    assert_eq!(link.delivered, BURST);
+    let sent = a.report();
+    assert!(sent.link.sent >= BURST);
+    assert!(a.script.lock().unwrap().recycled >= BURST - 2 * BATCH as u64);
+    a.stop();
+    b.stop();
+}
+
+#[test]
+fn every_layer_balances_whatever_comes() {
+    let (a, b, port) = pair(3);
+    let stranger = std::net::UdpSocket::bind((address(9), 0)).unwrap();
+    for len in [0, 1, 7, 8, 44, 1_000, 9_024, 20_000] {
+        stranger
+            .send_to(&vec![0x55; len], (address(3), port))
+            .unwrap();
+    }
+    b.send([
+        data(3),
+        acknowledgement(3, 1),
+        acknowledgement(99, 1),
+        Transmit {
+            to: Destination::Stack,
+            ..data(3)
+        },
+    ]);
+    let report =
+        a.report_when(|report| report.link.dropped_total() >= 8 && report.role.received >= 2);
+    assert_eq!(report.link.dropped(DropReason::Truncated), 4);
+    assert_eq!(report.role.delivered, 1);
+    // There is no device here.
+    assert_eq!(report.stack.created, 1);
+    assert_eq!(report.stack.dropped(DropReason::SendFailed), 1);
+    let report = b.report();
+    assert_eq!(report.link.dropped(DropReason::WrongNode), 1);
+    assert_eq!(report.stack.dropped(DropReason::SendFailed), 1);
+    a.stop();
+    b.stop();
+}
+
+#[test]
+fn a_failure_is_told_once_in_a_while_not_with_each_packet() {
+    let (a, mut b, _) = pair(5);
+    for _ in 0..50 {
+        a.send([data(6)]);
+    }
+    b.report_when(|report| report.stack.created == 50);
+    let mut told = 0;
+    while let Ok(notice) = b.notices.try_recv() {
+        told += u32::from(matches!(
+            notice,
+            Notice::Failed("write to the TUN device", _)
+        ));
+    }
+    assert!((1..=2).contains(&told), "{told}");
+    a.stop();
+    b.stop();
+}
+
+#[test]
+fn what_the_control_plane_has_no_room_for_is_counted() {
+    let (a, mut b, _) = pair(7);
+    b.notices.close();
+    a.send([data(8)]);
+    let lost = |report: &Report| {
+        let lost = |sample: &&crate::report::Sample| sample.name == "jlb_notices_lost_total";
+        report.samples.iter().find(lost).map(|sample| sample.value)
+    };
+    let report = b.report_when(|report| lost(report) == Some(1.0));
+    assert_eq!(lost(&report), Some(1.0));
+    a.stop();
+    b.stop();
+}
+
+#[test]
+fn silence_of_a_peer_shows_and_the_loop_ends_without_its_control_plane() {
+    let (a, b, _) = pair(10);
+    b.stop();
+    let silence = |report: &Report| {
+        report
+            .samples
+            .iter()
+            .find(|sample| sample.name == "jlb_peer_silence_seconds")
+            .map_or(0.0, |sample| sample.value)
+    };
+    let report = a.report_when(|report| silence(report) > 0.3);
+    assert!(silence(&report) > 0.3);
+    drop(a.commands);
+    a.waker.wake();
+    a.thread.join().unwrap().unwrap();
+}

@@ -1,0 +1,160 @@
+use super::*;
+use crate::kernel::Error as KernelError;
+use std::sync::mpsc::Receiver;
+use tokio::sync::oneshot;
+
+/// A control plane under test, with the ends that the data thread would have.
+struct Bed {
+    admin: Rc<Admin>,
+    listener: std::net::TcpListener,
+    inbox: Receiver<Command>,
+    notices: mpsc::Sender<Notice>,
+    told: mpsc::Receiver<Notice>,
+    end: oneshot::Sender<Result<(), Error>>,
+    started: Started,
+    signal: mpsc::Sender<()>,
+    signals: mpsc::Receiver<()>,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let (commands, inbox) = sync_channel(1);
+        let (notices, told) = mpsc::channel(4);
+        let (end, ended) = oneshot::channel();
+        let (signal, signals) = mpsc::channel(4);
+        let admin = Admin {
+            identity: Identity {
+                node: "alpha".into(),
+                role: "ingress",
+                config_fingerprint: 1,
+                started: 1,
+            },
+            status: Rc::new(Status::new(BTreeMap::new(), [])),
+            metrics: Metrics::new().unwrap(),
+            commands,
+            waker: Waker::new().unwrap(),
+            stopping: AtomicBool::new(false),
+        };
+        Self {
+            admin: Rc::new(admin),
+            listener: Admin::listen(([127, 0, 0, 1], 0).into()).unwrap(),
+            inbox,
+            notices,
+            told,
+            end,
+            started: Started { ended, host: None },
+            signal,
+            signals,
+        }
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, work)
+}
+
+#[test]
+fn a_panic_of_the_data_thread_ends_the_node_with_an_error() {
+    let bed = Bed::new();
+    drop(bed.end);
+    drop(bed.notices);
+    let result = block_on(control(
+        bed.admin,
+        bed.listener,
+        bed.told,
+        bed.started,
+        Duration::ZERO,
+        bed.signals,
+    ));
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("panicked"), "{error}");
+}
+
+#[test]
+fn an_error_of_the_data_thread_is_the_nodes() {
+    let bed = Bed::new();
+    let gone = Error::system("read from the TUN device")(std::io::ErrorKind::NotFound.into());
+    bed.end.send(Err(gone)).ok().unwrap();
+    let result = block_on(control(
+        bed.admin,
+        bed.listener,
+        bed.told,
+        bed.started,
+        Duration::ZERO,
+        bed.signals,
+    ));
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("read from the TUN device"), "{error}");
+}
+
+#[test]
+fn a_signal_stops_the_data_thread_and_its_end_is_success() {
+    let bed = Bed::new();
+    bed.signal.try_send(()).unwrap();
+    let data = std::thread::spawn(move || {
+        let command = bed.inbox.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(matches!(command, Command::Stop));
+        bed.end.send(Ok(())).ok().unwrap();
+    });
+    let result = block_on(control(
+        bed.admin,
+        bed.listener,
+        bed.told,
+        bed.started,
+        Duration::from_millis(20),
+        bed.signals,
+    ));
+    assert!(result.is_ok());
+    data.join().unwrap();
+}
+
+#[test]
+fn a_stuck_data_thread_can_not_keep_the_node_from_ending() {
+    let bed = Bed::new();
+    // It takes no commands any more, and one waits already.
+    let (reply, _answer) = oneshot::channel();
+    bed.admin.commands.try_send(Command::Report(reply)).unwrap();
+    for _ in 0..3 {
+        bed.signal.try_send(()).unwrap();
+    }
+    let admin = Rc::clone(&bed.admin);
+    let result = block_on(control(
+        bed.admin,
+        bed.listener,
+        bed.told,
+        bed.started,
+        Duration::from_secs(3_600),
+        bed.signals,
+    ));
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("another signal came"), "{error}");
+    assert!(admin.stopping.load(Ordering::Relaxed));
+}
+
+#[test]
+fn notices_are_taken_for_as_long_as_they_come() {
+    let bed = Bed::new();
+    let node = NodeNumber::new(3).unwrap();
+    let event = jlb_protocol::link::Event::PeerStarted {
+        node,
+        incarnation: 8,
+    };
+    for notice in [
+        Notice::DumpFailed(KernelError::new("list", std::io::Error::other("no"))),
+        Notice::Failed("send to a peer", "no".into()),
+        Notice::Peer(event),
+    ] {
+        bed.notices.try_send(notice).ok().unwrap();
+    }
+    let status = Rc::clone(&bed.admin.status);
+    let mut told = bed.told;
+    block_on(async {
+        let listening = listen(&mut told, &status);
+        let _ = tokio::time::timeout(Duration::from_millis(50), listening).await;
+    });
+    assert_eq!(status.peers()[&node].incarnation, Some(8));
+}

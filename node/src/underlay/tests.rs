@@ -1,0 +1,107 @@
+use super::*;
+use jlb_packet_io::wait::Poller;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.local_addr().unwrap().port()
+}
+
+#[test]
+fn a_flow_always_leaves_from_one_port_and_flows_use_all() {
+    let underlay = Underlay::bind(&[V4, V6], free_port()).unwrap();
+    for local in [V4, V6] {
+        let mut ports = std::collections::BTreeSet::new();
+        for flow in 1..=100 {
+            let source = underlay.source(local, FlowHash(flow)).unwrap();
+            assert_eq!(underlay.source(local, FlowHash(flow)), Some(source));
+            assert_eq!(underlay.socket(source.0).local_addr().ip(), local);
+            ports.insert(source.1);
+        }
+        assert_eq!(ports.len(), SENDERS);
+    }
+    let stranger = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
+    assert_eq!(underlay.source(stranger, FlowHash(1)), None);
+}
+
+#[test]
+fn messages_without_a_flow_leave_from_the_port_that_all_listen_on() {
+    let port = free_port();
+    let underlay = Underlay::bind(&[V4, V6], port).unwrap();
+    for local in [V4, V6] {
+        let (at, source) = underlay.source(local, FlowHash::NONE).unwrap();
+        assert_eq!(source, port);
+        assert_eq!(
+            underlay.socket(at).local_addr(),
+            SocketAddr::new(local, port)
+        );
+    }
+}
+
+#[test]
+fn what_the_kernel_refuses_is_told_and_the_rest_still_goes() {
+    let mut underlay = Underlay::bind(&[V4], free_port()).unwrap();
+    let to = std::net::UdpSocket::bind((V4, 0)).unwrap();
+    to.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    // The kernel refuses port 0.
+    let bad = SocketAddr::new(V4, 0);
+    for (byte, to) in [
+        (0, bad),
+        (1, to.local_addr().unwrap()),
+        (2, bad),
+        (3, to.local_addr().unwrap()),
+        (4, bad),
+    ] {
+        underlay.push(1, PacketBuf::from_packet(&[byte]), to);
+    }
+    let mut done = Vec::new();
+    let failure = underlay.flush(|buf, sent| done.push((buf.as_slice()[0], sent)));
+    assert_eq!(
+        done,
+        [(0, false), (1, true), (2, false), (3, true), (4, false)]
+    );
+    assert!(matches!(failure, Some((to, SendError::Refused(_))) if to == bad));
+    let mut bytes = [0; 8];
+    for expected in [1, 3] {
+        assert_eq!(to.recv(&mut bytes).unwrap(), 1);
+        assert_eq!(bytes[0], expected);
+    }
+    assert!(underlay.has_room());
+    assert!(underlay.flush(|_, _| panic!("sent twice")).is_none());
+}
+
+#[test]
+fn a_datagram_longer_than_any_message_is_marked() {
+    let port = free_port();
+    let mut underlay = Underlay::bind(&[V4], port).unwrap();
+    let mut poller = Poller::new().unwrap();
+    underlay.watch(&poller, 0).unwrap();
+    let from = std::net::UdpSocket::bind((V4, 0)).unwrap();
+    for len in [jlb_protocol::buffer::MAX_PACKET, 20_000] {
+        from.send_to(&vec![1; len], (V4, port)).unwrap();
+    }
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        let ready: Vec<_> = poller
+            .wait(Some(Duration::from_secs(5)))
+            .unwrap()
+            .map(|file| file.token)
+            .collect();
+        assert!(!ready.is_empty(), "nothing came");
+        for at in ready {
+            underlay
+                .receive(at as usize, |buf, origin, local| {
+                    assert_eq!(local, V4);
+                    seen.push((buf.len(), origin.truncated));
+                })
+                .unwrap();
+        }
+    }
+    let longest = jlb_protocol::buffer::MAX_PACKET;
+    assert_eq!(seen, [(longest, false), (longest, true)]);
+}

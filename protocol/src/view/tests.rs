@@ -1,0 +1,82 @@
+use super::*;
+use alloc::vec;
+
+fn member(number: u16, role: Role, state: MemberState) -> Member {
+    Member {
+        node: NodeNumber::new(number).unwrap(),
+        role,
+        state,
+    }
+}
+
+fn three() -> [Member; 3] {
+    [
+        member(1, Role::Ingress, MemberState::Active),
+        member(2, Role::FlowTracker, MemberState::Active),
+        member(300, Role::HostAgent, MemberState::Draining),
+    ]
+}
+
+#[test]
+fn the_fingerprint_is_of_the_members_not_of_their_order() {
+    let mut members = three();
+    let fingerprint = View::new(members.to_vec()).fingerprint();
+    members.reverse();
+    assert_eq!(View::new(members.to_vec()).fingerprint(), fingerprint);
+    assert_eq!(View::new(members.to_vec()), View::new(three().to_vec()));
+}
+
+#[test]
+fn each_change_of_a_member_changes_the_fingerprint() {
+    let members = three();
+    let fingerprint = View::new(members.to_vec()).fingerprint();
+    for at in 0..members.len() {
+        let mut fewer = members.to_vec();
+        fewer.remove(at);
+        assert_ne!(View::new(fewer).fingerprint(), fingerprint);
+        for change in [
+            Member {
+                node: NodeNumber::new(77).unwrap(),
+                ..members[at]
+            },
+            Member {
+                role: match members[at].role {
+                    Role::Ingress => Role::HostAgent,
+                    Role::FlowTracker | Role::HostAgent => Role::Ingress,
+                },
+                ..members[at]
+            },
+            Member {
+                state: MemberState::Down,
+                ..members[at]
+            },
+        ] {
+            let mut changed = members;
+            changed[at] = change;
+            assert_ne!(View::new(changed.to_vec()).fingerprint(), fingerprint);
+        }
+    }
+}
+
+/// Nodes of all builds compare these. Computed by another implementation of SipHash-2-4.
+#[test]
+fn the_fingerprint_is_specified_to_the_bit() {
+    assert_eq!(
+        View::new(three().to_vec()).fingerprint(),
+        0x58bc_933b_5070_f6bc
+    );
+}
+
+#[test]
+fn of_two_members_with_one_number_the_first_stays() {
+    let view = View::new(vec![
+        member(2, Role::FlowTracker, MemberState::Active),
+        member(1, Role::Ingress, MemberState::Active),
+        member(2, Role::HostAgent, MemberState::Down),
+    ]);
+    let node = NodeNumber::new(2).unwrap();
+    assert_eq!(view.members().len(), 2);
+    assert_eq!(view.member(node).unwrap().role, Role::FlowTracker);
+    assert_eq!(view.active(Role::FlowTracker).collect::<Vec<_>>(), [node]);
+    assert_eq!(view.member(NodeNumber::new(3).unwrap()), None);
+}

@@ -1,0 +1,42 @@
+//! S1: per-connection consistency. The kernels say which host has a connection: while one has a live
+//! socket for (flow, ISN), no other host's stack may get a packet of it.
+
+use crate::kernel::Kernel;
+use crate::topology::UDP_IDLE;
+use jlb_protocol::{FlowKey, NodeNumber, Time};
+
+/// What is wrong with the delivery of a TCP packet of the life `isn` to the stack of `host`.
+pub(crate) fn check_tcp<'a>(
+    kernels: impl Iterator<Item = (NodeNumber, &'a Kernel)>,
+    key: &FlowKey,
+    isn: u32,
+    host: NodeNumber,
+) -> Option<String> {
+    for (other, kernel) in kernels {
+        let Some(sock) = kernel.socket(key).filter(|_| other != host) else {
+            continue;
+        };
+        if sock.isn == isn && sock.is_live() {
+            let phase = sock.phase;
+            return Some(format!(
+                "a packet of isn {isn:#010x} was delivered by host {host}, but host {other} has it, {phase:?}"
+            ));
+        }
+    }
+    None
+}
+
+/// What is wrong with the delivery of a datagram to the stack of `host`, where `before` is the host
+/// of the flow's last delivery, and its time. A host that is idle for less than the configured
+/// time still has the flow.
+pub(crate) fn check_udp(
+    now: Time,
+    before: Option<(NodeNumber, Time)>,
+    host: NodeNumber,
+) -> Option<String> {
+    let (other, last) = before?;
+    (other != host && now.since(last) < UDP_IDLE).then(|| {
+        let millis = now.since(last).as_millis();
+        format!("a datagram was delivered by host {host}, {millis} ms after one by host {other}")
+    })
+}

@@ -1,0 +1,56 @@
+//! What must hold. Each checker is a module of its own and looks only at what a machine does to the
+//! world around it, never into its tables.
+
+use core::fmt;
+use jlb_protocol::Time;
+
+pub(crate) mod books;
+pub(crate) mod consistency;
+pub(crate) mod leaks;
+pub(crate) mod opens;
+pub(crate) mod resets;
+pub(crate) mod searches;
+
+/// A guarantee of `docs/protocol.md`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rule {
+    /// S1: one connection, one host.
+    Consistency,
+    /// S2: a search ends.
+    Termination,
+    /// S3: a client that repeats its SYN connects.
+    NoLostOpen,
+    /// S4: no live flow is reset by us or cut off.
+    NoLostFlow,
+    /// S5: all tables are empty at the end.
+    NoLeak,
+    /// S6: the books balance.
+    Conservation,
+}
+
+/// Something that must not be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// What was violated.
+    pub rule: Rule,
+    /// When, in the world's time.
+    pub at: Time,
+    /// The client whose flow it was.
+    pub client: Option<usize>,
+    /// What was seen.
+    pub words: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.at.as_nanos() / 1_000_000;
+        write!(f, "{:?} violated at {millis} ms", self.rule)?;
+        if let Some(client) = self.client {
+            write!(f, " by the flow of client {client}")?;
+        }
+        write!(f, ": {}", self.words)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! S3: no lost open. While some host would accept, a client that repeats its SYN connects.
+
+use core::time::Duration;
+use jlb_protocol::Time;
+
+/// A SYN that is newer than this when the client gives up may still be answered.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+
+/// SYNs that reached an ingress, each of which was asked about nine times, before their silence is
+/// more than bad luck.
+const ENOUGH_SYNS: usize = 2;
+
+/// What happened to one attempt of a client to connect.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Attempt {
+    /// When the first SYN was sent.
+    pub(crate) began: Time,
+    /// When SYNs reached an ingress that was up.
+    pub(crate) at_ingress: Vec<Time>,
+    /// Whether a host's stack has got the SYN.
+    pub(crate) at_stack: bool,
+}
+
+/// What the cluster could have done for the attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chances {
+    /// Each host of the pool may be asked.
+    pub(crate) all_asked: bool,
+    /// When the host that was last without room or down so the longest ago was last so: hosts
+    /// that were never are as if at the beginning.
+    pub(crate) open_since: Option<Time>,
+}
+
+impl Chances {
+    /// Whether a host would have taken the flow all the time since `began`.
+    fn some_host_open(self, began: Time) -> bool {
+        self.all_asked && self.open_since.is_some_and(|since| since < began)
+    }
+}
+
+impl Attempt {
+    /// What is wrong with the attempt's refusal.
+    pub(crate) fn check_refusal(&self, chances: Chances) -> Option<String> {
+        chances
+            .some_host_open(self.began)
+            .then(|| "it was refused, though a host had room all the time".to_owned())
+    }
+
+    /// What is wrong with the client's giving up at `now`.
+    pub(crate) fn check_silence(&self, now: Time, chances: Chances) -> Option<String> {
+        let old = |syn: &&Time| now.since(**syn) >= ANSWERED_WITHIN;
+        let asked = self.at_ingress.iter().filter(old).count();
+        let silent = !self.at_stack && asked >= ENOUGH_SYNS;
+        (silent && chances.some_host_open(self.began)).then(|| {
+            format!("{asked} SYNs reached an ingress and none a host, though one had room")
+        })
+    }
+}

@@ -1,0 +1,100 @@
+//! S2: termination. Each search ends after at most `search_ttl` offers, asks no host twice, and
+//! repeats start no new one. Only searches for the host of a SYN are looked at: the attempts of UDP
+//! flows cannot be told apart from outside.
+
+use crate::topology::OFFERED;
+use core::time::Duration;
+use jlb_protocol::{FlowKey, NodeNumber, Time};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug)]
+struct Search {
+    offers: Vec<(u8, NodeNumber)>,
+    accepted: Option<NodeNumber>,
+    /// When the last Offer was made that repeats none.
+    last: Time,
+}
+
+/// From a tracker's making of a record to the Offer's passing the last tracker, at most.
+const CLIMB: Duration = Duration::from_millis(400);
+
+/// The Offers that hosts were sent.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Searches {
+    by_attempt: BTreeMap<(FlowKey, u32), Search>,
+    /// The attempt of each flow that was offered last.
+    latest: BTreeMap<FlowKey, u32>,
+}
+
+impl Searches {
+    /// An Offer of `step` goes to `host`. `has_socket` says whether a host has a socket of the
+    /// attempt.
+    pub(crate) fn offered(
+        &mut self,
+        now: Time,
+        (key, isn): (FlowKey, u32),
+        ttl: u8,
+        (step, host): (u8, NodeNumber),
+        has_socket: impl Fn(NodeNumber) -> bool,
+    ) -> Option<String> {
+        let new = Search {
+            offers: Vec::new(),
+            accepted: None,
+            last: now,
+        };
+        let search = self
+            .by_attempt
+            .entry((key, isn))
+            .or_insert_with(|| new.clone());
+        // A flow has one record: another attempt, once an old one's at another ingress, takes its
+        // place.
+        let before = self.latest.insert(key, isn);
+        if before.is_some_and(|before| before != isn) {
+            *search = new.clone();
+        }
+        if search.offers.contains(&(step, host)) {
+            return None;
+        }
+        // A record that nobody answered, or that says that nobody took the flow, is forgotten.
+        if now.since(search.last) + CLIMB >= OFFERED {
+            *search = new;
+        }
+        if let Some(owner) = search.accepted {
+            if owner == host {
+                return None;
+            }
+            if has_socket(owner) {
+                return Some(format!(
+                    "host {host} is asked for isn {isn:#010x}, which host {owner} has accepted"
+                ));
+            }
+            search.offers.clear();
+            search.accepted = None;
+        }
+        for &(other_step, other) in &search.offers {
+            if other == host {
+                return Some(format!(
+                    "host {host} is asked for isn {isn:#010x} at step {step} and at {other_step}"
+                ));
+            }
+            if other_step == step {
+                return Some(format!(
+                    "hosts {other} and {host} are asked for isn {isn:#010x} at step {step}"
+                ));
+            }
+        }
+        search.offers.push((step, host));
+        search.last = now;
+        let made = search.offers.len();
+        (made > usize::from(ttl)).then(|| {
+            format!("{made} offers were made for isn {isn:#010x}, more than the {ttl} allowed")
+        })
+    }
+
+    /// The host has accepted the attempt.
+    pub(crate) fn accepted(&mut self, attempt: (FlowKey, u32), host: NodeNumber) {
+        if let Some(search) = self.by_attempt.get_mut(&attempt) {
+            search.accepted = Some(host);
+        }
+    }
+}
