@@ -13,6 +13,8 @@ extern crate std;
 mod chain;
 pub mod config;
 mod nodes;
+#[cfg(test)]
+mod noise;
 mod output;
 mod overload;
 pub mod policy;

@@ -83,21 +83,31 @@ impl Pool {
         }
     }
 
-    /// The host to ask next: active, with room, and not tried (R6).
+    /// The host to ask next: active, not tried (R6), and with room if any such host has.
     pub(crate) fn choose(
         &mut self,
         nodes: &Nodes,
         flow: FlowHash,
         tried: &Tried,
     ) -> Option<NodeNumber> {
-        self.candidates.clear();
-        for host in &self.hosts {
-            let node = host.config.node;
-            if host.has_room() && nodes.is_active_host(node) && !tried.contains(node) {
-                self.candidates.push(host.candidate());
+        // R4: what is believed of a host's room is as old as its last report. A host believed full is
+        // asked after all others, but it is asked: only its own word refuses a client (S3).
+        for with_room in [true, false] {
+            self.candidates.clear();
+            for host in &self.hosts {
+                let node = host.config.node;
+                if host.has_room() == with_room
+                    && nodes.is_active_host(node)
+                    && !tried.contains(node)
+                {
+                    self.candidates.push(host.candidate());
+                }
+            }
+            if !self.candidates.is_empty() {
+                return self.chooser.choose(flow, &self.candidates);
             }
         }
-        self.chooser.choose(flow, &self.candidates)
+        None
     }
 
     /// The host of the last [`Self::choose`] is offered the flow.

@@ -85,8 +85,10 @@ impl FlowTracker {
             // Whoever owns the flow was recorded when it accepted.
             Intent::MidFlow => host,
             // R2: no host has a flow that only one tracker has heard of, so the primary records
-            // this host first, and offers to it.
-            Intent::Syn | Intent::Datagram if host != proposed => primary,
+            // this host first, and offers to it. One that this host has rejected knows it already.
+            Intent::Syn | Intent::Datagram if host != proposed && !message.tried.contains(host) => {
+                primary
+            }
             Intent::Syn | Intent::Datagram => {
                 if let Err(full) =
                     self.records
@@ -120,6 +122,10 @@ impl FlowTracker {
         let OfferNumber { isn, step } = message.offer;
         let mut q = self.question(message, ingress, step);
         q.tried = self.searches.tried(&message.key, isn);
+        if q.tried.contains(host) {
+            // It has rejected since: that ends the secondary's hold, or time does.
+            return Err(DropReason::StaleAnswer);
+        }
         let (key, offer) = (message.key, message.offer);
         if let Err(full) = self.records.ask(now, key, host, offer, message.intent) {
             return self.turn_away(now, &q, full);
@@ -164,7 +170,10 @@ impl FlowTracker {
                 Bound::Ask { host, step }
             }
             State::Rejected { step: last } if same => {
-                if self.searches.tried(&message.key, isn).contains(proposed) {
+                // Where there was no room to remember who said no, an Offer of the same number is
+                // a repeat of the rejected one.
+                let tried = self.searches.tried(&message.key, isn);
+                if tried.contains(proposed) || (tried.is_empty() && step == last) {
                     return Bound::Rejected;
                 }
                 match last.checked_sub(1) {

@@ -529,7 +529,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 5_000, ..ProptestConfig::with_cases(20_000) })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 5_000, ..ProptestConfig::with_cases(300) })]
 
     #[test]
     fn a_search_asks_no_host_twice_and_ends(steps in steps(), restart: bool) {

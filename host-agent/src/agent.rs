@@ -38,8 +38,8 @@ pub enum Verdict {
 /// [`Self::poll_timeout`] and [`Self::poll_dump`] when to call [`Self::handle_timeout`] and to
 /// make the next dump of the kernel's sockets at the latest.
 ///
-/// Until the first [`Self::handle_sockets`] the agent answers nothing (R4). Destroy events should
-/// be listened for before the first dump begins, and handed in with [`Self::handle_socket_closed`]
+/// Until the second [`Self::handle_sockets`] the agent answers nothing but what concerns flows that
+/// the first has shown (R4). Destroy events should be listened for before the first dump begins, and handed in with [`Self::handle_socket_closed`]
 /// after the packets that were received before them.
 #[derive(Clone, Debug)]
 pub struct HostAgent {
@@ -162,10 +162,20 @@ impl HostAgent {
         self.post.recycle(buf);
     }
 
-    /// Whether the kernel's first list was loaded: before that the agent answers nothing (R4).
+    /// Whether the flows were loaded from the kernel: before that the agent says of no flow that it
+    /// is not its own (R4).
     #[must_use]
     pub const fn is_ready(&self) -> bool {
-        self.dumps.number() > 0
+        self.dumps.have_loaded()
+    }
+
+    /// R4: what is not known of flows that are not loaded yet.
+    pub(crate) fn may_answer(&self, key: &FlowKey) -> Result<(), DropReason> {
+        if self.is_ready() || self.flows.owned(key).is_some() {
+            Ok(())
+        } else {
+            Err(DropReason::NotReady)
+        }
     }
 
     /// Books and gauges.
@@ -187,6 +197,7 @@ impl HostAgent {
             flows_established: self.flows.in_state(State::Established),
             flows_closing: self.flows.in_state(State::Closing),
             flows_released: self.flows.in_state(State::Released),
+            flow_table_bytes: self.flows.allocated_bytes(),
             statements_pending: self.statements.pending(),
             services: services.collect(),
         }
@@ -267,6 +278,12 @@ impl HostAgent {
         match self.flows.apply(now, handle, event) {
             Outcome::Same | Outcome::Changed(State::Released) => {}
             Outcome::Changed(State::Accepted | State::Established | State::Closing) => {
+                self.state_flow(now, handle);
+            }
+            Outcome::Renewed => {
+                let birth = self.next_birth();
+                self.flows.set_birth(handle, birth);
+                self.post.counters.renewed += 1;
                 self.state_flow(now, handle);
             }
             Outcome::Ended(key, flow, ending) => self.bury(now, key, &flow, ending),

@@ -17,9 +17,7 @@ impl HostAgent {
         from: NodeNumber,
         message: &FlowMessage<'_>,
     ) -> Result<Verdict, DropReason> {
-        if !self.is_ready() {
-            return Err(DropReason::NotReady);
-        }
+        self.may_answer(&message.key)?;
         let (packet, _) = self.examine(message)?;
         if packet.is_syn() {
             return Err(DropReason::SynAsData);
@@ -77,9 +75,7 @@ impl HostAgent {
         message: &FlowMessage<'_>,
     ) -> Result<Verdict, DropReason> {
         self.is_addressee(message)?;
-        if !self.is_ready() {
-            return Err(DropReason::NotReady);
-        }
+        self.may_answer(&message.key)?;
         if !self.services.has(message.key.service()) {
             return Err(DropReason::UnknownService);
         }

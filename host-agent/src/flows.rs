@@ -1,8 +1,9 @@
 //! The flows of this host, with the indexes and deadlines that belong to them.
 
 use crate::config::Timers;
-use crate::life::{Ending, Event, State, Step, step};
+use crate::life::{Ending, Event, State, Step, step, step_in_doubt};
 use alloc::vec::Vec;
+use core::num::NonZeroU64;
 use core::time::Duration;
 use jlb_flow_table::{FlowTable, Full, Handle};
 use jlb_protocol::message::{FlowState, FlowStatement};
@@ -21,7 +22,10 @@ pub(crate) struct Flow {
     pub(crate) protocol: Protocol,
     pub(crate) state: State,
     /// The kernel's name for the socket, once a dump has shown it.
-    pub(crate) cookie: Option<u64>,
+    cookie: Option<NonZeroU64>,
+    /// An attempt whose SYN was delivered though the flow was established, until it is known
+    /// whether the kernel has begun a new life for it.
+    doubt: Option<Doubt>,
     /// When it came into its state, or its latest SYN was delivered: dumps begun before that say
     /// nothing of it.
     pub(crate) since: Time,
@@ -31,14 +35,34 @@ pub(crate) struct Flow {
     /// The ingress through which the client's last packet came, which has an entry for the flow;
     /// `None` if none came since the flow was taken from the kernel's list.
     pub(crate) ingress: Option<NodeNumber>,
-    /// End of the handshake's time or of the linger. A UDP flow's end follows from `last_packet`.
-    ends_at: Option<Time>,
     refresh_at: Time,
     /// The number of the last dump that listed it.
     dump: u32,
 }
 
+/// A SYN of another attempt than the flow's was delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Doubt {
+    isn: u32,
+    /// The client sent an ACK since.
+    answered: bool,
+}
+
 impl Flow {
+    /// Whether a dump has shown the socket's cookie.
+    pub(crate) const fn has_cookie(&self) -> bool {
+        self.cookie.is_some()
+    }
+
+    /// Whether a socket with this cookie can't be the one that the flow had: where that one's
+    /// cookie is not known, whether it need not be.
+    pub(crate) fn is_other_socket(&self, cookie: u64) -> bool {
+        match self.cookie {
+            Some(known) => known.get() != cookie,
+            None => self.doubt.is_some(),
+        }
+    }
+
     /// Whether the kernel has a socket that would take a SYN as the flow's own (R7); false for a
     /// flow that is closing, or half-open and without a socket for at least `socketless`.
     pub(crate) fn has_socket(&self, now: Time, socketless: Duration) -> bool {
@@ -95,6 +119,8 @@ pub(crate) enum Outcome {
     Same,
     /// The flow is in this state now.
     Changed(State),
+    /// The flow is its next life now, and needs a birth of its own.
+    Renewed,
     /// The flow was removed, in the state that it was in.
     Ended(FlowKey, Flow, Ending),
 }
@@ -119,6 +145,7 @@ pub(crate) struct Flows {
     by_cookie: FlowTable<u64, Handle>,
     timers: Timers,
     in_state: [u32; State::COUNT],
+    in_doubt: u32,
     tcp: u32,
     /// Accepted and established flows of each service that has any, sorted by service.
     open: Vec<(ServiceNumber, u32)>,
@@ -131,6 +158,7 @@ impl Flows {
             by_cookie: FlowTable::new(max, TICK, seed),
             timers,
             in_state: [0; State::COUNT],
+            in_doubt: 0,
             tcp: 0,
             open: Vec::new(),
         }
@@ -149,6 +177,16 @@ impl Flows {
     /// TCP flows whose socket no dump has shown yet.
     pub(crate) fn unproven(&self) -> u32 {
         self.tcp.saturating_sub(self.by_cookie.len())
+    }
+
+    /// Flows of which it is not known whether they are in their next life.
+    pub(crate) const fn in_doubt(&self) -> u32 {
+        self.in_doubt
+    }
+
+    /// Bytes that the tables have allocated.
+    pub(crate) fn allocated_bytes(&self) -> usize {
+        self.table.allocated_bytes() + self.by_cookie.allocated_bytes()
     }
 
     /// Accepted and established flows of a service.
@@ -204,11 +242,11 @@ impl Flows {
             protocol: new.protocol,
             state: new.state,
             cookie: None,
+            doubt: None,
             since: new.since,
             absent_since: None,
             last_packet: now,
             ingress: new.ingress,
-            ends_at: self.end_of(new.protocol, new.state, now),
             refresh_at: now + self.first_refresh(&new.key),
             dump: 0,
         };
@@ -222,6 +260,7 @@ impl Flows {
     /// Removes a flow.
     pub(crate) fn remove(&mut self, handle: Handle) -> Option<(FlowKey, Flow)> {
         self.forget_cookie(handle);
+        self.settle(handle);
         let (key, flow) = self.table.remove(handle)?;
         self.tcp -= u32::from(flow.protocol == Protocol::Tcp);
         self.count_out(key.service(), flow.state);
@@ -230,14 +269,36 @@ impl Flows {
 
     /// Lets an event happen to a flow.
     pub(crate) fn apply(&mut self, now: Time, handle: Handle, event: Event) -> Outcome {
-        let Some(state) = self.table.get(handle).map(|flow| flow.state) else {
+        let Some(flow) = self.table.get_mut(handle) else {
             return Outcome::Same;
         };
-        match step(state, event) {
-            Step::Stay => Outcome::Same,
+        let step = match &mut flow.doubt {
+            None => step(flow.state, event),
+            Some(doubt) => {
+                doubt.answered |= event == Event::Handshake;
+                step_in_doubt(doubt.answered, event)
+            }
+        };
+        match step {
+            Step::Stay => {
+                if matches!(event, Event::SeenHalfOpen | Event::SeenOpen) {
+                    self.settle(handle);
+                }
+                Outcome::Same
+            }
             Step::Become(next) => {
+                self.settle(handle);
                 self.become_state(now, handle, next);
                 Outcome::Changed(next)
+            }
+            Step::Renew(next) => {
+                if let Some(doubt) = flow.doubt {
+                    flow.isn = Some(doubt.isn);
+                }
+                self.settle(handle);
+                self.forget_cookie(handle);
+                self.become_state(now, handle, next);
+                Outcome::Renewed
             }
             Step::End(ending) => match self.remove(handle) {
                 Some((key, flow)) => Outcome::Ended(key, flow, ending),
@@ -263,21 +324,47 @@ impl Flows {
     }
 
     /// A SYN of the flow is delivered: the kernel may make a half-open socket anew. What dumps did
-    /// not list before says nothing of that one, also if the flow seemed established: its close may
-    /// have been missed, and the client may have begun its next life.
-    pub(crate) fn syn_delivered(&mut self, now: Time, handle: Handle) {
+    /// not list before says nothing of that one, also if the flow seemed established or closing:
+    /// its close may have been missed, and the client may have begun its next life.
+    pub(crate) fn syn_delivered(&mut self, now: Time, handle: Handle, isn: u32) {
         let Some(flow) = self.table.get_mut(handle) else {
             return;
         };
-        if !flow.state.is_open() {
-            return;
-        }
         flow.since = now;
         flow.absent_since = None;
-        if flow.state == State::Accepted {
-            flow.ends_at = Some(now + self.timers.handshake);
-            self.arm(handle);
+        let other = flow.isn != Some(isn);
+        match flow.state {
+            State::Accepted => {
+                flow.isn = Some(isn);
+                if other {
+                    self.forget_cookie(handle);
+                }
+                self.arm(handle);
+            }
+            State::Established if other => {
+                let same = flow.doubt.filter(|doubt| doubt.isn == isn);
+                let answered = same.is_some_and(|doubt| doubt.answered);
+                self.in_doubt += u32::from(flow.doubt.is_none());
+                flow.doubt = Some(Doubt { isn, answered });
+            }
+            State::Established | State::Closing | State::Released => {}
         }
+    }
+
+    /// The flow's life is this one.
+    pub(crate) fn set_birth(&mut self, handle: Handle, birth: Birth) {
+        if let Some(flow) = self.table.get_mut(handle) {
+            flow.birth = birth;
+        }
+    }
+
+    /// Whether a flow that is closing has lingered for long enough when a dump begins: since its
+    /// close, and since the client was last heard of.
+    pub(crate) fn has_lingered(&self, handle: Handle, started: Time) -> bool {
+        self.table.get(handle).is_some_and(|flow| {
+            let quiet = flow.since.max(flow.last_packet);
+            flow.state == State::Closing && started >= quiet + self.timers.linger
+        })
     }
 
     /// A dump lists a socket of the flow's addresses. Returns whether that counts: not if the dump
@@ -296,7 +383,8 @@ impl Flows {
 
     /// The flow's socket has this cookie.
     pub(crate) fn learn_cookie(&mut self, handle: Handle, cookie: u64) {
-        if self.by_cookie(cookie) == Some(handle) || self.get(handle).is_none() {
+        let known = cookie == 0 || self.by_cookie(cookie) == Some(handle);
+        if known || self.get(handle).is_none() {
             return;
         }
         if let Some(other) = self.by_cookie(cookie) {
@@ -306,15 +394,16 @@ impl Flows {
         if self.by_cookie.insert(cookie, handle).is_ok()
             && let Some(flow) = self.table.get_mut(handle)
         {
-            flow.cookie = Some(cookie);
+            flow.cookie = NonZeroU64::new(cookie);
         }
     }
 
-    /// The TCP flows that this dump and one before it did not list though they would have. One
+    /// The TCP flows that this dump and one before it did not list though they would have, and
+    /// whether there are others that just this one did not list. One
     /// dump proves nothing: the kernel walks its table while sockets come and go, and may step
     /// over one that is there. For an open flow a dump must have begun `socketless` after it came
     /// into its state, for the packet that makes the socket may have been on its way to the stack.
-    pub(crate) fn unlisted(&mut self, dump: u32, started: Time) -> Vec<Handle> {
+    pub(crate) fn unlisted(&mut self, dump: u32, started: Time) -> (Vec<Handle>, bool) {
         let margin = self.timers.socketless;
         let mut missing: Vec<_> = self
             .table
@@ -329,24 +418,25 @@ impl Flows {
             })
             .map(|(handle, _, _)| handle)
             .collect();
+        let mut first_time = false;
         missing.retain(|&handle| match self.table.get_mut(handle) {
             Some(flow) if flow.absent_since.is_none() => {
                 flow.absent_since = Some(started);
+                first_time = true;
                 false
             }
             Some(_) => true,
             None => false,
         });
-        missing
+        (missing, first_time)
     }
 
     /// A flow whose deadline has come; to be called until `None`.
     pub(crate) fn pop_due(&mut self, now: Time) -> Option<(Handle, Due)> {
         let handle = self.table.pop_expired(now.as_nanos())?;
         let refresh = self.timers.refresh;
-        let udp_idle = self.timers.udp_idle;
         let flow = self.table.get_mut(handle)?;
-        let due = if end(flow, udp_idle).is_some_and(|end| end <= now) {
+        let due = if end(flow, &self.timers).is_some_and(|end| end <= now) {
             Due::Expired
         } else if flow.refresh_at <= now {
             flow.refresh_at = now + refresh;
@@ -373,28 +463,11 @@ impl Flows {
             return;
         };
         let before = core::mem::replace(&mut flow.state, next);
-        let protocol = flow.protocol;
         flow.since = now;
         flow.absent_since = None;
-        let ends_at = self.end_of(protocol, next, now);
-        if let Some(flow) = self.table.get_mut(handle) {
-            flow.ends_at = ends_at;
-        }
         self.count_out(key.service(), before);
         self.count_in(key.service(), next);
         self.arm(handle);
-    }
-
-    fn end_of(&self, protocol: Protocol, state: State, now: Time) -> Option<Time> {
-        match (protocol, state) {
-            (Protocol::Tcp, State::Accepted) => Some(now + self.timers.handshake),
-            (Protocol::Tcp, State::Closing) => Some(now + self.timers.linger),
-            (Protocol::Tcp, State::Established | State::Released) => None,
-            (
-                Protocol::Udp,
-                State::Accepted | State::Established | State::Closing | State::Released,
-            ) => None,
-        }
     }
 
     /// Between one half and the whole of the interval, by the flow's hash: what came at once is
@@ -412,9 +485,18 @@ impl Flows {
             self.table.clear_deadline(handle);
             return;
         }
-        let end = end(flow, self.timers.udp_idle);
+        let end = end(flow, &self.timers);
         let next = end.map_or(flow.refresh_at, |end| end.min(flow.refresh_at));
         self.table.set_deadline(handle, next.as_nanos());
+    }
+
+    /// The flow is in doubt no more.
+    fn settle(&mut self, handle: Handle) {
+        let doubt = self
+            .table
+            .get_mut(handle)
+            .and_then(|flow| flow.doubt.take());
+        self.in_doubt -= u32::from(doubt.is_some());
     }
 
     fn forget_cookie(&mut self, handle: Handle) {
@@ -422,7 +504,7 @@ impl Flows {
             .table
             .get_mut(handle)
             .and_then(|flow| flow.cookie.take());
-        if let Some(entry) = cookie.and_then(|cookie| self.by_cookie.find(&cookie)) {
+        if let Some(entry) = cookie.and_then(|cookie| self.by_cookie.find(&cookie.get())) {
             self.by_cookie.remove(entry);
         }
     }
@@ -452,10 +534,15 @@ impl Flows {
     }
 }
 
-fn end(flow: &Flow, udp_idle: Duration) -> Option<Time> {
-    match flow.protocol {
-        Protocol::Tcp => flow.ends_at,
-        Protocol::Udp => Some(flow.last_packet + udp_idle),
+/// When a flow ends by itself. Established and closing ones of TCP do by what dumps show.
+fn end(flow: &Flow, timers: &Timers) -> Option<Time> {
+    match (flow.protocol, flow.state) {
+        (Protocol::Tcp, State::Accepted) => Some(flow.since + timers.handshake),
+        (Protocol::Tcp, State::Established | State::Closing | State::Released) => None,
+        (
+            Protocol::Udp,
+            State::Accepted | State::Established | State::Closing | State::Released,
+        ) => Some(flow.last_packet + timers.udp_idle),
     }
 }
 

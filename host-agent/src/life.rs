@@ -7,13 +7,20 @@
 //!  Accepted ─── socket destroyed (by cookie) ─────────────►   │
 //!     ▲                          ▲                            │
 //!     └── half-open socket ──────┴── open socket ─────────────┤
-//!     │                          │                            │
-//!     │ handshake timer          │ no socket; UDP idle        │ no socket; linger
+//!     │                          │                            │ no socket in two dumps;
+//!     │ handshake timer          │ no socket; UDP idle        │ TIME_WAIT after the linger
 //!     ▼                          ▼                            ▼
 //!   ended                      ended                        ended
 //!
 //!  Accepted, Established, Closing ── Release ──► Released ── no socket, socket destroyed ──► ended
 //! ```
+//!
+//! A TCP flow that was established ends by what dumps show, never by a timer or an event alone:
+//! either may be about the life before this one.
+//!
+//! When a SYN of another attempt is delivered to an established flow, the kernel may have the old
+//! connection still, or begin the next one: the flow is *in doubt* until the kernel's word shows
+//! which ([`step_in_doubt`]). If it is the next, the flow gets a birth of its own.
 //!
 //! A released flow is not owned: its record only keeps a socket that the kernel still has from
 //! being taken for a flow that the agent missed.
@@ -62,15 +69,21 @@ pub(crate) enum Event {
     SeenHalfOpen,
     /// A dump shows its open socket.
     SeenOpen,
+    /// A dump shows a half-open socket that is not the one that the flow had.
+    OtherHalfOpen,
+    /// A dump shows an open socket that is not the one that the flow had.
+    OtherOpen,
     /// A dump shows its TIME_WAIT entry.
     SeenTimeWait,
+    /// A dump that began after the linger shows its TIME_WAIT entry.
+    LingerOver,
     /// Two dumps in a row show nothing of it.
     Absent,
     /// The kernel destroyed its socket, known by the cookie.
     Destroyed,
     /// The kernel destroyed a socket of its addresses, whose cookie the agent never learnt.
     DestroyedByAddress,
-    /// Its deadline has come: handshake, linger, or idle for UDP.
+    /// Its deadline has come: handshake, or idle for UDP.
     Expired,
     /// A tracker says that another host owns it.
     Release,
@@ -104,6 +117,8 @@ pub(crate) enum Step {
     Stay,
     /// The flow is in this state now.
     Become(State),
+    /// It is the flow's next life, in this state.
+    Renew(State),
     /// The flow is over.
     End(Ending),
 }
@@ -111,13 +126,20 @@ pub(crate) enum Step {
 /// The table under the diagram above.
 pub(crate) const fn step(state: State, event: Event) -> Step {
     match (state, event) {
-        (State::Accepted, Event::Handshake | Event::SeenOpen) => Step::Become(State::Established),
+        (State::Accepted, Event::Handshake | Event::SeenOpen | Event::OtherOpen) => {
+            Step::Become(State::Established)
+        }
         // No socket is no proof here: with SYN cookies the kernel has none yet. A TIME_WAIT entry
         // is the former life's, and so is a destroyed socket whose cookie is unknown: a half-open
         // one is destroyed without an event.
         (
             State::Accepted,
-            Event::SeenHalfOpen | Event::SeenTimeWait | Event::Absent | Event::DestroyedByAddress,
+            Event::SeenHalfOpen
+            | Event::OtherHalfOpen
+            | Event::SeenTimeWait
+            | Event::LingerOver
+            | Event::Absent
+            | Event::DestroyedByAddress,
         ) => Step::Stay,
         (State::Accepted, Event::Destroyed) => Step::Become(State::Closing),
         (State::Accepted, Event::Expired) => Step::End(Ending::NoHandshake),
@@ -128,8 +150,10 @@ pub(crate) const fn step(state: State, event: Event) -> Step {
         }
         (
             State::Established,
-            Event::SeenTimeWait | Event::Destroyed | Event::DestroyedByAddress,
+            Event::SeenTimeWait | Event::LingerOver | Event::Destroyed | Event::DestroyedByAddress,
         ) => Step::Become(State::Closing),
+        (State::Established | State::Closing, Event::OtherHalfOpen) => Step::Renew(State::Accepted),
+        (State::Established | State::Closing, Event::OtherOpen) => Step::Renew(State::Established),
         (State::Established, Event::Absent) => Step::End(Ending::Vanished),
         (State::Established, Event::Expired) => Step::End(Ending::Idle),
 
@@ -138,10 +162,14 @@ pub(crate) const fn step(state: State, event: Event) -> Step {
         (State::Closing, Event::SeenOpen) => Step::Become(State::Established),
         (
             State::Closing,
-            Event::Handshake | Event::SeenTimeWait | Event::Destroyed | Event::DestroyedByAddress,
+            Event::Handshake
+            | Event::SeenTimeWait
+            | Event::Destroyed
+            | Event::DestroyedByAddress
+            | Event::Expired,
         ) => Step::Stay,
         (State::Closing, Event::Absent) => Step::End(Ending::Closed),
-        (State::Closing, Event::Expired) => Step::End(Ending::Lingered),
+        (State::Closing, Event::LingerOver) => Step::End(Ending::Lingered),
 
         (State::Accepted | State::Established | State::Closing, Event::Release) => {
             Step::Become(State::Released)
@@ -152,14 +180,44 @@ pub(crate) const fn step(state: State, event: Event) -> Step {
             Event::Handshake
             | Event::SeenHalfOpen
             | Event::SeenOpen
+            | Event::OtherHalfOpen
+            | Event::OtherOpen
             | Event::DestroyedByAddress
             | Event::Expired
             | Event::Release,
         ) => Step::Stay,
         // Only open sockets are taken for flows that the agent missed: the rest needs no guard.
-        (State::Released, Event::SeenTimeWait | Event::Absent | Event::Destroyed) => {
-            Step::End(Ending::Disowned)
-        }
+        (
+            State::Released,
+            Event::SeenTimeWait | Event::LingerOver | Event::Absent | Event::Destroyed,
+        ) => Step::End(Ending::Disowned),
+    }
+}
+
+/// The step of an established flow to which a SYN of another attempt was delivered, before a dump
+/// that began later has shown its socket. `answered`: the client has sent an ACK since that SYN,
+/// which may belong to either life.
+pub(crate) const fn step_in_doubt(answered: bool, event: Event) -> Step {
+    match event {
+        // The old socket is there: the stack answers the SYN for it. And an event whose cookie is
+        // not known may be of any life: the dump that this waits for tells.
+        Event::Handshake
+        | Event::SeenHalfOpen
+        | Event::SeenOpen
+        | Event::DestroyedByAddress
+        | Event::Expired => Step::Stay,
+        // The old life is over. The new one has no socket before the client's ACK, if the kernel
+        // sends SYN cookies: that there is none ends it by its handshake's timer only.
+        Event::SeenTimeWait | Event::LingerOver if answered => Step::Become(State::Closing),
+        Event::Absent if answered => Step::End(Ending::Vanished),
+        Event::Destroyed if answered => Step::Renew(State::Established),
+        Event::OtherOpen => Step::Renew(State::Established),
+        Event::OtherHalfOpen
+        | Event::SeenTimeWait
+        | Event::LingerOver
+        | Event::Absent
+        | Event::Destroyed => Step::Renew(State::Accepted),
+        Event::Release => Step::Become(State::Released),
     }
 }
 

@@ -28,9 +28,7 @@ impl HostAgent {
         // An Offer without any tracker on its path is an ingress's own search (R13).
         let up = message.path.secondary.or(message.path.primary);
         let up = up.ok_or(DropReason::NotImplemented)?;
-        if !self.is_ready() {
-            return Err(DropReason::NotReady);
-        }
+        self.may_answer(&message.key)?;
         let (packet, protocol) = self.examine(message)?;
         if packet.intent() != Some(message.intent) || !names_attempt(message, &packet) {
             return Err(DropReason::FlowMismatch);
@@ -58,7 +56,7 @@ impl HostAgent {
         if let Some((handle, flow)) = self.flows.owned(&offer.message.key) {
             let birth = flow.birth;
             if flow.isn == Some(isn) || flow.has_socket(now, self.timers.socketless) {
-                self.flows.syn_delivered(now, handle);
+                self.flows.syn_delivered(now, handle, isn);
                 self.flows.came_through(handle, offer.message.path.ingress);
                 return self.accept_again(offer, birth);
             }

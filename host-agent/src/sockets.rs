@@ -44,6 +44,10 @@ pub struct Socket {
     pub state: SocketState,
 }
 
+/// Dumps before the agent may say of a flow that it is not its own (R4): the kernel walks its table
+/// while sockets come and go, so that one dump may step over a socket that is there.
+const DUMPS_TO_LOAD: u32 = 2;
+
 /// When dumps were made and when the next is wanted.
 #[derive(Clone, Debug)]
 pub(crate) struct Dumps {
@@ -53,6 +57,8 @@ pub(crate) struct Dumps {
     /// Before this there is no other one, however much is to be proved.
     rested: Time,
     events_lost: bool,
+    /// The last one did not list a flow that the one before did.
+    missing: bool,
 }
 
 impl Dumps {
@@ -62,37 +68,40 @@ impl Dumps {
             started: now,
             rested: now,
             events_lost: false,
+            missing: false,
         }
     }
 
-    /// The number of the last complete dump, from 1; 0 if there was none.
-    pub(crate) const fn number(&self) -> u32 {
-        self.number
+    /// Whether there were enough to load the flows.
+    pub(crate) const fn have_loaded(&self) -> bool {
+        self.number >= DUMPS_TO_LOAD
     }
 }
 
 impl HostAgent {
     /// Takes a complete list of the kernel's TCP connections, whose making began at `started`.
     ///
-    /// The first makes the agent ready: every connection of a service becomes a flow. Later ones
-    /// prove which flows have a socket, end those that have none, and find open connections that
+    /// The first two make the agent ready: every connection of a service that either of them shows
+    /// becomes a flow. Later ones prove which flows have a socket, end those that have none, and find open connections that
     /// are not known: the table was full when they came, or an event was taken for theirs.
     pub fn handle_sockets(&mut self, now: Time, started: Time, sockets: &[Socket]) {
         let started = started.min(now);
-        let first = !self.is_ready();
-        let number = self.dumps.number.wrapping_add(1).max(1);
+        let loading = !self.is_ready();
+        let number = self.dumps.number.checked_add(1).unwrap_or(DUMPS_TO_LOAD);
         self.dumps.number = number;
         self.dumps.started = started;
         self.dumps.rested = now + now.since(started) * DUMP_REST;
         self.dumps.events_lost = false;
         self.post.counters.dumps += 1;
         for socket in sockets {
-            self.handle_socket(now, started, first, socket);
+            self.handle_socket(now, started, loading, socket);
         }
-        for handle in self.flows.unlisted(number, started) {
+        let (gone, missing) = self.flows.unlisted(number, started);
+        for handle in gone {
             self.advance(now, handle, Event::Absent);
         }
-        if first {
+        self.dumps.missing = missing;
+        if loading {
             self.load_at = now;
         }
     }
@@ -103,8 +112,8 @@ impl HostAgent {
     /// The socket is known by its cookie, or else by its addresses, if no dump has shown the
     /// flow's cookie yet. An event whose cookie is not the flow's is about a former life of it.
     /// One that comes so late that it hits the next life before a dump has shown that one's
-    /// cookie makes a live flow look closing: it is delivered all the same, and the next dump
-    /// puts it right.
+    /// cookie makes a live flow look closing: it is delivered all the same until dumps prove that
+    /// it is over, and the next dump puts it right.
     pub fn handle_socket_closed(
         &mut self,
         now: Time,
@@ -135,7 +144,7 @@ impl HostAgent {
         self.dumps.events_lost = true;
     }
 
-    /// When the next dump should begin: at once before the first one, soon while flows wait for
+    /// When the next dump should begin: at once before the first two, soon while flows wait for
     /// proof of their socket or of its end, else later. It stays in the past until a complete dump
     /// is handed in: the caller waits a while itself after one that failed.
     #[must_use]
@@ -144,13 +153,16 @@ impl HostAgent {
             started,
             rested,
             events_lost,
+            missing,
             ..
         } = self.dumps;
         if !self.is_ready() {
             return Some(started);
         }
         let waiting = events_lost
+            || missing
             || self.flows.unproven() > 0
+            || self.flows.in_doubt() > 0
             || self.flows.in_state(State::Accepted) > 0
             || self.flows.in_state(State::Closing) > 0
             || self.flows.in_state(State::Released) > 0;
@@ -164,31 +176,36 @@ impl HostAgent {
         self.poll_dump().is_some_and(|due| due <= now)
     }
 
-    fn handle_socket(&mut self, now: Time, started: Time, first: bool, socket: &Socket) {
+    fn handle_socket(&mut self, now: Time, started: Time, loading: bool, socket: &Socket) {
         let Some(key) = self.flow_of(socket.local, socket.remote) else {
             return;
         };
         let number = self.dumps.number;
         let Some(handle) = self.flows.find(&key) else {
             // What is half-open or over needs no adoption: it was given up on purpose.
-            if first || socket.state == SocketState::Open {
-                self.adopt(now, started, first, key, socket);
+            if loading || socket.state == SocketState::Open {
+                self.adopt(now, started, loading, key, socket);
             }
             return;
         };
         if !self.flows.listed(handle, number, started) {
             return;
         }
+        let flow = self.flows.get(handle);
+        let other = flow.is_some_and(|flow| flow.is_other_socket(socket.cookie));
         let event = match socket.state {
+            SocketState::HalfOpen if other => Event::OtherHalfOpen,
             SocketState::HalfOpen => Event::SeenHalfOpen,
+            SocketState::Open if other => Event::OtherOpen,
             SocketState::Open => Event::SeenOpen,
+            SocketState::TimeWait if self.flows.has_lingered(handle, started) => Event::LingerOver,
             SocketState::TimeWait => Event::SeenTimeWait,
         };
-        self.learn_cookie(handle, socket);
         self.advance(now, handle, event);
+        self.learn_cookie(handle, socket);
     }
 
-    fn adopt(&mut self, now: Time, started: Time, first: bool, key: FlowKey, socket: &Socket) {
+    fn adopt(&mut self, now: Time, started: Time, loading: bool, key: FlowKey, socket: &Socket) {
         let state = match socket.state {
             SocketState::HalfOpen => State::Accepted,
             SocketState::Open => State::Established,
@@ -207,7 +224,7 @@ impl HostAgent {
             self.post.counters.sockets_without_room += 1;
             return;
         };
-        if first {
+        if loading {
             self.post.counters.loaded += 1;
         } else {
             self.post.counters.adopted += 1;
@@ -216,7 +233,7 @@ impl HostAgent {
         self.learn_cookie(handle, socket);
         // A long first list is told by the flows' refreshes, which are spread over the interval,
         // so that it leaves room for what happens meanwhile.
-        if !first || self.statements.has_spare_room() {
+        if !loading || self.statements.has_spare_room() {
             self.state_flow(now, handle);
         }
     }
@@ -232,7 +249,7 @@ impl HostAgent {
 
     fn cookie_unknown(&self, handle: Handle) -> bool {
         let flow = self.flows.get(handle);
-        flow.is_some_and(|flow| flow.cookie.is_none())
+        flow.is_some_and(|flow| !flow.has_cookie())
     }
 
     /// The flow that a connection of this machine is, if it is a service's. One that the machine

@@ -25,10 +25,13 @@ pub struct Counters {
     pub who_has: u64,
     /// Flows given up because another host owns them.
     pub released: u64,
-    /// Flows taken from the kernel's first list.
+    /// Flows taken from the kernel's first two lists.
     pub loaded: u64,
     /// Flows taken from a later list: the kernel had a socket that the agent did not know.
     pub adopted: u64,
+    /// Flows that turned out to be in their next life: the kernel ended the socket that the agent
+    /// knew, or had another one, after a SYN that might have been the old one's.
+    pub renewed: u64,
     /// Sockets of services that found no room in the flow table.
     pub sockets_without_room: u64,
     /// Complete lists of sockets.
@@ -110,7 +113,7 @@ pub struct Stats {
     pub ledger: Ledger,
     /// Counts since the start.
     pub counters: Counters,
-    /// Whether the kernel's first list was loaded.
+    /// Whether the flows were loaded from the kernel.
     pub ready: bool,
     /// Flows whose client did not finish the handshake yet.
     pub flows_accepted: u32,
@@ -120,6 +123,8 @@ pub struct Stats {
     pub flows_closing: u32,
     /// Flows of other hosts of which this kernel may still have a socket.
     pub flows_released: u32,
+    /// Bytes that the tables of flows have allocated.
+    pub flow_table_bytes: usize,
     /// Statements waiting for a tracker or ingress, or its acknowledgement.
     pub statements_pending: usize,
     /// Each service, sorted.

@@ -189,7 +189,7 @@ impl Bed {
     /// An agent whose kernel had no socket.
     pub(crate) fn new(config: Config) -> Self {
         let mut bed = Self::unready(config);
-        bed.dump(&[]);
+        bed.load(&[]);
         bed
     }
 
@@ -325,6 +325,12 @@ impl Bed {
     pub(crate) fn dump_begun(&mut self, started: Time, sockets: &[Socket]) {
         self.agent.handle_sockets(self.now, started, sockets);
         self.check();
+    }
+
+    /// The two dumps that make an agent ready.
+    pub(crate) fn load(&mut self, sockets: &[Socket]) {
+        self.dump(sockets);
+        self.dump(sockets);
     }
 
     /// Two dumps, far enough apart to prove what is missing from both.

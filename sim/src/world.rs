@@ -19,7 +19,7 @@ use jlb_flow_tracker::FlowTracker;
 use jlb_host_agent::{HostAgent, Socket};
 use jlb_ingress::Ingress;
 use jlb_protocol::{FlowKey, NodeNumber, Protocol, ServiceNumber, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 mod clients;
 mod delivery;
@@ -93,6 +93,8 @@ struct HostSide {
     /// When the host was last seen without room for a service, or down.
     closed_at: BTreeMap<ServiceNumber, Time>,
     dump_armed: Option<Time>,
+    /// The cookies of the sockets that the last dump missed: none is missed twice in a row.
+    missed: BTreeSet<u64>,
 }
 
 /// What the checkers know of a client.

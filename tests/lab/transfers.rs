@@ -130,6 +130,10 @@ fn assert_full_and_steady(frames: &[Frame], vip: IpAddr) {
         .windows(2)
         .map(|pair| pair[1].time.saturating_sub(pair[0].time));
     let longest = gaps.max().unwrap();
+    println!(
+        "{vip}: {full} of {} packets are full, longest pause {longest:?}",
+        data.len()
+    );
     assert!(
         longest < LONGEST_GAP,
         "a pause of {longest:?} in the upload to {vip}"

@@ -50,6 +50,7 @@ fn captured(wanted: Wanted) {
             panic!("{flow:?}: {wrong}\n{hops:#?}");
         }
     }
+    lab.assert_calm();
 }
 
 /// Some of everything; returns the TCP connections whose way is to be checked.

@@ -49,31 +49,36 @@ fn hosts_that_were_tried_or_are_not_active_are_not_chosen() {
 }
 
 #[test]
-fn a_host_is_chosen_no_more_often_than_it_has_room() {
-    let mut pools = pools(1, |_| {});
-    let nodes = nodes(1);
-    assert!(pools.report(host(1), &report(10, 2)));
+fn a_host_believed_full_is_asked_after_all_others() {
+    let mut pools = pools(2, |_| {});
+    let nodes = nodes(2);
+    let mut tried = Tried::NONE;
+    tried.push(host(1));
+    pools.report(host(1), &report(10, 2));
+    pools.report(host(2), &report(10, 0));
+    // What was offered since the report counts against the room.
     assert_eq!(take(&mut pools, &nodes, &Tried::NONE), Some(host(1)));
     assert_eq!(take(&mut pools, &nodes, &Tried::NONE), Some(host(1)));
-    assert_eq!(take(&mut pools, &nodes, &Tried::NONE), None);
-    assert!(pools.report(host(1), &report(12, 1)));
-    assert_eq!(take(&mut pools, &nodes, &Tried::NONE), Some(host(1)));
-    assert_eq!(take(&mut pools, &nodes, &Tried::NONE), None);
-    assert!(pools.report(host(1), &report(12, u32::MAX)));
-    assert_eq!(take(&mut pools, &nodes, &Tried::NONE), Some(host(1)));
+    pools.report(host(2), &report(10, 1));
+    assert_eq!(take(&mut pools, &nodes, &Tried::NONE), Some(host(2)));
+    // Only a host's own word refuses a client: it is asked where no other is left.
+    assert_eq!(take(&mut pools, &nodes, &tried), Some(host(2)));
+    pools.report(host(1), &report(12, u32::MAX));
+    for _ in 0..5 {
+        assert_eq!(take(&mut pools, &nodes, &Tried::NONE), Some(host(1)));
+    }
 }
 
 #[test]
-fn a_host_is_not_chosen_beyond_its_configured_limit() {
-    let mut pools = pools(1, |host| host.max_connections = Some(3));
-    let nodes = nodes(1);
+fn a_host_at_its_configured_limit_is_asked_after_all_others() {
+    let mut pools = pools(2, |host| host.max_connections = Some(3));
+    let nodes = nodes(2);
+    pools.report(host(2), &report(3, u32::MAX));
     for _ in 0..3 {
         assert_eq!(take(&mut pools, &nodes, &Tried::NONE), Some(host(1)));
     }
-    assert_eq!(take(&mut pools, &nodes, &Tried::NONE), None);
-    pools.report(host(1), &report(2, u32::MAX));
-    assert_eq!(take(&mut pools, &nodes, &Tried::NONE), Some(host(1)));
-    assert_eq!(take(&mut pools, &nodes, &Tried::NONE), None);
+    pools.report(host(2), &report(2, u32::MAX));
+    assert_eq!(take(&mut pools, &nodes, &Tried::NONE), Some(host(2)));
 }
 
 #[test]

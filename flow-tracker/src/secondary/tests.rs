@@ -74,6 +74,29 @@ fn a_host_that_the_secondary_held_stays_the_flows_when_the_secondary_is_lost_too
 }
 
 #[test]
+fn a_host_that_the_primary_knows_to_have_rejected_is_asked_by_the_secondary_that_holds_it() {
+    // The secondary has heard of an older life of the host again, after its reject.
+    let mut bed = Bed::new(2, 4);
+    let key = bed.flow(0);
+    bed.open(&key, Intent::Syn, 5);
+    let first = bed.settle_one();
+    bed.reject(&first, Reason::Load);
+    bed.wire.clear();
+    bed.restart(tracker(2), 4);
+    let old = statement(&key, birth(1), 4, FlowState::Established);
+    bed.state_from(tracker(2), first.host(), 0, &[old]);
+    bed.hand_flow(tracker(1), tracker(2), &first.reject(Reason::Load));
+
+    // The host itself says what has become of it; nobody goes round in circles.
+    let offer = bed.settle_one();
+    assert_eq!(offer.host(), first.host());
+    bed.reject(&offer, Reason::Load);
+    let next = bed.settle_one();
+    assert_eq!(next.kind, FlowKind::Offer);
+    assert_ne!(next.host(), first.host());
+}
+
+#[test]
 fn a_counter_offer_counts_only_from_the_secondary_and_for_the_attempt() {
     let mut bed = Bed::new(3, 4);
     let key = bed.flow(0);

@@ -58,6 +58,8 @@ fn an_idle_agent_waits_for_nothing_but_load() {
     let mut bed = Bed::unready(config());
     assert_eq!(bed.agent.poll_timeout(), None);
     bed.dump(&[]);
+    assert_eq!(bed.agent.poll_timeout(), None);
+    bed.dump(&[]);
     assert_eq!(bed.agent.poll_timeout(), Some(bed.now));
     bed.run_with_loads(0);
     let next = bed.agent.poll_timeout();

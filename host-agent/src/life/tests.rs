@@ -7,11 +7,14 @@ const STATES: [State; State::COUNT] = [
     State::Released,
 ];
 
-const EVENTS: [Event; 9] = [
+const EVENTS: [Event; 12] = [
     Event::Handshake,
     Event::SeenHalfOpen,
     Event::SeenOpen,
+    Event::OtherHalfOpen,
+    Event::OtherOpen,
     Event::SeenTimeWait,
+    Event::LingerOver,
     Event::Absent,
     Event::Destroyed,
     Event::DestroyedByAddress,
@@ -33,6 +36,22 @@ fn no_flow_ends_at_a_destroy_event_alone() {
             assert!(!matches!(step(state, event), Step::End(_)));
         }
     }
+    for answered in [false, true] {
+        for event in [Event::Destroyed, Event::DestroyedByAddress, Event::Expired] {
+            assert!(!matches!(step_in_doubt(answered, event), Step::End(_)));
+        }
+    }
+}
+
+#[test]
+fn in_doubt_only_the_clients_answer_lets_a_flow_end() {
+    for event in EVENTS {
+        assert!(!matches!(step_in_doubt(false, event), Step::End(_)));
+    }
+    for answered in [false, true] {
+        let step = step_in_doubt(answered, Event::Release);
+        assert_eq!(step, Step::Become(State::Released));
+    }
 }
 
 #[test]
@@ -48,7 +67,8 @@ fn a_step_never_leads_to_the_state_that_it_leaves() {
 fn every_owned_state_can_be_released_and_can_end() {
     for state in STATES.into_iter().filter(|state| state.is_owned()) {
         assert_eq!(step(state, Event::Release), Step::Become(State::Released));
-        assert!(matches!(step(state, Event::Expired), Step::End(_)));
+        let ends = |event| matches!(step(state, event), Step::End(_));
+        assert!(ends(Event::Expired) || ends(Event::Absent));
     }
 }
 

@@ -5,6 +5,9 @@ use jlb_protocol::Time;
 use jlb_protocol::message::{FlowKind, FlowState};
 use std::vec::Vec;
 
+mod lives;
+mod loading;
+
 const OPEN: SocketState = SocketState::Open;
 const HALF_OPEN: SocketState = SocketState::HalfOpen;
 const TIME_WAIT: SocketState = SocketState::TimeWait;
@@ -80,7 +83,9 @@ fn r8_linger_bounds_a_flow_whose_time_wait_entry_stays() {
         bed.dump(&[client(1).socket(77, TIME_WAIT)]);
     }
     assert_eq!(bed.flows(), [0, 0, 1, 0]);
-    bed.run_acked(1_010);
+    bed.run_acked(20_000);
+    assert_eq!(bed.flows(), [0, 0, 1, 0], "no dump since, no proof");
+    bed.dump(&[client(1).socket(77, TIME_WAIT)]);
     assert_eq!(bed.flows(), [0; 4]);
     assert_eq!(bed.stats().counters.ended_lingered, 1);
     bed.wait(1_000);
@@ -477,6 +482,8 @@ fn two_flows_never_share_a_cookie() {
 fn dumps_come_soon_while_something_is_to_be_proved() {
     let mut bed = Bed::unready(config());
     assert!(bed.agent.wants_dump(bed.now));
+    bed.dump(&[]);
+    assert!(bed.agent.wants_dump(bed.now), "the second one at once");
     bed.dump(&[]);
     assert_eq!(bed.agent.poll_dump(), Some(bed.now + secs(10)));
     assert!(!bed.agent.wants_dump(bed.now));

@@ -20,6 +20,10 @@ const METRIC: u32 = 100;
 /// Metric of the blackhole behind it: after any that a person would choose.
 const BLACKHOLE_METRIC: u32 = 1_000_000;
 
+/// Packets: more than one sender of Linux has under way with its usual buffer (4 MiB of segments).
+/// A burst of one upload that overflows the queue may lose its end, which only a timeout repairs.
+const QUEUE: u32 = 4096;
+
 /// What to set up.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IngressSetup {
@@ -40,7 +44,7 @@ impl IngressSetup {
         Self {
             device: DEVICE.to_owned(),
             mtu,
-            txqueuelen: 1000,
+            txqueuelen: QUEUE,
             vips,
         }
     }

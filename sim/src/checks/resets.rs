@@ -1,18 +1,20 @@
 //! S4 in part: no live flow is ever reset by us, and none is cut off.
 
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Phase};
 use jlb_protocol::{FlowKey, NodeNumber};
 
-/// The host that has the life `isn` of the flow.
+/// The host that has the life `isn` of the flow; only if it is established, where `established`.
 pub(crate) fn owner<'a>(
     kernels: impl Iterator<Item = (NodeNumber, &'a Kernel)>,
     key: &FlowKey,
     isn: u32,
+    established: bool,
 ) -> Option<NodeNumber> {
     let mut owners = kernels.filter(|(_, kernel)| {
-        kernel
-            .socket(key)
-            .is_some_and(|sock| sock.isn == isn && sock.is_live())
+        kernel.socket(key).is_some_and(|sock| {
+            let counts = !established || sock.phase != Phase::HalfOpen;
+            sock.isn == isn && sock.is_live() && counts
+        })
     });
     owners.next().map(|(host, _)| host)
 }

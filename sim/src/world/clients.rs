@@ -120,7 +120,9 @@ impl World {
             } => (seq, ack, flags),
             Kind::Udp | Kind::Other => {
                 // Port unreachable, though a host answers: as bad as another host's answer.
-                if self.clients[client].protocol == Protocol::Udp {
+                // Where trackers have little room, new flows are turned away (R3), and each datagram
+                // after a pause may begin one.
+                if self.clients[client].protocol == Protocol::Udp && !self.topology.narrow {
                     let before = self.dossiers[client].udp;
                     let nobody = self.topology.ingresses[0];
                     let wrong = consistency::check_udp(self.now, before, nobody)
@@ -143,7 +145,8 @@ impl World {
             format!("an ingress sends a reset of isn {isn:#010x}")
         });
         if self.clients[client].living() == Some(isn) {
-            let owner = resets::owner(self.kernels(), &key, isn);
+            // Where trackers have little room, flows that are not established are turned away (R3).
+            let owner = resets::owner(self.kernels(), &key, isn, self.topology.narrow);
             let wrong = resets::check_reset(owner, isn);
             self.violate(Rule::NoLostFlow, Some(client), wrong);
         }
@@ -180,6 +183,9 @@ impl World {
             News::Refused => {
                 self.tally.refused += 1;
                 let wrong = attempt.check_refusal(chances);
+                let isn = self.dossiers[client].lives.last().copied();
+                let crossed = isn.is_some_and(|isn| self.searches.was_crossed((key, isn)));
+                let wrong = wrong.filter(|_| !crossed);
                 self.violate(Rule::NoLostOpen, Some(client), wrong);
             }
             News::TimedOut => {
@@ -192,7 +198,7 @@ impl World {
             News::Stalled => {
                 let isn = self.dossiers[client].lives.last().copied().unwrap_or(0);
                 debug_assert!(belongs(isn, isn));
-                let owner = resets::owner(self.kernels(), &key, isn);
+                let owner = resets::owner(self.kernels(), &key, isn, false);
                 self.violate(
                     Rule::NoLostFlow,
                     Some(client),

@@ -175,7 +175,8 @@ impl World {
         };
         let attempt = (message.key, message.offer.isn);
         let host_offer = message.kind == FlowKind::Offer && self.hosts.contains_key(&to);
-        if host_offer && message.intent == Intent::Syn {
+        // A tracker without room for the record of a refusal answers a repeat with a new search.
+        if host_offer && message.intent == Intent::Syn && !self.topology.narrow {
             let ttl = self.topology.service(message.key.service());
             let ttl = ttl.map_or(16, |service| service.search_ttl);
             let hosts = &self.hosts;

@@ -12,6 +12,7 @@ use jlb_host_agent::{HostAgent, Socket, SocketState};
 use jlb_ingress::Ingress;
 use jlb_protocol::packet::TcpFlags;
 use jlb_protocol::{FlowKey, NodeNumber, Time};
+use std::collections::BTreeSet;
 
 impl World {
     /// The kernels, for the checkers.
@@ -268,11 +269,14 @@ impl World {
             Some(Machine::Ingress(_) | Machine::Tracker(_)) | None => true,
         };
         let mut sockets = Vec::new();
+        let mut missed = BTreeSet::new();
         let Some(side) = self.hosts.get(&host) else {
             return sockets;
         };
         for (key, sock) in side.kernel.sockets() {
-            if !first && self.rng.chance(self.missed_sockets) {
+            let again = side.missed.contains(&sock.cookie);
+            if !first && !again && self.rng.chance(self.missed_sockets) {
+                missed.insert(sock.cookie);
                 continue;
             }
             let (local, remote) = self.addresses(key);
@@ -288,6 +292,9 @@ impl World {
                     Phase::TimeWait => SocketState::TimeWait,
                 },
             });
+        }
+        if let Some(side) = self.hosts.get_mut(&host) {
+            side.missed = missed;
         }
         sockets
     }
