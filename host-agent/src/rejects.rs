@@ -7,7 +7,8 @@ use core::time::Duration;
 use jlb_protocol::{FlowKey, OfferNumber, Time};
 
 /// Bits for each offer that a half is made for. With [`HASHES`] probes a full half takes one offer
-/// in 24,000 for a rejected one (Bloom, 1970): one more reject, no harm else.
+/// in 24,000 for a rejected one (Bloom, 1970), two full halves one in 12,000: one more reject, no
+/// harm else. Both halves take 6 bytes an offer.
 const BITS_PER_OFFER: usize = 24;
 const HASHES: usize = 8;
 const WORD: u64 = u64::BITS as u64;

@@ -4,6 +4,7 @@ use jlb_protocol::message::{Control, FlowKind, FlowState, List};
 use jlb_protocol::{DropReason, Message};
 
 mod random;
+mod scale;
 
 #[test]
 fn messages_for_other_roles_are_dropped() {

@@ -221,6 +221,34 @@ fn r7_who_rejects_a_syn_disowns_the_old_life_in_the_same_step() {
 }
 
 #[test]
+fn r7_nothing_brings_the_old_life_back_after_the_rejected_syn() {
+    let mut config = config();
+    limit_connections(&mut config, 1);
+    let mut bed = Bed::new(config);
+    bed.establish(client(1), 500);
+    bed.wait(1_500);
+    bed.dump(&[client(1).socket(9, SocketState::Open)]);
+    bed.destroyed(client(1), 9);
+    bed.accept(client(2), 1);
+    bed.offer(client(1), &client(1).syn(900));
+    let left = [client(1).socket(77, SocketState::TimeWait)];
+    for late in 0..3 {
+        match late {
+            0 => {}
+            1 => bed.destroyed(client(1), 9),
+            _ => bed.dump_twice(&left),
+        }
+        let (verdict, sent) = bed.data(client(1), &client(1).ack());
+        assert_eq!(verdict, Verdict::Done);
+        assert_eq!(rejected(&sent), Some((Reason::NotOwner, 0)));
+        assert_eq!(bed.flows(), [1, 0, 0, 0]);
+    }
+    // The same offer is rejected for as long as it may be repeated, whatever room there is then.
+    bed.run_acked(76_000);
+    assert_eq!(bed.flows(), [0; 4]);
+}
+
+#[test]
 fn r7_a_half_open_flow_without_a_socket_gives_way_after_a_second() {
     let mut bed = Bed::new(config());
     let old = bed.accept(client(1), 500);

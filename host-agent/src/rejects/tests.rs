@@ -55,6 +55,28 @@ fn a_full_half_errs_less_than_once_in_a_thousand() {
 }
 
 #[test]
+fn two_full_halves_err_once_in_12_000() {
+    // As many as the configuration has by itself.
+    const MAX: u32 = 65_536;
+    const ASKED: u32 = 2_400_000;
+    let mut rejects = filter(MAX);
+    let flow = client(1).key();
+    for half in 0..2 {
+        let now = Time::from_millis(half * 5_000);
+        for isn in 0..MAX {
+            rejects.insert(now, &flow, offer(isn, u8::try_from(half).unwrap()));
+        }
+    }
+    assert_eq!(rejects.overfilled(), 0);
+    let now = Time::from_millis(5_000);
+    let false_hits = (0..ASKED)
+        .filter(|&isn| rejects.contains(now, &flow, offer(isn, 9)))
+        .count();
+    // 200 of them, give or take what chance does.
+    assert!((120..280).contains(&false_hits), "{false_hits}");
+}
+
+#[test]
 fn an_overfilled_half_forgets_nothing_and_is_counted() {
     let mut rejects = filter(10);
     let flow = client(1).key();
