@@ -58,7 +58,10 @@ impl Records {
         let before = place.and_then(|handle| self.table.get(handle));
         let was_untrusted = before.is_some_and(|before| !before.state.is_trusted());
         let is_untrusted = !record.state.is_trusted();
-        if is_untrusted && !was_untrusted && self.untrusted >= self.max_untrusted {
+        // The quota is for flows that are new to this table. A trusted one has its room already: if
+        // its host's Accept of the next life were turned away for that, this record would end with
+        // the old life's lease, and a second host could be asked for a flow that one has (S1).
+        if is_untrusted && before.is_none() && self.untrusted >= self.max_untrusted {
             return Err(DropReason::OfferedQuota);
         }
         let handle = match place.and_then(|handle| Some((handle, self.table.get_mut(handle)?))) {

@@ -68,7 +68,7 @@ fn socket(script: &mut Script<'_>) -> Socket {
         SocketState::Open,
         SocketState::TimeWait,
     ]);
-    let (vip, client) = if client % 2 == 0 {
+    let (vip, client) = if client.is_multiple_of(2) {
         (VIP4, IpAddr::V4(Ipv4Addr::new(192, 0, 2, client)))
     } else {
         (

@@ -13,8 +13,11 @@ pub mod script;
 pub mod seeds;
 pub mod wire;
 
+/// What a target does with one input.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("wire", wire::run),
     ("packet", packet::run),
     ("link", link::run),

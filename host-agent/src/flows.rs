@@ -12,6 +12,9 @@ use jlb_protocol::{Birth, FlowKey, NodeNumber, Protocol, ServiceNumber, Time};
 /// Deadlines are rounded up to this.
 const TICK: Duration = Duration::from_millis(10);
 
+/// Not absent from the last dump. A flow has no room for an `Option`.
+const PRESENT: Time = Time::from_nanos(u64::MAX);
+
 /// One flow.
 #[derive(Clone, Debug)]
 pub(crate) struct Flow {
@@ -29,8 +32,8 @@ pub(crate) struct Flow {
     /// When it came into its state, or its latest SYN was delivered: dumps begun before that say
     /// nothing of it.
     pub(crate) since: Time,
-    /// When the dump began that first did not list it; `None` if the last one did.
-    absent_since: Option<Time>,
+    /// When the dump began that first did not list it; [`PRESENT`] if the last one did.
+    absent_since: Time,
     last_packet: Time,
     /// The ingress through which the client's last packet came, which has an entry for the flow;
     /// `None` if none came since the flow was taken from the kernel's list.
@@ -67,9 +70,9 @@ impl Flow {
     /// flow that is closing, or half-open and without a socket for at least `socketless`.
     pub(crate) fn has_socket(&self, now: Time, socketless: Duration) -> bool {
         match self.state {
-            State::Accepted | State::Established => self
-                .absent_since
-                .is_none_or(|absent| now.since(absent) < socketless),
+            State::Accepted | State::Established => {
+                self.absent_since == PRESENT || now.since(self.absent_since) < socketless
+            }
             State::Closing | State::Released => false,
         }
     }
@@ -244,7 +247,7 @@ impl Flows {
             cookie: None,
             doubt: None,
             since: new.since,
-            absent_since: None,
+            absent_since: PRESENT,
             last_packet: now,
             ingress: new.ingress,
             refresh_at: now + self.first_refresh(&new.key),
@@ -331,7 +334,7 @@ impl Flows {
             return;
         };
         flow.since = now;
-        flow.absent_since = None;
+        flow.absent_since = PRESENT;
         let other = flow.isn != Some(isn);
         match flow.state {
             State::Accepted => {
@@ -377,7 +380,7 @@ impl Flows {
         if started <= flow.since {
             return false;
         }
-        flow.absent_since = None;
+        flow.absent_since = PRESENT;
         true
     }
 
@@ -420,8 +423,8 @@ impl Flows {
             .collect();
         let mut first_time = false;
         missing.retain(|&handle| match self.table.get_mut(handle) {
-            Some(flow) if flow.absent_since.is_none() => {
-                flow.absent_since = Some(started);
+            Some(flow) if flow.absent_since == PRESENT => {
+                flow.absent_since = started;
                 first_time = true;
                 false
             }
@@ -464,7 +467,7 @@ impl Flows {
         };
         let before = core::mem::replace(&mut flow.state, next);
         flow.since = now;
-        flow.absent_since = None;
+        flow.absent_since = PRESENT;
         self.count_out(key.service(), before);
         self.count_in(key.service(), next);
         self.arm(handle);

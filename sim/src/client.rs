@@ -11,7 +11,7 @@ use jlb_protocol::{FlowKey, Protocol, Time};
 const MAX_SYNS: u32 = 6;
 
 /// Times that a client sends a byte or its FIN before it gives up.
-const MAX_SENDS: u32 = 9;
+const MAX_SENDS: u32 = 13;
 
 /// Who sent a client a reset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

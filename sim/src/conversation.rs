@@ -59,7 +59,7 @@ pub(crate) const fn server_takes(isn: u32) -> Duration {
 }
 
 /// The life of a connection whose client says nothing, on the server.
-pub(crate) const KEEPALIVE: Duration = Duration::from_secs(25);
+pub(crate) const KEEPALIVE: Duration = Duration::from_secs(32);
 
 /// How long a kernel keeps a TIME_WAIT entry.
 pub(crate) const TIME_WAIT: Duration = Duration::from_secs(2);

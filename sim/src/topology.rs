@@ -50,7 +50,7 @@ pub(crate) const UDP_IDLE: Duration = Duration::from_secs(3);
 
 /// Lease of a record, linger of a flow, life of a handshake: the longest that something is kept
 /// after its flow has ended, all together.
-pub(crate) const LONGEST_MEMORY: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_MEMORY: Duration = Duration::from_secs(70);
 
 const LINGER: Duration = Duration::from_secs(4);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);

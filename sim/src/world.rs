@@ -203,7 +203,7 @@ impl World {
             self.now = at;
             self.tally.events += 1;
             self.handle(event);
-            if self.tally.events % SUMS_EVERY == 0 {
+            if self.tally.events.is_multiple_of(SUMS_EVERY) {
                 self.check_sums();
             }
             if !clients_over && self.clients.iter().all(Client::is_over) {

@@ -1,20 +1,22 @@
 //! A lab that stands for the length of a test, and what tests do with it.
 
 mod capture;
+mod machine;
 mod metrics;
 mod namespace;
+mod processes;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::sync::MutexGuard;
+use std::time::Duration;
 
 use jlb_bench::plan::{Counts, Node, Plan, Role, VIP_V4, VIP_V6};
-use jlb_bench::state::State;
 use serde_json::Value;
 
 pub(crate) use capture::{Capture, Frame, read_pcap, tshark};
+pub(crate) use machine::{eventually, long, signal, turn};
 pub(crate) use metrics::Page;
 pub(crate) use namespace::{Background, Namespace, finish_connecting};
 
@@ -26,71 +28,6 @@ pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// How long after the last close tables may take to be empty (S5).
 pub(crate) const FORGOTTEN_WITHIN: Duration = LINGER.saturating_add(Duration::from_secs(5));
-
-/// Programs that the tests run; `scripts/setup` installs them.
-const TOOLS: [&str; 12] = [
-    "curl", "ip", "kill", "nginx", "openssl", "ping", "promtool", "ss", "tcpdump", "timeout",
-    "tshark", "wrk",
-];
-
-/// Labs share two processors or so: one at a time.
-static TURN: Mutex<()> = Mutex::new(());
-
-/// Waits for the turn of the caller and checks what every test needs.
-pub(crate) fn turn() -> MutexGuard<'static, ()> {
-    static CHECK: Once = Once::new();
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    CHECK.call_once(check_machine);
-    turn
-}
-
-fn check_machine() {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let root = status.lines().any(|line| {
-        line.strip_prefix("Uid:")
-            .is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0"))
-    });
-    assert!(
-        root,
-        "these tests build network namespaces: run them as root (scripts/test)"
-    );
-    let has = |tool: &&str| {
-        let mut words = Command::new("sh");
-        words
-            .args(["-c", "command -v \"$0\"", tool])
-            .stdout(Stdio::null());
-        words.status().is_ok_and(|status| status.success())
-    };
-    let missing: Vec<&str> = TOOLS.into_iter().filter(|tool| !has(tool)).collect();
-    assert!(
-        missing.is_empty(),
-        "not installed: {}; scripts/setup does it",
-        missing.join(", ")
-    );
-}
-
-/// Whether there is time for long loads.
-pub(crate) fn long() -> bool {
-    std::env::var_os("JLB_LONG").is_some()
-}
-
-/// Looks until something is so; panics with the last complaint when the time is over.
-pub(crate) fn eventually<T>(
-    within: Duration,
-    what: &str,
-    mut look: impl FnMut() -> Result<T, String>,
-) -> T {
-    let begin = Instant::now();
-    loop {
-        match look() {
-            Ok(found) => return found,
-            Err(complaint) if begin.elapsed() >= within => {
-                panic!("{what}: not within {within:?}: {complaint}")
-            }
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
-        }
-    }
-}
 
 /// The virtual addresses, one of each family.
 pub(crate) fn vips() -> [IpAddr; 2] {
@@ -220,66 +157,6 @@ impl Lab {
         Namespace::new(self.plan.namespace(name))
     }
 
-    /// What is written down about it.
-    pub(crate) fn state(&self) -> State {
-        State::all()
-            .into_iter()
-            .find(|state| state.id == self.plan.id)
-            .expect("the lab is written down")
-    }
-
-    /// The process with that name in the state file.
-    pub(crate) fn pid(&self, name: &str) -> u32 {
-        let state = self.state();
-        let process = state.processes.iter().find(|process| process.name == name);
-        process
-            .unwrap_or_else(|| panic!("no process {name} in the lab"))
-            .id
-            .pid
-    }
-
-    /// Panics unless every process that the lab started still runs.
-    pub(crate) fn assert_all_alive(&self) {
-        let state = self.state();
-        let dead: Vec<&str> = state
-            .processes
-            .iter()
-            .filter(|process| !process.id.is_alive())
-            .map(|process| process.name.as_str())
-            .collect();
-        assert!(dead.is_empty(), "died: {}", dead.join(", "));
-    }
-
-    /// Kills a node's process as the kernel would for want of memory; returns the words that it
-    /// was started with.
-    pub(crate) fn kill(&self, name: &str) -> Vec<String> {
-        let pid = self.pid(name);
-        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
-        signal("KILL", pid);
-        eventually(Duration::from_secs(5), "a killed process ends", || {
-            let gone = !std::path::Path::new(&format!("/proc/{pid}/exe")).exists();
-            gone.then_some(()).ok_or_else(|| format!("{pid} is there"))
-        });
-        String::from_utf8(words)
-            .unwrap()
-            .split_terminator('\0')
-            .map(str::to_owned)
-            .collect()
-    }
-
-    /// Starts a node with these words. The process ends with the value.
-    pub(crate) fn start_again(&self, name: &str, words: &[String]) -> Background {
-        let log = self.directory().join(format!("logs/{name}-again.log"));
-        let log = std::fs::File::create(log).unwrap();
-        let mut command = self.inside(name).command(&words[0]);
-        command
-            .args(&words[1..])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
-        Background(command.spawn().unwrap())
-    }
-
     /// The metrics of a node.
     pub(crate) fn metrics(&self, node: &Node) -> Page {
         metrics::fetch(&self.inside("router"), self.admin(node))
@@ -371,12 +248,4 @@ impl Drop for Lab {
             other => eprintln!("lab {} was not taken down: {other:?}", self.plan.id),
         }
     }
-}
-
-/// Sends a signal to a process.
-pub(crate) fn signal(name: &str, pid: u32) {
-    let status = Command::new("kill")
-        .args([&format!("-{name}"), &pid.to_string()])
-        .status();
-    assert!(status.unwrap().success(), "no {name} for process {pid}");
 }

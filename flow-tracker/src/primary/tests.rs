@@ -580,7 +580,7 @@ fn new_flows_are_turned_away_when_untrusted_records_have_no_room() {
 }
 
 #[test]
-fn an_established_flow_whose_host_lets_go_needs_room_like_a_new_one() {
+fn s1_the_next_life_of_an_established_flow_has_room_whatever_others_take() {
     let mut bed = Bed::with(1, 4, |config| config.limits.max_untrusted = 1);
     let established = bed.flow(0);
     bed.establish(&established, 5, birth(1));
@@ -588,16 +588,18 @@ fn an_established_flow_whose_host_lets_go_needs_room_like_a_new_one() {
     bed.open(&other, Intent::Syn, 5);
     bed.settle_one();
 
+    // Nobody has said that the old life is over: the host accepts the next one.
     bed.open(&established, Intent::Syn, 900);
     let offer = bed.settle_one();
-    bed.reject(&offer, Reason::Load);
-    let refuse = bed.settle_one();
-    assert_eq!(
-        (refuse.kind, refuse.reason),
-        (FlowKind::Refuse, Reason::Quota)
-    );
-    assert_eq!(bed.state(1, &established), None);
-    assert_eq!(bed.stats(1).untrusted, 1);
+    bed.accept(&offer, birth(2));
+    assert_eq!(bed.settle_one().kind, FlowKind::Accept);
+    assert_eq!(bed.stats(1).untrusted, 2);
+    assert_eq!(bed.dropped(1, DropReason::OfferedQuota), 0);
+
+    // What is new is still turned away.
+    let third = bed.flow(2);
+    bed.open(&third, Intent::Syn, 5);
+    assert_eq!(bed.settle_one().reason, Reason::Quota);
 }
 
 #[test]

@@ -47,21 +47,21 @@ fn untrusted_records_have_their_own_room() {
         .unwrap();
     assert_eq!((records.len(), records.untrusted()), (4, 2));
 
-    // A record that becomes trusted gives its place back, and needs one to become untrusted.
+    // In place of another one there is always room, but it counts against new ones.
     let (two, _) = records.find(&key(2)).unwrap();
     let (three, _) = records.find(&key(3)).unwrap();
-    let full = records.put(now, key(3), Some(three), offered());
-    assert_eq!(full, Err(DropReason::OfferedQuota));
-    assert_eq!(records.find(&key(3)).unwrap().1, owned(Life::Established));
+    records.put(now, key(3), Some(three), offered()).unwrap();
+    assert_eq!((records.len(), records.untrusted()), (4, 3));
+    // A record that becomes trusted gives its place back.
     records
         .put(now, key(2), Some(two), owned(Life::Established))
         .unwrap();
-    records.put(now, key(3), Some(three), offered()).unwrap();
-    // In place of an untrusted one there is always room.
     records
         .put(now, key(3), Some(three), owned(Life::Accepted))
         .unwrap();
     assert_eq!((records.len(), records.untrusted()), (4, 2));
+    let full = records.put(now, key(5), None, offered());
+    assert_eq!(full, Err(DropReason::OfferedQuota));
 
     for port in 1..=4 {
         let (handle, _) = records.find(&key(port)).unwrap();

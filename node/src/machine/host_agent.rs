@@ -96,13 +96,18 @@ impl Machine for HostAgent {
             ),
             (
                 "jlb_host_loaded_flows_total",
-                "Flows taken from the kernel's first list of sockets.",
+                "Flows taken from the kernel's first two lists of sockets.",
                 counts.loaded,
             ),
             (
                 "jlb_host_adopted_flows_total",
                 "Flows taken from a later list: the agent did not know them.",
                 counts.adopted,
+            ),
+            (
+                "jlb_host_renewed_flows_total",
+                "Flows that turned out to be in their next life, since the kernel ended the last one.",
+                counts.renewed,
             ),
             (
                 "jlb_host_sockets_without_room_total",
@@ -222,9 +227,15 @@ impl Machine for HostAgent {
         }
         report.gauge(
             "jlb_host_flows_loaded",
-            "Whether the kernel's first list of sockets was loaded.",
+            "Whether the kernel's first two lists of sockets were loaded.",
             &[],
             u64::from(stats.ready),
+        );
+        report.gauge(
+            "jlb_host_flow_table_bytes",
+            "Bytes that the tables of flows have allocated.",
+            &[],
+            stats.flow_table_bytes as u64,
         );
         report.gauge(
             "jlb_host_statements_pending",

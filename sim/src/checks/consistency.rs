@@ -1,22 +1,25 @@
 //! S1: per-connection consistency. The kernels say which host has a connection: while one has a live
 //! socket for (flow, ISN), no other host's stack may get a packet of it.
 
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Phase};
 use crate::topology::UDP_IDLE;
 use jlb_protocol::{FlowKey, NodeNumber, Time};
 
-/// What is wrong with the delivery of a TCP packet of the life `isn` to the stack of `host`.
+/// What is wrong with the delivery of a TCP packet of the life `isn` to the stack of `host`. Once the
+/// client has left that life, a half-open socket of it is no connection: a SYN that came late made it.
 pub(crate) fn check_tcp<'a>(
     kernels: impl Iterator<Item = (NodeNumber, &'a Kernel)>,
     key: &FlowKey,
     isn: u32,
+    is_left: bool,
     host: NodeNumber,
 ) -> Option<String> {
     for (other, kernel) in kernels {
         let Some(sock) = kernel.socket(key).filter(|_| other != host) else {
             continue;
         };
-        if sock.isn == isn && sock.is_live() {
+        let leftover = is_left && sock.phase == Phase::HalfOpen;
+        if sock.isn == isn && sock.is_live() && !leftover {
             let phase = sock.phase;
             return Some(format!(
                 "a packet of isn {isn:#010x} was delivered by host {host}, but host {other} has it, {phase:?}"

@@ -40,9 +40,12 @@ fn with_socket() -> Kernel {
 fn a_packet_at_another_host_than_the_connections_is_found() {
     let (with, without) = (with_socket(), Kernel::default());
     let kernels = || [(host(21), &with), (host(22), &without)].into_iter();
-    assert!(consistency::check_tcp(kernels(), &key(), ISN, host(22)).is_some());
-    assert!(consistency::check_tcp(kernels(), &key(), ISN, host(21)).is_none());
-    assert!(consistency::check_tcp(kernels(), &key(), ISN + 9, host(22)).is_none());
+    let check =
+        |isn, is_left, at| consistency::check_tcp(kernels(), &key(), isn, is_left, host(at));
+    assert!(check(ISN, false, 22).is_some());
+    assert!(check(ISN, false, 21).is_none());
+    assert!(check(ISN, true, 22).is_none());
+    assert!(check(ISN + 9, false, 22).is_none());
 }
 
 #[test]

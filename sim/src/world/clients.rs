@@ -44,12 +44,12 @@ impl World {
         for act in acts {
             match act {
                 Act::News(news) => self.news(client, news),
-                Act::Send(packet) => self.from_client(client, &packet),
+                Act::Send(packet) => self.client_sends(client, &packet),
             }
         }
     }
 
-    fn from_client(&mut self, client: usize, packet: &[u8]) {
+    fn client_sends(&mut self, client: usize, packet: &[u8]) {
         if let Some(Kind::Tcp { seq, flags, .. }) = segment::read(packet).map(|read| read.kind)
             && flags == TcpFlags::SYN
             && self.dossiers[client].lives.last() != Some(&seq)
@@ -99,14 +99,14 @@ impl World {
         }
         match done.verdict {
             Verdict::Forward { to, .. } => self.send(number, to, done.buf.as_slice()),
-            Verdict::Inject => self.to_client(done.buf.as_slice()),
+            Verdict::Inject => self.answer_client(done.buf.as_slice()),
             Verdict::Pending | Verdict::Held | Verdict::Dropped(_) => {}
         }
         self.settle(number);
     }
 
     /// A packet that an ingress sends to a client: a refusal.
-    pub(super) fn to_client(&mut self, packet: &[u8]) {
+    pub(super) fn answer_client(&mut self, packet: &[u8]) {
         let Some(read) = segment::read(packet) else {
             return;
         };

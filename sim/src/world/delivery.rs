@@ -50,10 +50,10 @@ impl World {
         if planted == Some(Planted::DropsData) && message.kind == FlowKind::Data {
             return;
         }
-        self.to_stack(host, message.packet);
+        self.hand_to_stack(host, message.packet);
         if planted == Some(Planted::SecondHost) && self.rng.chance(50) {
             let other = self.topology.hosts[self.rng.place(self.topology.hosts.len())];
-            self.to_stack(other, message.packet);
+            self.hand_to_stack(other, message.packet);
         }
     }
 
@@ -110,7 +110,7 @@ impl World {
         {
             match transmit.to {
                 Destination::Node(to) => self.send(number, to, transmit.buf.as_slice()),
-                Destination::Stack => self.to_client(transmit.buf.as_slice()),
+                Destination::Stack => self.answer_client(transmit.buf.as_slice()),
             }
             if let Some(node) = self.nodes.get_mut(&number) {
                 node.recycle(transmit.buf);
@@ -200,7 +200,7 @@ impl World {
                     if self.plan.planted == Some(Planted::DeliversRejected)
                         && message.reason == Reason::Load =>
                 {
-                    self.to_stack(from, message.packet);
+                    self.hand_to_stack(from, message.packet);
                 }
                 FlowKind::Reject
                 | FlowKind::Open

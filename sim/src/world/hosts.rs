@@ -21,7 +21,7 @@ impl World {
     }
 
     /// A client's packet goes to the stack of `host`.
-    pub(super) fn to_stack(&mut self, host: NodeNumber, packet: &[u8]) {
+    pub(super) fn hand_to_stack(&mut self, host: NodeNumber, packet: &[u8]) {
         let Some(read) = segment::read(packet) else {
             return;
         };
@@ -53,10 +53,11 @@ impl World {
         let Some(&isn) = lives.iter().rev().find(|&&isn| belongs(seq, isn)) else {
             return;
         };
-        if flags.contains(TcpFlags::SYN) && lives.last() == Some(&isn) {
+        let is_left = lives.last() != Some(&isn);
+        if flags.contains(TcpFlags::SYN) && !is_left {
             self.dossiers[client].attempt.at_stack = true;
         }
-        let wrong = consistency::check_tcp(self.kernels(), &key, isn, host);
+        let wrong = consistency::check_tcp(self.kernels(), &key, isn, is_left, host);
         self.violate(Rule::Consistency, Some(client), wrong);
         let now = self.now;
         let Some(side) = self.hosts.get_mut(&host) else {

@@ -147,7 +147,7 @@ impl Random {
             let beginning: &[u8] = match protocol {
                 6 => &[4, 1, 0, 80],
                 17 => &[4, 1, 0, 7],
-                _ => *self.pick(&ICMP),
+                _ => ICMP[self.below(ICMP.len())],
             };
             let length = payload.len().min(beginning.len());
             payload[..length].copy_from_slice(&beginning[..length]);
