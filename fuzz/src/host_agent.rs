@@ -27,6 +27,10 @@ impl Driven for HostAgent {
         while !script.is_over() {
             sockets.push(socket(&mut script));
         }
+        if !self.is_ready() {
+            // The agent believes no first list alone.
+            self.handle_sockets(now, now, &sockets);
+        }
         self.handle_sockets(now, now, &sockets);
     }
 
