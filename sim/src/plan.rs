@@ -60,7 +60,7 @@ pub struct Plan {
     pub limited: u64,
     /// Chance that a destroy event is lost.
     pub lost_events: Span,
-    /// Chance that a dump misses a live socket; none does in an agent's first, and none twice in a row.
+    /// Chance that a dump misses a live socket; none is missed twice in a row.
     pub missed_sockets: Span,
     /// Chance that a run's trackers have little room.
     pub narrow: u64,

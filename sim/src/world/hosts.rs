@@ -264,11 +264,6 @@ impl World {
     }
 
     fn list(&mut self, host: NodeNumber) -> Vec<Socket> {
-        // An agent's first list has to be complete: nothing later corrects what it says until then.
-        let first = match self.nodes.get(&host).and_then(|node| node.machine.as_ref()) {
-            Some(Machine::Host(agent)) => !agent.is_ready(),
-            Some(Machine::Ingress(_) | Machine::Tracker(_)) | None => true,
-        };
         let mut sockets = Vec::new();
         let mut missed = BTreeSet::new();
         let Some(side) = self.hosts.get(&host) else {
@@ -276,7 +271,7 @@ impl World {
         };
         for (key, sock) in side.kernel.sockets() {
             let again = side.missed.contains(&sock.cookie);
-            if !first && !again && self.rng.chance(self.missed_sockets) {
+            if !again && self.rng.chance(self.missed_sockets) {
                 missed.insert(sock.cookie);
                 continue;
             }
