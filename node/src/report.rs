@@ -64,6 +64,33 @@ impl Report {
         self.push(name, help, SampleKind::Gauge, labels, value.to_f64());
     }
 
+    /// Adds counters without labels: name, help, value.
+    pub fn counters(&mut self, counters: &[(&'static str, &'static str, u64)]) {
+        for &(name, help, value) in counters {
+            self.counter(name, help, &[], value);
+        }
+    }
+
+    /// Adds gauges without labels: name, help, value.
+    pub fn gauges(&mut self, gauges: &[(&'static str, &'static str, u64)]) {
+        for &(name, help, value) in gauges {
+            self.gauge(name, help, &[], value);
+        }
+    }
+
+    /// Adds one counter for each value of a label.
+    pub fn counter_by(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        values: &[(&'static str, u64)],
+    ) {
+        for (of, value) in values {
+            self.counter(name, help, &[(label, of)], *value);
+        }
+    }
+
     fn push(
         &mut self,
         name: &'static str,

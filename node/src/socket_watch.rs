@@ -3,8 +3,7 @@
 
 use crate::clock;
 use crate::error::Error;
-use crate::kernel::sock_diag::{self, Destroyed, TcpState};
-use jlb_host_agent::{Socket, SocketState};
+use crate::kernel::sock_diag::{self, Destroyed, Socket};
 use jlb_packet_io::wait::Waker;
 use jlb_protocol::Time;
 use std::net::IpAddr;
@@ -41,10 +40,7 @@ impl SocketWatch {
         let lists = Lists::start(waker, move || {
             let started = clock::now();
             let sockets = sock_diag::dump(|local| vips.contains(&local.ip()))?;
-            Ok(Dump {
-                started,
-                sockets: sockets.iter().map(to_role).collect(),
-            })
+            Ok(Dump { started, sockets })
         })?;
         Ok(Self { events, lists })
     }
@@ -145,21 +141,6 @@ struct WakeOnDrop(Waker);
 impl Drop for WakeOnDrop {
     fn drop(&mut self) {
         self.0.wake();
-    }
-}
-
-/// The socket as the role knows it.
-fn to_role(socket: &sock_diag::Socket) -> Socket {
-    let state = match socket.state {
-        TcpState::HalfOpen => SocketState::HalfOpen,
-        TcpState::Open => SocketState::Open,
-        TcpState::TimeWait => SocketState::TimeWait,
-    };
-    Socket {
-        local: socket.local,
-        remote: socket.remote,
-        cookie: socket.cookie,
-        state,
     }
 }
 

@@ -9,7 +9,7 @@
 mod namespace;
 
 use jlb_node::kernel::netlink::Netlink;
-use jlb_node::kernel::sock_diag::{Destroyed, DestroyedSocket, Event, Socket, TcpState, dump};
+use jlb_node::kernel::sock_diag::{Destroyed, DestroyedSocket, Event, Socket, SocketState, dump};
 use jlb_packet_io::Tun;
 use jlb_packet_io::wait::{Interest, Poller};
 use namespace::{Namespace, PATIENCE, UP, ip};
@@ -101,7 +101,7 @@ fn a_close_by_the_server_is_told_and_leaves_time_wait() {
                 panic!("one connection");
             };
             assert_eq!((open.local, open.remote), (server, remote));
-            assert_eq!(open.state, TcpState::Open);
+            assert_eq!(open.state, SocketState::Open);
             let Connection {
                 accepted, client, ..
             } = connection;
@@ -118,7 +118,7 @@ fn a_close_by_the_server_is_told_and_leaves_time_wait() {
             assert_eq!(end, expected);
             let left = dump(|local| local == server).unwrap();
             let time_wait = Socket {
-                state: TcpState::TimeWait,
+                state: SocketState::TimeWait,
                 ..open
             };
             assert_eq!(left, [time_wait]);
@@ -250,7 +250,7 @@ fn an_ipv4_client_of_an_ipv6_listener_has_its_ipv4_address() {
         assert_eq!(left.len(), 1);
         assert_eq!(
             (left[0].remote, left[0].state),
-            (remote, TcpState::TimeWait)
+            (remote, SocketState::TimeWait)
         );
     });
 }
@@ -282,7 +282,7 @@ fn a_client_that_does_not_finish_the_handshake_is_half_open() {
             panic!("one connection");
         };
         assert_eq!(half_open.remote, client);
-        assert_eq!(half_open.state, TcpState::HalfOpen);
+        assert_eq!(half_open.state, SocketState::HalfOpen);
         assert_ne!(half_open.cookie, 0);
     });
 }

@@ -4,7 +4,8 @@ mod destroyed;
 mod dump;
 
 pub use destroyed::{BUFFER_SIZE, Destroyed, DestroyedSocket, Event};
-pub use dump::{Socket, TcpState, dump};
+pub use dump::dump;
+pub use jlb_host_agent::{Socket, SocketState};
 
 use netlink_packet_core::NetlinkBuffer;
 use netlink_packet_sock_diag::inet::{InetResponseHeader, SocketId};

@@ -40,7 +40,7 @@ impl Machine for FlowTracker {
 
     fn report(&self, _names: &dyn Fn(NodeNumber) -> String, report: &mut Report) {
         let stats = self.stats();
-        let gauges = [
+        report.gauges(&[
             ("jlb_tracker_flows", "Records.", stats.flows),
             (
                 "jlb_tracker_flows_untrusted",
@@ -62,11 +62,8 @@ impl Machine for FlowTracker {
                 "Bytes that the tables have allocated.",
                 stats.table_bytes,
             ),
-        ];
-        for (name, help, value) in gauges {
-            report.gauge(name, help, &[], value);
-        }
-        let counters = [
+        ]);
+        report.counters(&[
             (
                 "jlb_tracker_searches_total",
                 "Searches begun: first Offers of an attempt.",
@@ -157,33 +154,26 @@ impl Machine for FlowTracker {
                 "Load reports for services or pools that the configuration does not have.",
                 stats.loads_unknown,
             ),
-        ];
-        for (name, help, value) in counters {
-            report.counter(name, help, &[], value);
-        }
-        for (reason, value) in [
-            ("exhausted", stats.refused_exhausted),
-            ("no_host", stats.refused_no_host),
-            ("quota", stats.refused_quota),
-            ("unknown", stats.refused_unknown),
-        ] {
-            report.counter(
-                "jlb_tracker_refusals_total",
-                "Attempts refused, by reason.",
-                &[("reason", &reason)],
-                value,
-            );
-        }
-        for (how, value) in [
-            ("expired", stats.records_expired),
-            ("closed", stats.records_closed),
-        ] {
-            report.counter(
-                "jlb_tracker_records_ended_total",
-                "Records that ended, by how.",
-                &[("how", &how)],
-                value,
-            );
-        }
+        ]);
+        report.counter_by(
+            "jlb_tracker_refusals_total",
+            "Attempts refused, by reason.",
+            "reason",
+            &[
+                ("exhausted", stats.refused_exhausted),
+                ("no_host", stats.refused_no_host),
+                ("quota", stats.refused_quota),
+                ("unknown", stats.refused_unknown),
+            ],
+        );
+        report.counter_by(
+            "jlb_tracker_records_ended_total",
+            "Records that ended, by how.",
+            "how",
+            &[
+                ("expired", stats.records_expired),
+                ("closed", stats.records_closed),
+            ],
+        );
     }
 }

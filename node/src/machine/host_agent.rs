@@ -68,7 +68,7 @@ impl Machine for HostAgent {
     fn report(&self, _names: &dyn Fn(NodeNumber) -> String, report: &mut Report) {
         let stats = self.stats();
         let counts = stats.counters;
-        let counters = [
+        report.counters(&[
             (
                 "jlb_host_accepts_total",
                 "Offers of new flows that were accepted.",
@@ -179,39 +179,32 @@ impl Machine for HostAgent {
                 "Acknowledgements that came late or twice.",
                 counts.acks_stale,
             ),
-        ];
-        for (name, help, value) in counters {
-            report.counter(name, help, &[], value);
-        }
-        for (reason, value) in [
-            ("load", counts.rejected_load),
-            ("table_full", counts.rejected_full),
-            ("repeat", counts.rejected_again),
-        ] {
-            report.counter(
-                "jlb_host_rejects_total",
-                "Offers of new flows that were rejected, by reason.",
-                &[("reason", &reason)],
-                value,
-            );
-        }
-        for (how, value) in [
-            ("no_handshake", counts.ended_no_handshake),
-            ("closed", counts.ended_closed),
-            ("lingered", counts.ended_lingered),
-            ("vanished", counts.ended_vanished),
-            ("idle", counts.ended_idle),
-            ("renewed", counts.ended_renewed),
-            ("disowned", counts.ended_disowned),
-            ("no_service", counts.ended_no_service),
-        ] {
-            report.counter(
-                "jlb_host_flows_ended_total",
-                "Flows that ended, by how.",
-                &[("how", &how)],
-                value,
-            );
-        }
+        ]);
+        report.counter_by(
+            "jlb_host_rejects_total",
+            "Offers of new flows that were rejected, by reason.",
+            "reason",
+            &[
+                ("load", counts.rejected_load),
+                ("table_full", counts.rejected_full),
+                ("repeat", counts.rejected_again),
+            ],
+        );
+        report.counter_by(
+            "jlb_host_flows_ended_total",
+            "Flows that ended, by how.",
+            "how",
+            &[
+                ("no_handshake", counts.ended_no_handshake),
+                ("closed", counts.ended_closed),
+                ("lingered", counts.ended_lingered),
+                ("vanished", counts.ended_vanished),
+                ("idle", counts.ended_idle),
+                ("renewed", counts.ended_renewed),
+                ("disowned", counts.ended_disowned),
+                ("no_service", counts.ended_no_service),
+            ],
+        );
         for (state, value) in [
             ("accepted", stats.flows_accepted),
             ("established", stats.flows_established),

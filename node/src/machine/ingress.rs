@@ -42,7 +42,7 @@ impl Machine for Ingress {
 
     fn report(&self, names: &dyn Fn(NodeNumber) -> String, report: &mut Report) {
         let stats = self.stats();
-        let counters = [
+        report.counters(&[
             (
                 "jlb_ingress_packets_total",
                 "Client packets received.",
@@ -143,23 +143,18 @@ impl Machine for Ingress {
                 "ICMP errors not sent since too many were.",
                 stats.unreachables_limited,
             ),
-        ];
-        for (name, help, value) in counters {
-            report.counter(name, help, &[], value);
-        }
-        for (intent, value) in [
-            ("syn", stats.attempts_syn),
-            ("mid_flow", stats.attempts_mid_flow),
-            ("datagram", stats.attempts_datagram),
-        ] {
-            report.counter(
-                "jlb_ingress_attempts_total",
-                "Attempts begun to find a flow's host, by what the packet asked for.",
-                &[("intent", &intent)],
-                value,
-            );
-        }
-        let gauges = [
+        ]);
+        report.counter_by(
+            "jlb_ingress_attempts_total",
+            "Attempts begun to find a flow's host, by what the packet asked for.",
+            "intent",
+            &[
+                ("syn", stats.attempts_syn),
+                ("mid_flow", stats.attempts_mid_flow),
+                ("datagram", stats.attempts_datagram),
+            ],
+        );
+        report.gauges(&[
             ("jlb_ingress_flows", "Flows in the cache.", stats.flows),
             (
                 "jlb_ingress_flows_unproven",
@@ -186,10 +181,7 @@ impl Machine for Ingress {
                 "Messages waiting to be sent.",
                 stats.outbox,
             ),
-        ];
-        for (name, help, value) in gauges {
-            report.gauge(name, help, &[], value);
-        }
+        ]);
         for flows in &stats.hosts {
             let host = names(flows.host);
             let labels: &[(&'static str, &dyn ToString)] =

@@ -2,6 +2,7 @@
 
 use super::{Endpoints, header, messages};
 use crate::kernel::{Error, Result};
+use jlb_host_agent::{Socket, SocketState};
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
@@ -28,31 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Room for one part of a dump; the kernel makes its parts as large as the reader can take.
 const PART: usize = 64 << 10;
-
-/// What the kernel has of a connection.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum TcpState {
-    /// The client's SYN is answered, its ACK has not come (`SYN_RECV`).
-    HalfOpen,
-    /// A whole socket, from `ESTABLISHED` to `LAST_ACK`.
-    Open,
-    /// What is left after the socket: `TIME_WAIT`, or `FIN_WAIT2` without a socket.
-    TimeWait,
-}
-
-/// A TCP connection. An IPv4 connection of an IPv6 socket has IPv4 addresses here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Socket {
-    /// This end.
-    pub local: SocketAddr,
-    /// The other end.
-    pub remote: SocketAddr,
-    /// A number that the kernel gives to each connection once; it stays the same from `SYN_RECV` to
-    /// `TIME_WAIT` if it was asked for (by a dump) in the state before.
-    pub cookie: u64,
-    /// What it is now.
-    pub state: TcpState,
-}
 
 /// Lists the TCP connections of the calling thread's namespace whose local end is `wanted`:
 /// incoming and outgoing, but neither listeners nor unanswered outgoing ones.
@@ -148,10 +124,10 @@ fn socket(header: &InetResponseHeader) -> Option<Socket> {
     use netlink_packet_sock_diag::constants as tcp;
     let state = match (&header.timer, header.state) {
         // Only what is left after a socket has this timer, whatever state it names.
-        (Some(Timer::TimeWait), _) | (_, tcp::TCP_TIME_WAIT) => TcpState::TimeWait,
-        (_, tcp::TCP_SYN_RECV) => TcpState::HalfOpen,
+        (Some(Timer::TimeWait), _) | (_, tcp::TCP_TIME_WAIT) => SocketState::TimeWait,
+        (_, tcp::TCP_SYN_RECV) => SocketState::HalfOpen,
         (_, tcp::TCP_LISTEN | tcp::TCP_CLOSE | tcp::TCP_SYN_SENT) => return None,
-        _ => TcpState::Open,
+        _ => SocketState::Open,
     };
     let ends = Endpoints::new(&header.socket_id);
     Some(Socket {
