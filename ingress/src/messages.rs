@@ -51,17 +51,19 @@ impl Ingress {
         from: NodeNumber,
         message: &FlowMessage<'_>,
     ) -> Result<End, DropReason> {
-        match message.kind {
-            FlowKind::Accept
-            | FlowKind::Reject
-            | FlowKind::Refuse
-            | FlowKind::Wait
-            | FlowKind::NotActing => {}
+        let sender = match message.kind {
+            FlowKind::Accept | FlowKind::Refuse | FlowKind::Wait | FlowKind::NotActing => {
+                Role::FlowTracker
+            }
+            FlowKind::Reject => Role::HostAgent,
             FlowKind::Open
             | FlowKind::Offer
             | FlowKind::Data
             | FlowKind::WhoHas
             | FlowKind::Release => return Err(DropReason::WrongRole),
+        };
+        if self.view.member(from).map(|member| member.role) != Some(sender) {
+            return Err(DropReason::WrongRole);
         }
         if message.path.ingress != Some(self.config.node) {
             return Err(DropReason::WrongNode);

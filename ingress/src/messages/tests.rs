@@ -561,3 +561,22 @@ fn other_messages_are_dropped() {
     message.key = jlb_protocol::FlowKey::new(ip(CLIENT4), 1, service(77), 80);
     assert!(bed.clone().drops(DropReason::UnknownService, 11, message));
 }
+
+#[test]
+fn only_trackers_answer_and_only_hosts_give_back() {
+    let (bed, open) = asking(&syn());
+    let accepted = accept(&open, 21, birth(1, 1));
+    for (sender, what) in [(21, "a host"), (2, "an ingress"), (99, "a stranger")] {
+        assert!(
+            bed.clone().drops(DropReason::WrongRole, sender, accepted),
+            "an Accept of {what}"
+        );
+        let refused = answer(&open, FlowKind::Refuse, Reason::Exhausted);
+        assert!(
+            bed.clone().drops(DropReason::WrongRole, sender, refused),
+            "a Refuse of {what}"
+        );
+    }
+    let rejected = answer(&open, FlowKind::Reject, Reason::NotOwner);
+    assert!(bed.clone().drops(DropReason::WrongRole, 11, rejected));
+}
