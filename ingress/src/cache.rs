@@ -48,12 +48,20 @@ pub(crate) enum Hint {
 pub(crate) struct Entry {
     /// The life of the flow that the host accepted.
     pub(crate) birth: Birth,
-    /// The flow's hash, so that it is not computed for each packet.
-    pub(crate) flow: FlowHash,
+    /// The low half of the flow's hash, so that it is not computed for each packet: 4 bytes less an
+    /// entry, and the outer source port is derived from them.
+    flow: u32,
     last_used: u32,
     /// The flow's host.
     pub(crate) host: NodeNumber,
     phase: Phase,
+}
+
+impl Entry {
+    /// The part of the flow's hash that tells where its messages leave from; ranks need all of it.
+    pub(crate) fn flow(&self) -> FlowHash {
+        FlowHash(u64::from(self.flow))
+    }
 }
 
 /// How long entries stay without packets.
@@ -166,6 +174,7 @@ impl Cache {
         now: Time,
     ) -> bool {
         let last_used = tick_of(now);
+        let flow = (flow.0 & u64::from(u32::MAX)) as u32;
         let handle = if let Some(handle) = self.table.find(&key) {
             let Some(entry) = self.table.get_mut(handle) else {
                 return false;

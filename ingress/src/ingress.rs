@@ -145,7 +145,7 @@ impl Ingress {
             self.stats.cache_hits += 1;
             return Ok(Verdict::Forward {
                 to: entry.host,
-                flow: entry.flow,
+                flow: entry.flow(),
             });
         } else {
             self.stats.cache_misses += 1;

@@ -152,7 +152,8 @@ impl Ingress {
             return match entry {
                 Some(entry) if entry.host == host && birth > entry.birth => {
                     let phase = Phase::Unproven;
-                    self.cache.install(key, entry.flow, host, birth, phase, now);
+                    self.cache
+                        .install(key, entry.flow(), host, birth, phase, now);
                     Ok(End::Consumed)
                 }
                 Some(entry) if entry.host != host => Err(DropReason::StaleAccept),
@@ -207,7 +208,7 @@ impl Ingress {
             if entry.host != from || birth < entry.birth {
                 // The packet went by an older entry. This can't go round in circles: a Reject of
                 // the life that the entry names is never sent on.
-                self.send_data(&key, entry.flow, entry.host, entry.birth, message.packet)?;
+                self.send_data(&key, entry.flow(), entry.host, entry.birth, message.packet)?;
                 self.stats.rerouted += 1;
                 return Ok(End::Sent);
             }
