@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use jlb_protocol::Role;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -156,6 +157,7 @@ fn report(result: Result<(), jlb_node::Error>) -> ExitCode {
 }
 
 fn fail(error: impl std::fmt::Display) -> ExitCode {
-    eprintln!("jlb: {error}");
+    // Where nobody can read it, the status still tells.
+    let _ = writeln!(std::io::stderr(), "jlb: {error}");
     ExitCode::FAILURE
 }

@@ -72,9 +72,15 @@ impl Lab {
         };
         lab.state.write()?;
         let directory = lab.plan.directory();
-        for part in [LOGS, "state"] {
-            let path = directory.join(part);
-            std::fs::create_dir_all(&path).doing(format_args!("make {}", path.display()))?;
+        // Not one that is there already: anybody may make directories and links in /tmp.
+        for path in [
+            directory.clone(),
+            directory.join(LOGS),
+            directory.join("state"),
+        ] {
+            std::fs::create_dir(&path)
+                .doing(format_args!("make {}", path.display()))
+                .map_err(|error| error.mend("TMPDIR names another directory to write in"))?;
         }
         let config = cluster_file::write(&lab.plan, &options.policy)?;
         topology::build(&lab.plan)?;

@@ -28,6 +28,7 @@ const KILL_GRACE: Duration = Duration::from_secs(5);
 /// # Errors
 /// When something of one of them cannot be removed.
 pub fn sweep() -> Result<Vec<String>> {
+    State::remove_unfinished();
     let mut removed = Vec::new();
     for state in State::all() {
         if !state.kept && !state.owner.is_alive() {

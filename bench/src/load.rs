@@ -102,7 +102,10 @@ async fn drive(load: &Load, progress: Arc<Progress>) -> Result<Tally> {
         workers.spawn_local(worker.run());
     }
     // A worker ends by itself once its last request has had its patience.
-    while workers.join_next().await.is_some() {}
+    while let Some(ended) = workers.join_next().await {
+        // One that panicked counted no error.
+        ended.doing("run a worker of the load")?;
+    }
     drop(workers);
     let mut tally = Rc::into_inner(tally)
         .ok_or_else(|| LabError::new("a worker of the load outlived it"))?

@@ -18,6 +18,22 @@ pub struct Loss {
     pub count: u64,
 }
 
+/// What of `now` came after `before`, when a lab that had just been built had lost some packets too:
+/// an end of a cable that is up before the other one.
+pub(crate) fn since(before: &[Loss], now: Vec<Loss>) -> Vec<Loss> {
+    let earlier = |loss: &Loss| {
+        let same = |other: &&Loss| other.node == loss.node && other.place == loss.place;
+        before.iter().find(same).map_or(0, |other| other.count)
+    };
+    now.into_iter()
+        .map(|loss| Loss {
+            count: loss.count.saturating_sub(earlier(&loss)),
+            ..loss
+        })
+        .filter(|loss| loss.count > 0)
+        .collect()
+}
+
 /// What the namespace of the calling thread has lost since it was made.
 ///
 /// # Errors

@@ -1,5 +1,7 @@
 //! `jlb lab`: what happens in which order, what the person sees, and how it ends.
 
+use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use crate::how_to_use::how_to_use;
 use crate::lab::Lab;
 use crate::leftovers;
 use crate::load::{Progress, Tally, runtime};
+use crate::losses;
 use crate::report::Report;
 use crate::state::State;
 
@@ -47,7 +50,7 @@ fn root() -> Result<()> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    Err(LabError::new("network namespaces can be made by root alone").mend("sudo jlb lab"))
+    Err(LabError::new("labs are made and taken down by root alone").mend("use sudo"))
 }
 
 fn build_and_load(options: &LabOptions) -> Result<ExitCode> {
@@ -84,19 +87,22 @@ async fn run(options: &LabOptions) -> Result<ExitCode> {
         .is_some_and(|report| !report.problems.is_empty());
     if options.json {
         let document = Document::new(options, lab.plan(), lab.state(), report.as_ref());
-        println!("{}", document.text().doing("write the report")?);
+        say(format_args!(
+            "{}\n",
+            document.text().doing("write the report")?
+        ))?;
     } else if let Some(report) = &report {
-        print!("{report}");
+        say(format_args!("{report}"))?;
     }
     if options.keep {
         let words = how_to_use(lab.plan(), options.web);
-        lab.keep()?;
         // With --json there is nothing else on standard output.
         if options.json {
-            eprint!("{words}")
+            eprint!("{words}");
         } else {
-            print!("{words}")
+            say(format_args!("{words}"))?;
         }
+        lab.keep()?;
     } else {
         lab.take_down()?;
     }
@@ -107,13 +113,25 @@ async fn run(options: &LabOptions) -> Result<ExitCode> {
     })
 }
 
+/// Writes to standard output. Nobody may be reading any more, or the disk is full: that is an error,
+/// and no reason to panic before the lab is gone.
+fn say(words: fmt::Arguments<'_>) -> Result<()> {
+    let mut output = std::io::stdout().lock();
+    output
+        .write_fmt(words)
+        .and_then(|()| output.flush())
+        .doing("write to standard output")
+}
+
 async fn load_and_look(lab: &mut Lab, options: &LabOptions, bar: &ProgressBar) -> Result<Report> {
     bar.set_message("");
     bar.set_style(style("{bar:32} {pos}/{len} s  {msg}"));
+    let lost_before = lab.losses()?;
     let tally = load(lab, options, bar).await?;
     bar.set_message("waiting for tables to empty");
     let (forgotten, metrics) = lab.forget().await?;
-    Ok(Report::new(&tally, &metrics, forgotten, lab.losses()?))
+    let lost = losses::since(&lost_before, lab.losses()?);
+    Ok(Report::new(&tally, &metrics, forgotten, lost))
 }
 
 /// The load, with the bar moving and the processes looked after.
@@ -223,7 +241,11 @@ fn chosen<'a>(labs: &'a [State], id: Option<&str>, all: bool) -> Result<Vec<&'a 
 }
 
 fn list() {
-    for state in State::all() {
+    let labs = State::all();
+    if labs.is_empty() {
+        eprintln!("there is no lab");
+    }
+    for state in labs {
         let alive = state
             .processes
             .iter()

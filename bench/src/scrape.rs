@@ -174,8 +174,11 @@ impl NodeSamples {
         ];
         let outs: i128 = outs.into_iter().map(i128::from).sum();
         // The node's own sum must agree with ours.
-        let own =
-            count("jlb_books_imbalance").map_or(i64::MAX, |n| i64::try_from(n).unwrap_or(i64::MAX));
+        let own = self.samples.of("jlb_books_imbalance").find_map(|sample| {
+            // It may be negative, which a count can't be.
+            (sample.label("layer") == Some(layer)).then_some(sample.value as i64)
+        });
+        let own = own.unwrap_or(i64::MAX);
         let ours = i64::try_from(ins - outs).unwrap_or(i64::MAX);
         books.missing = if ours != 0 { ours } else { own };
         books

@@ -77,7 +77,10 @@ impl State {
         let new = self
             .path()
             .with_extension(format!("{}.{NEW}", self.owner.pid));
-        self.write_to(&new)?;
+        if let Err(error) = self.write_to(&new) {
+            let _ = fs::remove_file(&new);
+            return Err(error);
+        }
         let linked = fs::hard_link(&new, self.path());
         let _ = fs::remove_file(&new);
         match linked {
@@ -137,8 +140,34 @@ impl State {
         }
         let state: Self = serde_json::from_str(&fs::read_to_string(path).ok()?).ok()?;
         // What gets removed is named by the id; a file that was tampered with names nothing else.
-        let its = state.path() == path && state.directory == Plan::directory_of(&state.id);
+        // Where the directory is depends on the environment of the lab that made it.
+        let named = Plan::directory_of(&state.id);
+        let its = state.path() == path
+            && state.directory.is_absolute()
+            && state.directory.file_name() == named.file_name();
         its.then_some(state)
+    }
+
+    /// Removes what a process that was killed at its first write left.
+    pub(crate) fn remove_unfinished() {
+        let Ok(entries) = fs::read_dir(DIRECTORY) else {
+            return;
+        };
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            // `ID.PID.new`, see `claim`.
+            let Some(pid) = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| name.strip_suffix(".new")?.rsplit_once('.'))
+                .and_then(|(_, pid)| pid.parse().ok())
+            else {
+                continue;
+            };
+            if ProcessId::of(pid).is_none() {
+                // Best effort: it is one small file that nobody reads.
+                let _ = fs::remove_file(path);
+            }
+        }
     }
 
     /// Forgets the lab.

@@ -14,8 +14,8 @@ use std::os::fd::AsRawFd;
 
 use crate::error::{Doing, LabError, Result};
 use crate::netns::Namespace;
-use crate::plan::{Addresses, MTU, Plan, Role, VIP_V4, VIP_V6};
-use netlink::{Netlink, Peer};
+use crate::plan::{Addresses, MTU, Node, Plan, Role, VIP_V4, VIP_V6};
+use netlink::{Hardware, Netlink, Peer};
 use next_hop::{NextHopMessage, Resilience};
 
 /// The namespace in which the clients are.
@@ -27,6 +27,10 @@ pub const ROUTER: &str = "router";
 const INTERFACE: &str = "eth0";
 /// The router's bridge to the nodes.
 const BRIDGE: &str = "inside";
+
+/// Numbers for [`hardware`], beside those of the nodes.
+const ROUTER_INSIDE: u16 = 1;
+const CLIENT_NUMBER: u16 = 2;
 
 const GROUP_V4: u32 = 4;
 const GROUP_V6: u32 = 6;
@@ -85,7 +89,7 @@ pub fn build(plan: &Plan) -> Result<()> {
     let mut kernel = router.run(|| {
         let mut kernel = Netlink::open()?;
         kernel.up("lo")?;
-        kernel.add_bridge(BRIDGE, MTU)?;
+        kernel.add_bridge(BRIDGE, MTU, hardware(ROUTER_INSIDE))?;
         for (address, prefix) in Plan::router_inside().with_prefixes() {
             kernel.add_address(BRIDGE, address, prefix)?;
         }
@@ -93,7 +97,7 @@ pub fn build(plan: &Plan) -> Result<()> {
     })?;
     let bridge = kernel.index(BRIDGE)?;
 
-    attach(&mut kernel, CLIENT, None, &client)?;
+    attach(&mut kernel, CLIENT, None, &client, CLIENT_NUMBER)?;
     for (address, prefix) in Plan::router_outside().with_prefixes() {
         kernel.add_address(CLIENT, address, prefix)?;
     }
@@ -101,12 +105,22 @@ pub fn build(plan: &Plan) -> Result<()> {
 
     for node in &plan.nodes {
         let namespace = make_namespace(plan, &node.name)?;
-        attach(&mut kernel, &node.name, Some(bridge), &namespace)?;
+        attach(
+            &mut kernel,
+            &node.name,
+            Some(bridge),
+            &namespace,
+            node.number,
+        )?;
         equip(
             &namespace,
             [node.addresses].into_iter(),
             Plan::router_inside(),
         )?;
+        introduce(&namespace, plan, node)?;
+        for (address, _) in node.addresses.with_prefixes() {
+            kernel.add_neighbour(BRIDGE, address, hardware(node.number))?;
+        }
     }
     spread_vips(&mut kernel, plan, bridge)
 }
@@ -123,14 +137,51 @@ fn attach(
     name: &str,
     bridge: Option<u32>,
     namespace: &Namespace,
+    number: u16,
 ) -> Result<()> {
     let path = namespace.path();
     let file = File::open(&path).doing(format_args!("open {}", path.display()))?;
     let peer = Peer {
         name: INTERFACE,
+        hardware: hardware(number),
         namespace: file.as_raw_fd(),
     };
     kernel.add_veth(name, MTU, bridge, &peer)
+}
+
+/// Tells a node the hardware addresses of those that it talks to. The kernel has one table of
+/// neighbours for all namespaces together, by default for 1,024 that were asked for: a large lab
+/// would fill it. Those that are written down do not count.
+fn introduce(namespace: &Namespace, plan: &Plan, node: &Node) -> Result<()> {
+    namespace.run(|| {
+        let mut kernel = Netlink::open()?;
+        for (address, _) in Plan::router_inside().with_prefixes() {
+            kernel.add_neighbour(INTERFACE, address, hardware(ROUTER_INSIDE))?;
+        }
+        for peer in plan.nodes.iter().filter(|peer| speak(node.role, peer.role)) {
+            let address: IpAddr = if plan.ipv6_underlay {
+                peer.addresses.v6.into()
+            } else {
+                peer.addresses.v4.into()
+            };
+            if peer.number != node.number {
+                kernel.add_neighbour(INTERFACE, address, hardware(peer.number))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Whether nodes of these roles talk to each other.
+fn speak(one: Role, other: Role) -> bool {
+    one != other || one == Role::Tracker
+}
+
+/// The hardware address of the interface of a node, or of another one by a number that no node
+/// has: locally administered.
+fn hardware(number: u16) -> Hardware {
+    let [high, low] = number.to_be_bytes();
+    [0x02, 0x6a, 0x6c, 0x62, high, low]
 }
 
 /// Addresses and the default route of a namespace with one interface.

@@ -23,8 +23,6 @@ enum Position {
 enum Disowned {
     /// No host: the search goes on without those that said no.
     Free(Tried),
-    /// The same host, which may still take another attempt that it was asked for.
-    Bound,
     /// The owner, which is another host.
     OtherOwner(NodeNumber),
 }
@@ -118,11 +116,15 @@ impl FlowTracker {
                     Intent::MidFlow => Claim::Owner,
                     Intent::Syn | Intent::Datagram => Claim::Offered,
                 };
-                // A host that rejected meanwhile: its Accept was overtaken.
+                // A host that rejected meanwhile: its Accept was overtaken, or it has taken an
+                // earlier attempt, which its client has left.
                 if claim != Claim::Overriding
                     && record.state.host() != Some(host)
                     && self.searches.has_refused(&message.key, host)
                 {
+                    if binds && claim == Claim::Offered && !answers {
+                        self.release(host, &message.key, message.offer, Some(birth));
+                    }
                     return Err(DropReason::StaleAccept);
                 }
                 let event = Event::Accept(Accept {
@@ -209,7 +211,7 @@ impl FlowTracker {
             let matches = record.is_asked(message.offer) && record.state.host() == Some(host);
             match message.intent {
                 Intent::MidFlow if matches => {
-                    self.disown_mid_flow(now, message, host, handle, record);
+                    self.disown_mid_flow(message, host, handle, record);
                 }
                 Intent::MidFlow => {}
                 // R5: a Reject counts only if host and offer number match.
@@ -245,18 +247,13 @@ impl FlowTracker {
                 self.records.put_or_remove(now, message.key, handle, next);
                 Ok(Disowned::Free(tried))
             }
-            (Next::Become(state), _) => {
-                let next = Record { isn, state };
-                self.records.put_or_remove(now, message.key, handle, next);
-                Ok(Disowned::Bound)
-            }
             (Next::Stay, State::Owned(Owned { host: own, .. })) => {
                 self.add_tried(now, message, host);
                 Ok(Disowned::OtherOwner(own))
             }
-            (Next::Stay, State::Offered(_)) => Ok(Disowned::Bound),
-            (Next::Stay, State::Rejected { .. } | State::Refused { .. })
-            | (Next::End | Next::Stale | Next::Conflict, _) => Err(DropReason::StaleReject),
+            (Next::Become(_) | Next::Stay | Next::End | Next::Stale | Next::Conflict, _) => {
+                Err(DropReason::StaleReject)
+            }
         }
     }
 
@@ -275,26 +272,15 @@ impl FlowTracker {
     /// The record's owner has said of a mid-flow packet that the flow is not its own.
     fn disown_mid_flow(
         &mut self,
-        now: Time,
         message: &FlowMessage<'_>,
         host: NodeNumber,
         handle: Handle,
         record: Record,
     ) {
-        let OfferNumber { isn, step } = message.offer;
-        match record.state.next(Event::Reject { host, step }) {
-            Next::End => {
-                self.records.remove(handle);
-            }
-            Next::Become(state @ State::Offered(_)) => {
-                let next = Record { isn, state };
-                self.records.put_or_remove(now, message.key, handle, next);
-            }
-            // The number is that of an attempt, not of a mid-flow packet.
-            Next::Become(State::Rejected { .. } | State::Refused { .. } | State::Owned(_))
-            | Next::Stay
-            | Next::Stale
-            | Next::Conflict => {}
+        let step = message.offer.step;
+        // Else the number is that of an attempt, not of a mid-flow packet.
+        if record.state.next(Event::Reject { host, step }) == Next::End {
+            self.records.remove(handle);
         }
     }
 
@@ -332,7 +318,6 @@ impl FlowTracker {
                 q.tried = tried;
                 self.ask_next(now, q)
             }
-            Disowned::Bound => Ok(Done::Consumed),
             // R7: the owner is asked before any other.
             Disowned::OtherOwner(own) => {
                 let Some(step) = q.steps.checked_sub(1) else {
@@ -362,7 +347,7 @@ impl FlowTracker {
             State::Owned(_) if !record.is_asked_by(message.offer) => Err(DropReason::StaleReject),
             State::Owned(Owned { host: own, .. }) if own == host => {
                 self.out.stats.rejects += 1;
-                self.disown_mid_flow(now, message, host, handle, record);
+                self.disown_mid_flow(message, host, handle, record);
                 if self.records.find(&message.key).is_some() {
                     return Err(DropReason::UnknownFlow);
                 }

@@ -58,7 +58,8 @@ pub struct Limits {
     pub max_untrusted: u32,
     /// Searches under way.
     pub max_searches: u32,
-    /// Mid-flow packets held while their owner is asked for.
+    /// Mid-flow packets held while their owner is asked for, and how many times all hosts of a pool
+    /// may be asked within [`Timers::who_has`].
     pub max_who_has: u32,
     /// Messages waiting to be sent.
     pub max_outbox: usize,

@@ -66,8 +66,9 @@ impl FlowTracker {
     ) -> Result<(), DropReason> {
         self.searches.end(now, &q.key);
         let found = self.records.find(&q.key);
+        let several = false;
         let next = found.map_or(
-            Next::Become(State::Refused { reason }),
+            Next::Become(State::Refused { reason, several }),
             |(_, Record { state, .. })| state.next(Event::Refuse { reason }),
         );
         match next {

@@ -121,8 +121,13 @@ impl FlowTracker {
             return self.begin(now, q);
         };
         let same = record.isn == q.isn;
+        let host = record.state.host();
+        let host_is_gone = host.is_some_and(|host| !self.nodes.is_live_host(host));
+        if record.supersedes(q.intent, q.isn, false) && !host_is_gone {
+            return Err(DropReason::Superseded);
+        }
         match record.state {
-            State::Offered(Offered { host, step, .. }) if !self.nodes.is_live_host(host) => {
+            State::Offered(Offered { host, step, .. }) if host_is_gone => {
                 if !same {
                     return self.begin(now, q);
                 }
@@ -136,18 +141,18 @@ impl FlowTracker {
             }
             // It may have taken the earlier attempt: the next one is its own to answer.
             State::Offered(Offered { host, .. }) => self.ask_owner(now, q, host),
-            State::Rejected { step } if same => {
+            State::Rejected { step, .. } if same => {
                 q.tried = self.searches.tried(&q.key, q.isn);
                 q.steps = step;
                 self.ask_next(now, q)
             }
-            State::Refused { reason } if same => {
+            State::Refused { reason, .. } if same => {
                 self.out.stats.opens_repeated += 1;
                 self.send_refuse(&q, reason);
                 Ok(Done::Consumed)
             }
             State::Rejected { .. } | State::Refused { .. } => self.begin(now, q),
-            State::Owned(Owned { host, .. }) if !self.nodes.is_live_host(host) => {
+            State::Owned(Owned { host, .. }) if host_is_gone => {
                 q.tried.push(host);
                 self.begin(now, q)
             }

@@ -2,20 +2,24 @@
 //!
 //! ```text
 //!              Ask          Reject        Refuse      Accept, Own    Closed
-//! Offered      Offered      Rejected 1    Refused     Owned *        .
+//! Offered      Offered      Rejected      Refused     Owned *        .
 //! Rejected     Offered      .             Refused     Owned *        .
 //! Refused      Offered      .             Refused     Owned *        .
-//! Owned        Owned *      Rejected 2    =           Owned *        (none) 3
+//! Owned        Owned *      Rejected 1    =           Owned *        (none) 2
 //! ```
 //!
 //! `=` keeps the state, `.` is stale. `*`: for the record's own host and a birth that is not
 //! older; another host's claim decides. Without a record, Ask, Refuse, Accept and Own make one.
 //! Offered, Rejected and Refused end by the `offered` timer, Owned by the lease.
 //!
-//! While several attempts wait at one host, no word of it about one of them frees the flow: it
-//! could still take another, which then a second host might be asked for (S1). So in (1) the
-//! record stays Offered, in (2) it becomes Offered, and so it does in (3) if any attempt waits;
-//! time ends it. In (2) a mid-flow Reject ends the record, where no attempt waits.
+//! In (1) a mid-flow Reject ends the record, where no attempt waits; in (2) the record becomes
+//! Offered, if any attempt waits.
+//!
+//! The record's attempt is the latest one, by the order of initial sequence numbers. Where one
+//! came over another that was not answered, the record is marked (`several`): the earlier one's
+//! Offer may still be under way to its host, which could take it. So it is never offered to
+//! another one (S1): it is dropped for as long as the record is not owned. That is why a Reject of
+//! the latest attempt may free the flow, though an earlier one is unanswered.
 
 use core::cmp::Ordering;
 use jlb_protocol::message::{Intent, Reason};
@@ -41,7 +45,7 @@ pub(crate) enum Waits {
     MidFlow,
     /// A SYN or datagram.
     Attempt,
-    /// Attempts that were asked for one over the other.
+    /// Attempts, of which the record's is the latest.
     Several,
 }
 
@@ -50,7 +54,7 @@ pub(crate) enum Waits {
 pub(crate) struct Offered {
     pub(crate) host: NodeNumber,
     pub(crate) step: u8,
-    /// Whether it may still answer another attempt than the record's.
+    /// Whether a host may still answer an earlier attempt than the record's.
     pub(crate) several: bool,
 }
 
@@ -71,9 +75,9 @@ pub(crate) enum State {
     /// The host was asked.
     Offered(Offered),
     /// The host that was asked at this step said no; free for the next proposal (R1).
-    Rejected { step: u8 },
+    Rejected { step: u8, several: bool },
     /// The attempt is over; repeats are answered, not searched again (R6).
-    Refused { reason: Reason },
+    Refused { reason: Reason, several: bool },
     /// The host has the flow.
     Owned(Owned),
 }
@@ -86,6 +90,31 @@ pub(crate) struct Record {
     pub(crate) state: State,
 }
 
+/// How an attempt stands to the record's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Order {
+    /// It is the record's.
+    Same,
+    /// It began later, or this cannot be told.
+    Later,
+    /// It began before the record's.
+    Earlier,
+}
+
+impl Order {
+    /// The order of two attempts with the ids `isn` and `of_record`. A client's initial sequence
+    /// numbers for one pair of endpoints grow with time, modulo 2^32 (RFC 9293 3.4.1, RFC 6528). Of
+    /// a client whose numbers do not, an attempt waits for the answer to the one before.
+    pub(crate) const fn of(intent: Intent, isn: u32, of_record: u32) -> Self {
+        let behind = of_record.wrapping_sub(isn);
+        match intent {
+            _ if behind == 0 => Self::Same,
+            Intent::Syn if behind < 1 << 31 => Self::Earlier,
+            Intent::Syn | Intent::MidFlow | Intent::Datagram => Self::Later,
+        }
+    }
+}
+
 /// The flow is offered to the host. Only a host that is gone, or a record that binds nobody,
 /// loses an owned flow by it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,8 +122,7 @@ pub(crate) struct Ask {
     pub(crate) host: NodeNumber,
     pub(crate) step: u8,
     pub(crate) intent: Intent,
-    /// Whether it is another attempt than the record's.
-    pub(crate) another: bool,
+    pub(crate) order: Order,
 }
 
 /// In which right a host's Accept comes.
@@ -128,6 +156,8 @@ pub(crate) struct Own {
     pub(crate) birth: Birth,
     /// The step to assume, for no Offer tells it.
     pub(crate) step: u8,
+    /// Whether the flow began with the record's attempt, so that this answers it.
+    pub(crate) answers: bool,
 }
 
 /// What happens to a record.
@@ -186,7 +216,9 @@ impl State {
     pub(crate) fn next(self, event: Event) -> Next {
         match (self, event) {
             (Self::Offered(offered), Event::Ask(ask)) => offered.asked(ask),
-            (Self::Rejected { .. } | Self::Refused { .. }, Event::Ask(ask)) => ask.first(),
+            (Self::Rejected { several, .. } | Self::Refused { several, .. }, Event::Ask(ask)) => {
+                ask.first(several)
+            }
             (Self::Owned(owned), Event::Ask(ask)) => owned.asked(ask),
 
             (Self::Offered(offered), Event::Reject { step, .. }) => offered.rejected(step),
@@ -194,9 +226,11 @@ impl State {
             (Self::Owned(owned), Event::Reject { host, step }) => owned.rejected(host, step),
 
             (
-                Self::Offered(_) | Self::Rejected { .. } | Self::Refused { .. },
+                Self::Offered(Offered { several, .. })
+                | Self::Rejected { several, .. }
+                | Self::Refused { several, .. },
                 Event::Refuse { reason },
-            ) => Next::Become(Self::Refused { reason }),
+            ) => Next::Become(Self::Refused { reason, several }),
             (Self::Owned(_), Event::Refuse { .. }) => Next::Stay,
 
             (Self::Offered(offered), Event::Accept(accept)) => offered.accepted(accept),
@@ -222,11 +256,11 @@ impl State {
 }
 
 impl Ask {
-    const fn first(self) -> Next {
+    const fn first(self, several: bool) -> Next {
         Next::Become(State::Offered(Offered {
             host: self.host,
             step: self.step,
-            several: false,
+            several,
         }))
     }
 }
@@ -258,21 +292,18 @@ impl Own {
 impl Offered {
     fn asked(self, ask: Ask) -> Next {
         if ask.host != self.host {
-            return ask.first();
+            return ask.first(self.several);
         }
         Next::Become(State::Offered(Self {
             step: ask.step,
-            several: self.several || ask.another,
+            several: self.several || ask.order != Order::Same,
             ..self
         }))
     }
 
     const fn rejected(self, step: u8) -> Next {
-        if self.several {
-            Next::Stay
-        } else {
-            Next::Become(State::Rejected { step })
-        }
+        let several = self.several;
+        Next::Become(State::Rejected { step, several })
     }
 
     /// The offered host has the flow, while what it was asked waits for its answer.
@@ -312,6 +343,13 @@ impl Offered {
 
     fn owned(self, own: Own) -> Next {
         if own.host == self.host {
+            if own.answers && !self.several {
+                return Own {
+                    step: self.step,
+                    ..own
+                }
+                .new_life();
+            }
             return self.taken(own.life, own.birth);
         }
         match own.life {
@@ -323,18 +361,18 @@ impl Offered {
 
 impl Owned {
     fn asked(self, ask: Ask) -> Next {
+        let several = self.waits == Waits::Several;
         if ask.host != self.host {
-            return ask.first();
+            return ask.first(several);
         }
         let waits = match (self.waits, ask.intent) {
-            (Waits::Several, Intent::Syn | Intent::MidFlow | Intent::Datagram) => Waits::Several,
-            (Waits::Attempt, Intent::Syn | Intent::MidFlow | Intent::Datagram) => {
-                if ask.another {
-                    Waits::Several
-                } else {
-                    Waits::Attempt
-                }
-            }
+            // The attempt under way keeps its number; its host is asked beside it.
+            (Waits::Attempt | Waits::Several, Intent::MidFlow) => return Next::Stay,
+            (Waits::Attempt | Waits::Several, Intent::Syn | Intent::Datagram) => match ask.order {
+                Order::Same => self.waits,
+                Order::Later => Waits::Several,
+                Order::Earlier => return Next::Stay,
+            },
             (Waits::Nothing | Waits::MidFlow, Intent::MidFlow) => Waits::MidFlow,
             (Waits::Nothing | Waits::MidFlow, Intent::Syn | Intent::Datagram) => Waits::Attempt,
         };
@@ -354,8 +392,10 @@ impl Owned {
         match self.waits {
             Waits::Nothing => Next::Stale,
             Waits::MidFlow => Next::End,
-            Waits::Attempt => Next::Become(State::Rejected { step }),
-            Waits::Several => self.disowned(),
+            Waits::Attempt | Waits::Several => Next::Become(State::Rejected {
+                step,
+                several: self.waits == Waits::Several,
+            }),
         }
     }
 
@@ -413,17 +453,25 @@ impl Owned {
                 | (Life::Closing, Life::Closing) => Next::Stale,
             };
         }
+        let waits = match self.waits {
+            Waits::Attempt if own.answers => Waits::Nothing,
+            waits @ (Waits::Nothing | Waits::MidFlow | Waits::Attempt | Waits::Several) => waits,
+        };
         match own.birth.cmp(&self.birth) {
             Ordering::Less => Next::Stale,
-            Ordering::Equal if own.life > self.life => Next::Become(State::Owned(Self {
-                life: own.life,
-                ..self
-            })),
+            Ordering::Equal if own.life > self.life || waits != self.waits => {
+                Next::Become(State::Owned(Self {
+                    life: own.life.max(self.life),
+                    waits,
+                    ..self
+                }))
+            }
             Ordering::Equal => Next::Stay,
             Ordering::Greater if self.waits == Waits::Nothing => own.new_life(),
             Ordering::Greater => Next::Become(State::Owned(Self {
                 life: own.life,
                 birth: own.birth,
+                waits,
                 ..self
             })),
         }
@@ -452,6 +500,20 @@ impl Record {
             State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => isn,
         };
         Self { isn, state }
+    }
+
+    /// Whether the attempt is an earlier one that is over for its client, and may not be offered
+    /// to anybody: this record's is under way, or one was left unanswered before. An owner is
+    /// always asked (R7). The first Offer of an attempt may be of a client whose numbers do not
+    /// grow; one that `goes_on` with a search which this record knows nothing of is a straggler.
+    pub(crate) const fn supersedes(&self, intent: Intent, isn: u32, goes_on: bool) -> bool {
+        let drops = match self.state {
+            State::Offered(_) => true,
+            State::Rejected { several, .. } => several || goes_on,
+            State::Refused { several, .. } => several,
+            State::Owned(_) => false,
+        };
+        drops && matches!(Order::of(intent, isn, self.isn), Order::Earlier)
     }
 
     /// Whether this is the offer number that the record's host was asked with last, and has not

@@ -1,7 +1,7 @@
 //! All records: the table, the quota of untrusted ones (R3), and how long each lives.
 
 use crate::config::{Limits, Timers};
-use crate::record::{Ask, Event, Next, Offered, Record, State};
+use crate::record::{Ask, Event, Next, Offered, Order, Record, State};
 use core::time::Duration;
 use jlb_flow_table::{FlowTable, Handle};
 use jlb_protocol::message::Intent;
@@ -110,7 +110,7 @@ impl Records {
             host,
             step,
             intent,
-            another: record.isn != isn,
+            order: Order::of(intent, isn, record.isn),
         };
         let Next::Become(state) = record.state.next(Event::Ask(ask)) else {
             return Ok(());

@@ -16,6 +16,8 @@ enum Bound {
     Rejected,
     /// The attempt's steps are spent.
     Exhausted,
+    /// The client has begun another attempt since.
+    Superseded,
 }
 
 impl FlowTracker {
@@ -62,6 +64,7 @@ impl FlowTracker {
                 self.reject_in_place(primary, message);
                 return Ok(Done::Consumed);
             }
+            Bound::Superseded => return Err(DropReason::Superseded),
             Bound::Exhausted => {
                 self.turn_back(primary, message, Reason::Exhausted);
                 return Ok(Done::Consumed);
@@ -156,12 +159,14 @@ impl FlowTracker {
             return proposal;
         };
         let same = record.isn == isn;
+        let goes_on = !message.tried.is_empty();
         let host_is_live = record
             .state
             .host()
             .is_some_and(|host| self.nodes.is_live_host(host));
         match record.state {
             State::Offered(_) | State::Owned(_) if !host_is_live => proposal,
+            _ if record.supersedes(message.intent, isn, goes_on) => Bound::Superseded,
             State::Offered(Offered { host, step, .. }) if same => Bound::Ask { host, step },
             State::Owned(Owned { host, step, .. }) if same && message.intent == Intent::Syn => {
                 Bound::Ask { host, step }
@@ -169,7 +174,7 @@ impl FlowTracker {
             State::Offered(Offered { host, .. }) | State::Owned(Owned { host, .. }) => {
                 Bound::Ask { host, step }
             }
-            State::Rejected { step: last } if same => {
+            State::Rejected { step: last, .. } if same => {
                 // Where there was no room to remember who said no, an Offer of the same number is
                 // a repeat of the rejected one.
                 let tried = self.searches.tried(&message.key, isn);

@@ -6,7 +6,7 @@ use crate::record::{Event, Life, Next, Offered, Own, Owned, Record, State, Waits
 use crate::tracker::FlowTracker;
 use alloc::collections::BTreeMap;
 use jlb_protocol::message::{Control, FlowState, FlowStatement, List, ServiceLoad};
-use jlb_protocol::{Birth, DropReason, NodeNumber, OfferNumber, Role, Time};
+use jlb_protocol::{Birth, DropReason, NodeNumber, OfferNumber, Protocol, Role, Time};
 
 /// The last State that was applied of a host.
 #[derive(Clone, Copy, Debug)]
@@ -123,12 +123,16 @@ impl FlowTracker {
         // No Offer tells the step of a life that only its host tells of: as if asked first.
         let first_step = pool.service.search_ttl.saturating_sub(1);
         let found = self.records.find(&flow.key);
+        // The attempts of datagrams are not told apart.
+        let is_tcp = pool.service.protocol == Protocol::Tcp;
+        let answers = is_tcp && found.is_some_and(|(_, record)| record.isn == flow.isn);
         let event = |step| {
             Event::Own(Own {
                 life,
                 host,
                 birth,
                 step,
+                answers,
             })
         };
         let record = match found {

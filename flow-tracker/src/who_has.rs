@@ -34,6 +34,8 @@ struct Asked {
 pub(crate) struct WhoHas {
     table: FlowTable<FlowKey, Asked>,
     life: Duration,
+    /// Until when the questions asked so far use up the rate.
+    spent: Time,
 }
 
 impl WhoHas {
@@ -41,6 +43,7 @@ impl WhoHas {
         Self {
             table: FlowTable::new(max, TICK, seed),
             life,
+            spent: Time::ZERO,
         }
     }
 
@@ -60,6 +63,20 @@ impl WhoHas {
         self.table.allocated_bytes()
     }
 
+    /// Whether one more question may be asked now, and if so, counts it: as many in the time that
+    /// one may last as there may be at a time. One packet makes a message to each host of a pool and
+    /// is answered within a round trip, so the table's size alone would not bound their rate.
+    fn may_ask(&mut self, now: Time) -> bool {
+        // A bucket kept as the moment at which it is full again (GCRA, ITU-T I.371).
+        let each = self.life / self.table.max_entries().max(1);
+        let spent = self.spent.max(now) + each;
+        let may = spent.since(now) <= self.life;
+        if may {
+            self.spent = spent;
+        }
+        may
+    }
+
     fn take(&mut self, key: &FlowKey) -> Option<Asked> {
         let handle = self.table.find(key)?;
         self.table.remove(handle).map(|(_, asked)| asked)
@@ -73,6 +90,9 @@ impl FlowTracker {
             return Err(DropReason::UnknownFlow);
         }
         if let Some(handle) = self.who_has.table.find(&q.key) {
+            if !self.who_has.may_ask(now) {
+                return Err(DropReason::WhoHasFull);
+            }
             let Some(asked) = self.who_has.table.get_mut(handle) else {
                 return Err(DropReason::UnknownFlow);
             };
@@ -103,6 +123,9 @@ impl FlowTracker {
         let waiting: Vec<_> = pool.live_hosts(&self.nodes).collect();
         if waiting.is_empty() {
             return Err(DropReason::NoHost);
+        }
+        if self.who_has.len() >= self.who_has.table.max_entries() || !self.who_has.may_ask(now) {
+            return Err(DropReason::WhoHasFull);
         }
         let mut packet = self.out.outbox.buffer();
         packet.fill(q.packet);

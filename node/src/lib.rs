@@ -18,6 +18,7 @@ mod socket_watch;
 mod start;
 mod status;
 mod underlay;
+mod watch;
 
 pub use error::Error;
 pub use report::{Report, Sample, SampleKind};

@@ -5,10 +5,10 @@ use crate::clock;
 use crate::data_path::{Channels, Command, Notice};
 use crate::error::Error;
 use crate::incarnation;
-use crate::kernel::host_setup::HostSetup;
 use crate::metrics::{Identity, Metrics};
 use crate::start::{Start, Started, host_setup, ingress_setup, peers_of};
 use crate::status::Status;
+use crate::watch::{self, Setup, Silences};
 use jlb_config::{ClusterConfig, Style};
 use jlb_packet_io::wait::Waker;
 use jlb_protocol::{NodeNumber, Role};
@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{TrySendError, sync_channel};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 /// How a node is started.
@@ -38,9 +38,6 @@ pub struct Options {
     /// Logs as JSON lines.
     pub log_json: bool,
 }
-
-/// How often the main table's routes are looked at on a host.
-const ROUTES_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Commands that may wait for the data thread.
 const MAX_COMMANDS: usize = 128;
@@ -152,6 +149,8 @@ fn start_log(level: &str, json: bool) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // What can't be written is lost. To complain of that on the same full disk would be a panic.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     // A second node in one process (a test) keeps the first one's log.
     let _ = if json {
@@ -171,11 +170,16 @@ async fn control(
     mut signals: mpsc::Receiver<()>,
 ) -> Result<(), Error> {
     let serving = tokio::task::spawn_local(Rc::clone(&admin).serve(listener)?);
-    let Started { ended, host } = started;
+    let Started {
+        ended,
+        setup,
+        silences,
+    } = started;
     tokio::select! {
         error = stop(&admin, &mut signals, stop_delay) => Err(error),
         error = listen(&mut told, &admin.status) => error,
-        error = keep_routes(host) => error,
+        error = keep_setup(setup) => error,
+        error = watch_peers(&admin, silences) => error,
         _ = serving => Err(Error::system("serve admin requests")(std::io::Error::other(
             "its task panicked; its last words are above",
         ))),
@@ -215,29 +219,24 @@ async fn stop(admin: &Admin, signals: &mut mpsc::Receiver<()>, delay: Duration) 
     Error::DataThread(why.into())
 }
 
-/// Repeats the main table's routes for the answers of a host, as they change.
-async fn keep_routes(host: Option<HostSetup>) -> Result<(), Error> {
-    let Some(host) = host else {
+/// Looks after the machine's set-up, as others change it.
+async fn keep_setup(setup: Option<Setup>) -> Result<(), Error> {
+    let Some(setup) = setup else {
         return std::future::pending().await;
     };
     loop {
-        tokio::time::sleep(ROUTES_INTERVAL).await;
-        let host = host.clone();
-        // Netlink requests run a runtime of their own, which tokio's blocking threads don't allow:
-        // they belong to this one.
-        let (tell, told) = oneshot::channel();
-        let refresh = move || tell.send(host.refresh_routes());
-        let started = std::thread::Builder::new()
-            .name("routes".into())
-            .spawn(refresh);
-        if let Err(error) = started {
-            warn!(%error, "can't start a thread to repeat the main table's routes");
-            continue;
-        }
-        match told.await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => warn!(%error, "can't repeat the main table's routes for answers"),
-            Err(_) => error!("repeating the main table's routes panicked"),
+        tokio::time::sleep(watch::INTERVAL).await;
+        setup.keep().await;
+    }
+}
+
+/// Tells the log which peers are not heard of.
+async fn watch_peers(admin: &Admin, mut silences: Silences) -> Result<(), Error> {
+    loop {
+        tokio::time::sleep(watch::INTERVAL).await;
+        // A data thread that does not answer is told by /healthz, and ends the node if it has ended.
+        if let Ok(report) = admin.report().await {
+            silences.look(&report).iter().for_each(watch::Finding::log);
         }
     }
 }

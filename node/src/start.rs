@@ -9,6 +9,7 @@ use crate::machine::Machine;
 use crate::report::Report;
 use crate::socket_watch::SocketWatch;
 use crate::underlay::Underlay;
+use crate::watch::{Setup, Silences};
 use jlb_config::{ClusterConfig, Node};
 use jlb_flow_tracker::FlowTracker;
 use jlb_host_agent::HostAgent;
@@ -33,8 +34,10 @@ pub(crate) struct Start<'a> {
 pub(crate) struct Started {
     /// How it ended.
     pub(crate) ended: oneshot::Receiver<Result<(), Error>>,
-    /// The set-up to keep true, on a host.
-    pub(crate) host: Option<HostSetup>,
+    /// The set-up to keep true, on a machine that has one.
+    pub(crate) setup: Option<Setup>,
+    /// Who is silent.
+    pub(crate) silences: Silences,
 }
 
 impl Start<'_> {
@@ -43,6 +46,7 @@ impl Start<'_> {
         let view = self.config.view();
         let name = &self.node.name;
         let seed = seed()?;
+        let silences = Silences::new(self.config.timers.hello);
         let invalid = |error: jlb_config::RoleError| Error::Config(error.to_string());
         match role {
             Role::Ingress => {
@@ -52,13 +56,21 @@ impl Start<'_> {
                 let machine = Ingress::new(settings, view, seed, now);
                 let readiness = ingress_readiness(self.config);
                 let ended = self.spawn(machine, Some(tun), None, readiness)?;
-                Ok(Started { ended, host: None })
+                Ok(Started {
+                    ended,
+                    setup: Some(Setup::Ingress(setup)),
+                    silences,
+                })
             }
             Role::FlowTracker => {
                 let settings = self.config.flow_tracker(name).map_err(invalid)?;
                 let machine = FlowTracker::new(settings, view, seed, now);
                 let ended = self.spawn(machine, None, None, Box::new(|_, _| None))?;
-                Ok(Started { ended, host: None })
+                Ok(Started {
+                    ended,
+                    setup: None,
+                    silences,
+                })
             }
             Role::HostAgent => {
                 let settings = self
@@ -74,7 +86,8 @@ impl Start<'_> {
                     self.spawn(machine, Some(tun), Some(sockets), Box::new(host_readiness))?;
                 Ok(Started {
                     ended,
-                    host: Some(setup),
+                    setup: Some(Setup::Host(setup)),
+                    silences,
                 })
             }
         }

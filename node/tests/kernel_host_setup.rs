@@ -9,7 +9,7 @@
 mod namespace;
 
 use jlb_node::kernel::host_setup::{DEVICE, HostSetup, TABLE};
-use jlb_node::kernel::netlink::{MAIN_TABLE, Netlink, Prefix, Route, Target};
+use jlb_node::kernel::netlink::{LinkSettings, MAIN_TABLE, Netlink, Prefix, Route, Target};
 use jlb_node::kernel::sysctl;
 use jlb_packet_io::Tun;
 use namespace::{Namespace, PATIENCE, cable, ip};
@@ -141,7 +141,7 @@ fn the_answers_follow_the_main_table() {
         let default = Route::new(default, Target::Gateway(ip(gateway)));
         net.host.run(|| {
             Netlink::open().unwrap().put_route(&default).unwrap();
-            setup().refresh_routes().unwrap();
+            setup().repair().unwrap();
         });
         assert_eq!(net.offered_segment(client, vip), segment);
         // Gone from the main table, gone from the other: no answer takes a way that is no more.
@@ -149,7 +149,7 @@ fn the_answers_follow_the_main_table() {
             let netlink = Netlink::open().unwrap();
             let before = netlink.routes(TABLE).unwrap().len();
             netlink.delete_route(&default).unwrap();
-            setup().refresh_routes().unwrap();
+            setup().repair().unwrap();
             assert_eq!(netlink.routes(TABLE).unwrap().len(), before - 1);
         });
     }
@@ -292,7 +292,7 @@ fn twice_is_as_good_as_once_and_teardown_leaves_nothing() {
         let once = state(&netlink);
         assert_ne!(once, before);
         let tun = setup().apply().unwrap();
-        setup().refresh_routes().unwrap();
+        assert!(!setup().repair().unwrap());
         assert_eq!(state(&netlink), once);
         // Also while a process holds the device.
         setup().teardown().unwrap();
@@ -301,6 +301,34 @@ fn twice_is_as_good_as_once_and_teardown_leaves_nothing() {
         assert_eq!(state(&netlink), before);
         assert!(netlink.rules().unwrap().is_empty());
         assert!(netlink.routes(TABLE).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn what_others_remove_is_put_back() {
+    let net = Net::new("host-repair");
+    net.host.run(|| {
+        let netlink = Netlink::open().unwrap();
+        let _tun = setup().apply().unwrap();
+        let whole = state(&netlink);
+        let down = LinkSettings {
+            up: Some(false),
+            ..LinkSettings::default()
+        };
+        let rule = netlink.rules().unwrap()[0];
+        let breaks: [&dyn Fn(); 3] = [
+            &|| netlink.set_link(DEVICE, down).unwrap(),
+            &|| netlink.delete_address(DEVICE, ip(VIP4), 32).unwrap(),
+            &|| netlink.delete_rule(&rule).unwrap(),
+        ];
+        for (number, breaks) in breaks.into_iter().enumerate() {
+            breaks();
+            assert!(setup().repair().unwrap(), "break {number}");
+            assert_eq!(state(&netlink), whole, "break {number}");
+            assert!(!setup().repair().unwrap(), "break {number}");
+        }
+        netlink.delete_link(DEVICE).unwrap();
+        assert_eq!(setup().repair().unwrap_err().kind(), ErrorKind::NotFound);
     });
 }
 
@@ -345,7 +373,7 @@ fn connections_outlive_the_agent() {
 fn drop_and_check(net: &Net, accepted: &TcpStream, client: &TcpStream) {
     net.host.run(|| {
         // The device is held by the test: this is the rest of a start.
-        setup().refresh_routes().unwrap();
+        setup().repair().unwrap();
     });
     check_transfer(accepted, client);
 }

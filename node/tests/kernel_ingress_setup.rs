@@ -9,7 +9,9 @@
 mod namespace;
 
 use jlb_node::kernel::ingress_setup::IngressSetup;
-use jlb_node::kernel::netlink::{MAIN_TABLE, Netlink, PROTOCOL, Prefix, Route, Target};
+use jlb_node::kernel::netlink::{
+    LinkSettings, MAIN_TABLE, Netlink, PROTOCOL, Prefix, Route, Target,
+};
 use jlb_packet_io::Tun;
 use jlb_packet_io::wait::{Interest, Poller};
 use jlb_protocol::PacketBuf;
@@ -213,6 +215,55 @@ fn a_vip_that_is_not_wanted_any_more_loses_its_routes() {
         let one = own_routes();
         assert_eq!(one.len(), 2, "{one:?}");
         assert!(one.iter().all(|route| both.contains(route)));
+    });
+}
+
+#[test]
+fn what_others_change_is_put_back() {
+    let net = Net::new("repair");
+    let tun = net.apply();
+    net.ingress.run(|| {
+        let netlink = Netlink::open().unwrap();
+        let whole = own_routes();
+        assert!(!setup().repair().unwrap(), "nothing was changed");
+        let down = LinkSettings {
+            up: Some(false),
+            ..LinkSettings::default()
+        };
+        netlink.set_link("jlb-in", down).unwrap();
+        assert_eq!(
+            own_routes().len(),
+            2,
+            "the kernel keeps the blackholes alone"
+        );
+        assert!(setup().repair().unwrap());
+        for message in netlink.routes(MAIN_TABLE).unwrap() {
+            if message.header.protocol == PROTOCOL {
+                netlink.delete_route_message(message).unwrap();
+            }
+        }
+        assert!(setup().repair().unwrap());
+        assert!(!setup().repair().unwrap());
+        let mut now = own_routes();
+        let mut whole = whole;
+        now.sort();
+        whole.sort();
+        assert_eq!(now, whole);
+    });
+    let socket = net.client.run(|| client_socket(VIP4));
+    socket.send(b"question").unwrap();
+    assert!(next_packet(&tun, VIP4).as_slice().ends_with(b"question"));
+    net.ingress.run(|| {
+        let netlink = Netlink::open().unwrap();
+        let other = Route::new(Prefix::host(ip(VIP4)), Target::Blackhole);
+        netlink.put_route(&other).unwrap();
+        let error = setup().repair().unwrap_err().to_string();
+        assert!(
+            error.contains(VIP4) && error.contains("in the way"),
+            "{error}"
+        );
+        netlink.delete_link("jlb-in").unwrap();
+        assert_eq!(setup().repair().unwrap_err().kind(), ErrorKind::NotFound);
     });
 }
 

@@ -226,7 +226,13 @@ impl Client {
 
     fn begin(&mut self, now: Time, acts: &mut Vec<Act>) {
         let isn = self.rng.next().to_be_bytes();
-        self.isn = u32::from_be_bytes([isn[0], isn[1], isn[2], isn[3]]);
+        let isn = u32::from_be_bytes([isn[0], isn[1], isn[2], isn[3]]);
+        // A usual client's numbers grow (RFC 6528), some clients' are random.
+        self.isn = if self.rng.chance(750) {
+            self.isn.wrapping_add(isn >> 2).wrapping_add(1 << 24)
+        } else {
+            isn
+        };
         self.phase = Phase::SynSent;
         self.bytes = u32::try_from(self.rng.within(0, 6)).unwrap_or(0);
         self.sent = 0;

@@ -20,3 +20,15 @@ fn what_a_device_could_not_send_is_in_the_twelfth_column() {
 fn this_namespace_can_be_read() {
     here("x").unwrap();
 }
+
+#[test]
+fn what_was_lost_before_is_not_lost_again() {
+    let loss = |place: &str, count| Loss {
+        node: "host-1".into(),
+        place: place.into(),
+        count,
+    };
+    let before = [loss("eth0", 1), loss("tun", 2)];
+    let now = vec![loss("eth0", 1), loss("tun", 5), loss("lo", 7)];
+    assert_eq!(since(&before, now), [loss("tun", 3), loss("lo", 7)]);
+}

@@ -57,6 +57,17 @@ fn books_are_wrong_when_the_node_says_so_or_has_none() {
 }
 
 #[test]
+fn a_node_that_counted_too_much_is_wrong_too() {
+    let page = PAGE.replace(
+        "imbalance{layer=\"link\"} 1",
+        "imbalance{layer=\"link\"} -1",
+    );
+    let samples = Samples::parse(&page).unwrap();
+    let books = NodeSamples { samples, ..node() }.books();
+    assert_eq!(books[1].missing, -1);
+}
+
+#[test]
 fn drops_are_those_that_happened() {
     let drops = node().drops();
     assert_eq!(drops.len(), 2);

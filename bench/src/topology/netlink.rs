@@ -15,6 +15,9 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessa
 use netlink_packet_route::link::{
     InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
+};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
@@ -71,9 +74,13 @@ impl NetlinkDeserializable for Reply {
     }
 }
 
+/// The hardware address of an interface.
+pub(super) type Hardware = [u8; 6];
+
 /// One end of a veth pair that is about to be made in another namespace.
 pub(super) struct Peer<'a> {
     pub(super) name: &'a str,
+    pub(super) hardware: Hardware,
     /// An open file of the namespace that gets it.
     pub(super) namespace: RawFd,
 }
@@ -102,8 +109,11 @@ impl Netlink {
     }
 
     /// A bridge without spanning tree or multicast snooping, so that it forwards at once.
-    pub(super) fn add_bridge(&mut self, name: &str, mtu: u32) -> Result<()> {
+    pub(super) fn add_bridge(&mut self, name: &str, mtu: u32, hardware: Hardware) -> Result<()> {
         let mut message = link(name, mtu);
+        message
+            .attributes
+            .push(LinkAttribute::Address(hardware.to_vec()));
         message.attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Bridge),
             LinkInfo::Data(InfoData::Bridge(vec![
@@ -129,6 +139,9 @@ impl Netlink {
         let mut other = link(peer.name, mtu);
         // It cannot come up before it has its other end.
         other.header.flags = LinkFlags::empty();
+        other
+            .attributes
+            .push(LinkAttribute::Address(peer.hardware.to_vec()));
         other
             .attributes
             .push(LinkAttribute::NetNsFd(peer.namespace));
@@ -176,6 +189,32 @@ impl Netlink {
         self.create(
             Request::Route(RouteNetlinkMessage::NewAddress(message)),
             format_args!("add {address}/{prefix} to {name}"),
+        )
+    }
+
+    /// Writes down for good which hardware address a neighbour has.
+    pub(super) fn add_neighbour(
+        &mut self,
+        name: &str,
+        address: IpAddr,
+        hardware: Hardware,
+    ) -> Result<()> {
+        let mut message = NeighbourMessage::default();
+        message.header.family = family(address);
+        message.header.ifindex = self.index(name)?;
+        message.header.state = NeighbourState::Permanent;
+        message
+            .attributes
+            .push(NeighbourAttribute::Destination(match address {
+                IpAddr::V4(address) => NeighbourAddress::Inet(address),
+                IpAddr::V6(address) => NeighbourAddress::Inet6(address),
+            }));
+        message
+            .attributes
+            .push(NeighbourAttribute::LinkLayerAddress(hardware.to_vec()));
+        self.create(
+            Request::Route(RouteNetlinkMessage::NewNeighbour(message)),
+            format_args!("add neighbour {address} on {name}"),
         )
     }
 

@@ -74,22 +74,110 @@ fn a_host_that_is_asked_for_several_attempts_may_take_either() {
 }
 
 #[test]
-fn a_host_that_is_asked_for_several_attempts_is_let_go_by_time_alone() {
+fn a_reject_of_the_latest_attempt_frees_the_flow_and_the_earlier_one_is_never_offered_again() {
     let mut bed = Bed::new(2, 4);
     let key = bed.flow(0);
     bed.open(&key, Intent::Syn, 5);
     let first = bed.settle_one();
     bed.open(&key, Intent::Syn, 6);
     let second = bed.settle_one();
-    // It could still take the first: to ask another host for that could give it two.
+    assert_eq!(second.host(), first.host());
     bed.reject(&second, Reason::Load);
+    let third = bed.settle_one();
+    assert_eq!((third.kind, third.offer.isn), (FlowKind::Offer, 6));
+    assert_ne!(third.host(), first.host());
+    // The first host could still take the earlier one, so that nobody else is asked for it: while
+    // the later one is under way, once it is refused, and at a secondary that is asked directly.
+    bed.open(&key, Intent::Syn, 5);
     bed.settle_silent();
-    for number in [1, 2] {
-        assert_eq!(bed.state(number, &key).unwrap().host(), Some(first.host()));
-    }
+    let mut stray = first.clone();
+    stray.path.host = Some(third.host());
+    bed.hand_flow(tracker(2), tracker(1), &stray.message());
+    bed.settle_silent();
+    assert_eq!(bed.dropped(2, DropReason::Superseded), 1);
+    bed.reject(&third, Reason::Load);
+    let last = bed.settle_one();
+    bed.reject(&last, Reason::Load);
+    assert_eq!(bed.settle_one().kind, FlowKind::Refuse);
+    bed.open(&key, Intent::Syn, 5);
+    bed.settle_silent();
+    assert_eq!(bed.dropped(1, DropReason::Superseded), 2);
+    // A later one is not concerned, and time ends it.
+    bed.open(&key, Intent::Syn, 7);
+    assert_eq!(bed.settle_one().offer.isn, 7);
     bed.pass(Duration::from_millis(5_010));
+    bed.open(&key, Intent::Syn, 5);
+    assert_eq!(bed.settle_one().offer.isn, 5);
+}
+
+#[test]
+fn a_late_open_of_an_earlier_attempt_does_not_take_the_place_of_the_one_under_way() {
+    let mut bed = Bed::new(2, 4);
+    let key = bed.flow(0);
     bed.open(&key, Intent::Syn, 6);
-    assert_eq!(bed.settle_one().kind, FlowKind::Offer);
+    let offer = bed.settle_one();
+    bed.open(&key, Intent::Syn, 5);
+    bed.settle_silent();
+    assert_eq!(bed.dropped(1, DropReason::Superseded), 1);
+    bed.reject(&offer, Reason::Load);
+    assert_ne!(bed.settle_one().host(), offer.host());
+}
+
+#[test]
+fn an_earlier_accept_is_released_each_time_that_it_comes() {
+    let mut bed = Bed::new(2, 4);
+    let key = bed.flow(0);
+    bed.open(&key, Intent::Syn, 5);
+    let first = bed.settle_one();
+    bed.open(&key, Intent::Syn, 6);
+    let second = bed.settle_one();
+    bed.reject(&second, Reason::Load);
+    let third = bed.settle_one();
+    bed.accept(&third, birth(9));
+    bed.settle_one();
+    // A doubled Offer may reach the host after the Release, and is accepted once more.
+    for life in [birth(1), birth(2)] {
+        bed.accept(&first, life);
+        let release = bed.settle_one();
+        assert_eq!(
+            (release.kind, release.to),
+            (FlowKind::Release, first.host())
+        );
+        assert_eq!(release.birth, Some(life));
+    }
+    // Its statements come too late as well.
+    for number in [1, 2] {
+        let stated = statement(&key, birth(2), 5, FlowState::Accepted);
+        bed.state_from(tracker(number), first.host(), 0, &[stated]);
+        assert_eq!(bed.state(number, &key).unwrap().host(), Some(third.host()));
+    }
+}
+
+#[test]
+fn a_late_refuse_does_not_refuse_what_the_host_has_stated_to_have() {
+    let mut bed = Bed::new(2, 4);
+    let key = bed.flow(0);
+    bed.open(&key, Intent::Syn, 5);
+    let offer = bed.settle_one();
+    // The secondary had no room for the first copy of this Offer; its answer comes late, and the
+    // Accept of the second copy was lost.
+    let stated = statement(&key, birth(1), 5, FlowState::Accepted);
+    for number in [1, 2] {
+        bed.state_from(tracker(number), offer.host(), 0, &[stated]);
+    }
+    bed.settle_silent();
+    let mut refuse = offer.clone();
+    refuse.kind = FlowKind::Refuse;
+    refuse.reason = Reason::Quota;
+    refuse.packet.clear();
+    bed.hand_flow(tracker(1), tracker(2), &refuse.message());
+    bed.settle_silent();
+    assert_eq!(bed.dropped(1, DropReason::StaleAnswer), 1);
+    // The ingress's repeat brings it the Accept.
+    bed.open(&key, Intent::Syn, 5);
+    let again = bed.settle_one();
+    assert_eq!((again.kind, again.offer), (FlowKind::Offer, offer.offer));
+    assert_eq!(again.host(), offer.host());
 }
 
 #[test]

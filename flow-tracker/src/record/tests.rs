@@ -27,6 +27,8 @@ const WAITS: [Waits; 4] = [
 
 const INTENTS: [Intent; 3] = [Intent::Syn, Intent::MidFlow, Intent::Datagram];
 
+const ORDERS: [Order; 3] = [Order::Same, Order::Later, Order::Earlier];
+
 /// Every claim of an Accept, and whether it answers the record's attempt.
 const CLAIMS: [(Claim, bool); 5] = [
     (Claim::Overriding, true),
@@ -57,12 +59,11 @@ fn owned(life: Life, waits: Waits) -> State {
 /// Every kind of state, with host 1, step 2 and, where it is owned, birth 5.
 fn states() -> Vec<State> {
     let reason = Reason::Exhausted;
-    let mut states = vec![
-        offered(false),
-        offered(true),
-        State::Rejected { step: 2 },
-        State::Refused { reason },
-    ];
+    let mut states = vec![offered(false), offered(true)];
+    for several in [false, true] {
+        states.push(State::Rejected { step: 2, several });
+        states.push(State::Refused { reason, several });
+    }
     for waits in WAITS {
         states.extend(LIVES.map(|life| owned(life, waits)));
     }
@@ -75,13 +76,13 @@ fn events() -> Vec<Event> {
     let mut events = vec![Event::Refuse { reason }];
     for host in [host(OWN), host(OTHER)] {
         events.push(Event::Reject { host, step: 2 });
-        for another in [false, true] {
+        for order in ORDERS {
             events.extend(INTENTS.map(|intent| {
                 Event::Ask(Ask {
                     host,
                     step: 1,
                     intent,
-                    another,
+                    order,
                 })
             }));
         }
@@ -96,14 +97,17 @@ fn events() -> Vec<Event> {
                     answers,
                 })
             }));
-            events.extend(LIVES.map(|life| {
-                Event::Own(Own {
-                    life,
-                    host,
-                    birth,
-                    step: 1,
-                })
-            }));
+            for answers in [false, true] {
+                events.extend(LIVES.map(|life| {
+                    Event::Own(Own {
+                        life,
+                        host,
+                        birth,
+                        step: 1,
+                        answers,
+                    })
+                }));
+            }
         }
     }
     events
@@ -228,6 +232,7 @@ fn in_one_life_the_stages_only_go_forward() {
                     host: host(OWN),
                     birth: birth(5),
                     step: 1,
+                    answers: false,
                 });
                 let expected = if life > known {
                     Next::Become(owned(life, waits))
@@ -257,7 +262,7 @@ fn the_table_above_the_code_is_what_the_code_does() {
             host: own,
             step: 1,
             intent: Intent::Syn,
-            another: false,
+            order: Order::Same,
         }),
         Event::Reject { host: own, step: 2 },
         Event::Refuse {
@@ -275,6 +280,7 @@ fn the_table_above_the_code_is_what_the_code_does() {
             host: own,
             birth: birth(6),
             step: 2,
+            answers: false,
         }),
         Event::Closed {
             host: own,
@@ -290,14 +296,20 @@ fn the_table_above_the_code_is_what_the_code_does() {
         ),
         (
             offered(true),
-            ["Offered", "=", "Refused", "Owned", "Owned", "."],
+            ["Offered", "Rejected", "Refused", "Owned", "Owned", "."],
         ),
         (
-            State::Rejected { step: 2 },
+            State::Rejected {
+                step: 2,
+                several: false,
+            },
             ["Offered", ".", "Refused", "Owned", "Owned", "."],
         ),
         (
-            State::Refused { reason },
+            State::Refused {
+                reason,
+                several: false,
+            },
             ["Offered", ".", "Refused", "Owned", "Owned", "."],
         ),
         (
@@ -314,7 +326,7 @@ fn the_table_above_the_code_is_what_the_code_does() {
         ),
         (
             owned(life, Waits::Several),
-            ["Owned", "Offered", "=", "Owned", "Owned", "Offered"],
+            ["Owned", "Rejected", "=", "Owned", "Owned", "Offered"],
         ),
     ];
     for (state, row) in table {
@@ -352,7 +364,8 @@ fn an_attempt_that_waits_for_its_answer_stays_the_records() {
         };
         let about = match event {
             Event::Accept(Accept { answers, .. }) if !answers => 9,
-            Event::Own(_) => 9,
+            Event::Own(Own { answers, .. }) if !answers => 9,
+            Event::Own(_) => continue,
             Event::Closed { .. } => 7,
             Event::Accept(_) | Event::Ask(_) | Event::Reject { .. } | Event::Refuse { .. } => {
                 continue;
@@ -396,54 +409,141 @@ fn what_answers_the_attempt_ends_the_wait() {
     }
 }
 
+/// Whether an earlier attempt than the record's may be unanswered.
+fn several(state: State) -> bool {
+    match state {
+        State::Offered(Offered { several, .. })
+        | State::Rejected { several, .. }
+        | State::Refused { several, .. } => several,
+        State::Owned(Owned { waits, .. }) => waits == Waits::Several,
+    }
+}
+
 #[test]
-fn while_several_attempts_wait_no_word_of_the_host_frees_the_flow() {
-    let waiting = LIVES.map(|life| owned(life, Waits::Several));
-    for state in [offered(true)].into_iter().chain(waiting) {
-        for event in events() {
-            if host_of(event) != Some(host(OWN)) {
-                continue;
-            }
-            let after = match state.next(event) {
-                Next::Become(next) => next,
-                Next::Stay | Next::Stale => state,
-                Next::End | Next::Conflict => panic!("{state:?} {event:?}"),
+fn an_earlier_attempt_that_was_left_is_remembered_until_another_host_has_the_flow() {
+    for (state, event) in every_pair() {
+        if !several(state) {
+            continue;
+        }
+        let Next::Become(after) = state.next(event) else {
+            continue;
+        };
+        let taken = match (state, after) {
+            (State::Rejected { .. } | State::Refused { .. }, State::Owned(_)) => true,
+            (_, State::Owned(_)) => state.host() != after.host(),
+            (_, State::Offered(_) | State::Rejected { .. } | State::Refused { .. }) => false,
+        };
+        assert_eq!(several(after), !taken, "{state:?} {event:?}");
+    }
+}
+
+#[test]
+fn a_later_attempt_asked_for_over_another_makes_several() {
+    for (intent, order) in [Intent::Syn, Intent::Datagram]
+        .into_iter()
+        .flat_map(|intent| ORDERS.map(|order| (intent, order)))
+    {
+        let event = Event::Ask(Ask {
+            host: host(OWN),
+            step: 1,
+            intent,
+            order,
+        });
+        let after = |state: State| match state.next(event) {
+            Next::Become(state) => Some(several(state)),
+            _ => None,
+        };
+        assert_eq!(after(offered(false)), Some(order != Order::Same));
+        for life in LIVES {
+            assert_eq!(after(owned(life, Waits::Nothing)), Some(false));
+            assert_eq!(after(owned(life, Waits::MidFlow)), Some(false));
+            // The owner is asked, but the record's number stays the latest one.
+            let expected = match order {
+                Order::Same => Some(false),
+                Order::Later => Some(true),
+                Order::Earlier => None,
             };
-            let several = match after {
-                State::Offered(Offered { several, .. }) => several,
-                State::Owned(Owned { waits, .. }) => waits == Waits::Several,
-                State::Rejected { .. } | State::Refused { .. } => false,
-            };
-            assert!(several, "{state:?} {event:?}");
+            assert_eq!(after(owned(life, Waits::Attempt)), expected);
         }
     }
 }
 
 #[test]
-fn an_attempt_asked_for_over_another_makes_several() {
-    let ask = |intent, another| {
-        Event::Ask(Ask {
+fn a_mid_flow_packet_leaves_the_attempt_under_way_as_it_is() {
+    for (life, order) in LIVES
+        .into_iter()
+        .flat_map(|life| ORDERS.map(|order| (life, order)))
+    {
+        let event = Event::Ask(Ask {
             host: host(OWN),
             step: 1,
-            intent,
-            another,
+            intent: Intent::MidFlow,
+            order,
+        });
+        for waits in [Waits::Attempt, Waits::Several] {
+            assert_eq!(owned(life, waits).next(event), Next::Stay);
+        }
+    }
+}
+
+#[test]
+fn a_statement_of_the_attempts_own_life_answers_it() {
+    let own = |birth, answers| {
+        Event::Own(Own {
+            life: Life::Accepted,
+            host: host(OWN),
+            birth,
+            step: 1,
+            answers,
         })
     };
-    let several = |next| match next {
-        Next::Become(State::Offered(Offered { several, .. })) => several,
-        Next::Become(State::Owned(Owned { waits, .. })) => waits == Waits::Several,
+    let asked = |next| match next {
+        Next::Become(state) => Record { isn: 7, state }.is_asked(OfferNumber { isn: 7, step: 2 }),
         other => panic!("{other:?}"),
     };
-    for intent in INTENTS {
-        for another in [false, true] {
-            let event = ask(intent, another);
-            assert_eq!(several(offered(false).next(event)), another);
-            for life in LIVES {
-                let at = |waits| several(owned(life, waits).next(event));
-                assert_eq!(at(Waits::Attempt), another);
-                assert!(!at(Waits::Nothing));
-                assert!(!at(Waits::MidFlow));
-            }
+    for (state, birth) in [
+        (offered(false), birth(5)),
+        (owned(Life::Established, Waits::Attempt), birth(5)),
+        (owned(Life::Established, Waits::Attempt), birth(6)),
+    ] {
+        assert!(!asked(state.next(own(birth, true))), "{state:?}");
+    }
+    assert!(asked(offered(false).next(own(birth(5), false))));
+    // An earlier attempt may be unanswered still.
+    assert!(asked(offered(true).next(own(birth(5), true))));
+}
+
+#[test]
+fn attempts_are_in_the_order_of_their_numbers() {
+    for (isn, of_record, order) in [
+        (5, 5, Order::Same),
+        (6, 5, Order::Later),
+        (5, 6, Order::Earlier),
+        (u32::MAX, 3, Order::Earlier),
+        (3, u32::MAX, Order::Later),
+        (1 << 31, 0, Order::Later),
+    ] {
+        assert_eq!(Order::of(Intent::Syn, isn, of_record), order);
+    }
+    assert_eq!(Order::of(Intent::MidFlow, 5, 6), Order::Later);
+}
+
+#[test]
+fn an_earlier_attempt_is_superseded_unless_there_is_an_owner() {
+    for state in states() {
+        let record = Record { isn: 7, state };
+        let drops = match state {
+            State::Offered(_) => true,
+            State::Rejected { several, .. } | State::Refused { several, .. } => several,
+            State::Owned(_) => false,
+        };
+        assert_eq!(record.supersedes(Intent::Syn, 6, false), drops, "{state:?}");
+        // An Offer in the midst of its search is no first one of a client with random numbers.
+        let drops = drops || matches!(state, State::Rejected { .. });
+        assert_eq!(record.supersedes(Intent::Syn, 6, true), drops, "{state:?}");
+        for isn in [7, 8] {
+            assert!(!record.supersedes(Intent::Syn, isn, true), "{state:?}");
         }
+        assert!(!record.supersedes(Intent::Datagram, 6, true), "{state:?}");
     }
 }

@@ -121,7 +121,13 @@ fn a_secondary_that_recorded_the_reject_takes_the_next_proposal() {
     bed.open(&key, Intent::Syn, 5);
     let first = bed.settle_one();
     bed.hand_flow(tracker(2), first.host(), &first.reject(Reason::Load));
-    assert_eq!(bed.state(2, &key), Some(State::Rejected { step: TTL - 1 }));
+    assert_eq!(
+        bed.state(2, &key),
+        Some(State::Rejected {
+            step: TTL - 1,
+            several: false
+        })
+    );
     let second = bed.settle_one();
     assert_ne!(second.host(), first.host());
     assert_eq!(bed.stats(2).offers_rewritten, 0);
@@ -331,7 +337,13 @@ fn a_secondary_without_room_has_the_new_flow_refused() {
     assert_eq!((refuse.from, refuse.reason), (tracker(1), Reason::Quota));
     assert_eq!(bed.dropped(2, DropReason::OfferedQuota), 1);
     let reason = Reason::Quota;
-    assert_eq!(bed.state(1, &second), Some(State::Refused { reason }));
+    assert_eq!(
+        bed.state(1, &second),
+        Some(State::Refused {
+            reason,
+            several: false
+        })
+    );
     assert_eq!(bed.state(2, &second), None);
     assert_eq!(bed.stats(1).refused_quota, 1);
 
@@ -430,4 +442,24 @@ fn an_offer_that_is_out_of_place_is_dropped() {
         assert_eq!(bed.dropped(2, reason), before + 1, "{from} {message:?}");
     }
     assert_eq!(bed.stats(2).flows, 0);
+}
+
+#[test]
+fn without_room_for_searches_a_repeat_of_the_rejected_offer_is_rejected_in_place() {
+    let mut bed = Bed::with(2, 4, |config| {
+        if config.node == tracker(2) {
+            config.limits.max_searches = 0;
+        }
+    });
+    let key = bed.flow(0);
+    bed.open(&key, Intent::Syn, 5);
+    let offer = bed.settle_one();
+    // The Reject is recorded, but lost on its way to the primary.
+    bed.hand_flow(tracker(2), offer.host(), &offer.reject(Reason::Load));
+    bed.take_one();
+    bed.open(&key, Intent::Syn, 5);
+    let next = bed.settle_one();
+    assert_eq!(bed.stats(2).offers_rejected_in_place, 1);
+    assert_eq!((next.kind, next.offer.step), (FlowKind::Offer, TTL - 2));
+    assert_ne!(next.host(), offer.host());
 }

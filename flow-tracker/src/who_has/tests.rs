@@ -231,3 +231,40 @@ fn a_syn_does_not_wait_for_the_owner_of_an_older_life() {
     ];
     assert_eq!(kinds, expected);
 }
+
+#[test]
+fn questions_have_a_rate() {
+    let mut bed = Bed::new(2, 2);
+    // All hosts say no at once, so that the table is never full.
+    let ask = |bed: &mut Bed, nth: usize| {
+        let key = bed.flow(nth);
+        bed.open(&key, Intent::MidFlow, 50);
+        let asked = bed.settle();
+        for it in &asked {
+            bed.state_from(tracker(1), it.to, 0, &[not_mine(&key)]);
+        }
+        bed.settle();
+        asked.len()
+    };
+    // Ten in half a second, as the testbed has it.
+    for nth in 0..10 {
+        assert_eq!(ask(&mut bed, nth), 2);
+    }
+    assert_eq!(ask(&mut bed, 10), 0);
+    assert_eq!(bed.dropped(1, DropReason::WhoHasFull), 1);
+    bed.pass(Duration::from_millis(50));
+    assert_eq!(ask(&mut bed, 10), 2);
+    assert_eq!(ask(&mut bed, 11), 0);
+    bed.pass(Duration::from_secs(60));
+    let asked: usize = (20..40).map(|nth| ask(&mut bed, nth)).sum();
+    assert_eq!(asked, 20);
+
+    // So has asking again for one flow.
+    let mut bed = Bed::new(2, 2);
+    let key = bed.flow(0);
+    for seq in 0..30 {
+        bed.open(&key, Intent::MidFlow, 50 + seq);
+    }
+    assert_eq!(bed.settle().len(), 20);
+    assert_eq!(bed.dropped(1, DropReason::WhoHasFull), 20);
+}

@@ -7,7 +7,7 @@
 //! The host answers clients directly, so a SYN-ACK leaves by the ordinary interface and would
 //! offer that interface's segment size, although the client's packets come through a tunnel that
 //! is narrower. A rule `from VIP` therefore leads to a table that repeats the main table's routes
-//! with a smaller `advmss`. See [`HostSetup::refresh_routes`].
+//! with a smaller `advmss`. See [`HostSetup::repair`].
 
 mod reply_routes;
 
@@ -70,22 +70,13 @@ impl HostSetup {
         sysctl::raise("ipv4/conf/all/arp_ignore", 1)?;
         sysctl::raise("ipv4/conf/all/arp_announce", 2)?;
         netlink.set_link("lo", UP)?;
-        let settings = LinkSettings {
-            mtu: Some(self.max_inner),
-            ..TUN_UP
-        };
-        netlink.set_link(device, settings)?;
+        netlink.set_link(device, self.link_settings())?;
         // Routes and rules before addresses: no SYN-ACK leaves with the larger size.
         if let Err(error) = reply_routes::refresh(&netlink, self) {
             // Clients still learn the size from "too big".
             tracing::warn!(%error, "some answers will offer too large segments");
         }
-        for rule in self.wanted_rules() {
-            netlink.put_rule(&rule)?;
-        }
-        for &vip in &self.vips {
-            netlink.put_address(device, vip, Prefix::host(vip).length)?;
-        }
+        self.put_rules_and_addresses(&netlink)?;
         for (address, length) in netlink.addresses(device)? {
             if !self.vips.contains(&address) {
                 netlink.delete_address(device, address, length)?;
@@ -100,13 +91,29 @@ impl HostSetup {
         Ok(tun)
     }
 
-    /// Repeats the main table's routes again: call it when they may have changed, or every few
-    /// seconds. When nothing has, it only reads.
+    /// Repeats the main table's routes again, as they may have changed, and puts the device up and
+    /// the rules and addresses back where something else has removed them; says whether it had to
+    /// do the latter. Call it every few seconds: when nothing has changed, it only reads.
     ///
     /// # Errors
-    /// Names the first thing that could not be done; the others are done.
-    pub fn refresh_routes(&self) -> Result<()> {
-        reply_routes::refresh(&Netlink::open()?, self)
+    /// Names the first thing that could not be done. One route that can't be repeated does not keep
+    /// it from the others.
+    pub fn repair(&self) -> Result<bool> {
+        let netlink = Netlink::open()?;
+        let rules = netlink.rules()?;
+        let addresses = netlink.addresses(&self.device)?;
+        let whole = netlink.is_up(&self.device)?
+            && self.wanted_rules().iter().all(|rule| rules.contains(rule))
+            && self
+                .vips
+                .iter()
+                .all(|&vip| addresses.contains(&(vip, Prefix::host(vip).length)));
+        if !whole {
+            netlink.set_link(&self.device, self.link_settings())?;
+            self.put_rules_and_addresses(&netlink)?;
+        }
+        reply_routes::refresh(&netlink, self)?;
+        Ok(!whole)
     }
 
     /// Removes all that [`HostSetup::apply`] made but the ARP settings, which others may rely on
@@ -123,6 +130,23 @@ impl HostSetup {
             }
         }
         reply_routes::remove_all(&netlink, self)
+    }
+
+    fn link_settings(&self) -> LinkSettings {
+        LinkSettings {
+            mtu: Some(self.max_inner),
+            ..TUN_UP
+        }
+    }
+
+    fn put_rules_and_addresses(&self, netlink: &Netlink) -> Result<()> {
+        for rule in self.wanted_rules() {
+            netlink.put_rule(&rule)?;
+        }
+        for &vip in &self.vips {
+            netlink.put_address(&self.device, vip, Prefix::host(vip).length)?;
+        }
+        Ok(())
     }
 
     fn wanted_rules(&self) -> Vec<Rule> {

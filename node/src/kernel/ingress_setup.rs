@@ -9,6 +9,7 @@ use crate::kernel::netlink::{LinkSettings, MAIN_TABLE, Netlink, PROTOCOL, Prefix
 use crate::kernel::{Error, Result, sysctl};
 use jlb_packet_io::Tun;
 use rtnetlink::packet_route::route::RouteAttribute;
+use std::io;
 use std::net::IpAddr;
 
 /// The device's name, unless chosen otherwise.
@@ -68,13 +69,56 @@ impl IngressSetup {
         if has_ipv6 {
             sysctl::write("ipv6/conf/all/forwarding", "1")?;
         }
+        self.put_routes(&netlink)?;
+        remove_routes(&netlink, |vip| !self.vips.contains(&vip))?;
+        Ok(tun)
+    }
+
+    /// Puts the device up and the routes back where something else has changed that, and says
+    /// whether it had to: call it every few seconds. (The kernel itself forgets the routes of a
+    /// device that is set down; so may a network service that tidies up what it does not know.)
+    ///
+    /// # Errors
+    /// Names what could not be done, also when another route is in the way.
+    pub fn repair(&self) -> Result<bool> {
+        let netlink = Netlink::open()?;
+        let up = netlink.is_up(&self.device)?;
+        if up && self.astray(&netlink)?.is_none() {
+            return Ok(false);
+        }
+        netlink.set_link(&self.device, self.link_settings())?;
+        self.put_routes(&netlink)?;
+        match self.astray(&netlink)? {
+            None => Ok(true),
+            Some(vip) => {
+                let reason = io::Error::other("another route or rule is in the way");
+                Err(Error::new(
+                    format!("route {vip} to {}", self.device),
+                    reason,
+                ))
+            }
+        }
+    }
+
+    /// The first VIP whose packets do not go to the device.
+    fn astray(&self, netlink: &Netlink) -> Result<Option<IpAddr>> {
+        let device = netlink.link_index(&self.device)?;
+        let by_device = |vip| {
+            netlink.route_of(vip).is_some_and(|route| {
+                let mut attributes = route.attributes.iter();
+                attributes.any(|a| matches!(a, RouteAttribute::Oif(index) if *index == device))
+            })
+        };
+        Ok(self.vips.iter().copied().find(|&vip| !by_device(vip)))
+    }
+
+    fn put_routes(&self, netlink: &Netlink) -> Result<()> {
         for &vip in &self.vips {
             // The blackhole first: there is no moment without a route.
             netlink.put_route(&blackhole(vip))?;
             netlink.put_route(&self.to_device(vip))?;
         }
-        remove_routes(&netlink, |vip| !self.vips.contains(&vip))?;
-        Ok(tun)
+        Ok(())
     }
 
     /// Removes all that [`IngressSetup::apply`] made but the forwarding of packets, which others may

@@ -42,7 +42,11 @@ impl Bed {
             notices,
             told,
             end,
-            started: Started { ended, host: None },
+            started: Started {
+                ended,
+                setup: None,
+                silences: Silences::new(Duration::from_millis(500)),
+            },
             signal,
             signals,
         }

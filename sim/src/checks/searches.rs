@@ -5,7 +5,7 @@
 use crate::topology::OFFERED;
 use core::time::Duration;
 use jlb_protocol::{FlowKey, NodeNumber, Time};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
 struct Search {
@@ -24,8 +24,6 @@ pub(crate) struct Searches {
     by_attempt: BTreeMap<(FlowKey, u32), Search>,
     /// The attempt of each flow that was offered last.
     latest: BTreeMap<FlowKey, u32>,
-    /// Attempts during which an older one of the flow was offered again.
-    crossed: BTreeSet<(FlowKey, u32)>,
 }
 
 impl Searches {
@@ -44,7 +42,6 @@ impl Searches {
             accepted: None,
             last: now,
         };
-        let returns = self.by_attempt.contains_key(&(key, isn));
         let search = self
             .by_attempt
             .entry((key, isn))
@@ -52,11 +49,8 @@ impl Searches {
         // A flow has one record: another attempt, once an old one's at another ingress, takes its
         // place.
         let before = self.latest.insert(key, isn);
-        if let Some(before) = before.filter(|&before| before != isn) {
+        if before.is_some_and(|before| before != isn) {
             *search = new.clone();
-            if returns {
-                self.crossed.insert((key, before));
-            }
         }
         if search.offers.contains(&(step, host)) {
             return None;
@@ -95,12 +89,6 @@ impl Searches {
         (made > usize::from(ttl)).then(|| {
             format!("{made} offers were made for isn {isn:#010x}, more than the {ttl} allowed")
         })
-    }
-
-    /// Whether an older attempt of the flow was offered again during this one: repeats of a life
-    /// that the client has given up, from another ingress or late, can spend steps of the new one.
-    pub(crate) fn was_crossed(&self, attempt: (FlowKey, u32)) -> bool {
-        self.crossed.contains(&attempt)
     }
 
     /// The host has accepted the attempt.

@@ -183,9 +183,6 @@ impl World {
             News::Refused => {
                 self.tally.refused += 1;
                 let wrong = attempt.check_refusal(chances);
-                let isn = self.dossiers[client].lives.last().copied();
-                let crossed = isn.is_some_and(|isn| self.searches.was_crossed((key, isn)));
-                let wrong = wrong.filter(|_| !crossed);
                 self.violate(Rule::NoLostOpen, Some(client), wrong);
             }
             News::TimedOut => {

@@ -1,13 +1,12 @@
 //! Devices and their addresses.
 
-use super::{Netlink, Prefix, allow};
+use super::{Netlink, allow};
 use crate::kernel::{Error, Result};
 use futures_util::TryStreamExt;
 use jlb_packet_io::wait::Poller;
-use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{LinkFlags, LinkMessage};
-use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteType};
+use rtnetlink::packet_route::route::RouteType;
 use rtnetlink::{AddressMessageBuilder, LinkUnspec};
 use rustix::io::Errno;
 use std::io;
@@ -56,10 +55,7 @@ impl Netlink {
     pub fn link_index(&self, name: &str) -> Result<u32> {
         self.link(name)?
             .map(|link| link.header.index)
-            .ok_or_else(|| {
-                let missing = io::Error::new(io::ErrorKind::NotFound, "there is no such device");
-                Error::new(format!("look up device {name}"), missing)
-            })
+            .ok_or_else(|| missing(name))
     }
 
     /// Changes a device.
@@ -84,6 +80,15 @@ impl Netlink {
         };
         let request = self.handle().link().set(link.build()).execute();
         self.wait(format!("set up device {name}"), request)
+    }
+
+    /// Whether the device is up.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such device.
+    pub fn is_up(&self, name: &str) -> Result<bool> {
+        let link = self.link(name)?.ok_or_else(|| missing(name))?;
+        Ok(link.header.flags.contains(LinkFlags::Up))
     }
 
     /// Deletes a device.
@@ -149,19 +154,10 @@ impl Netlink {
     fn wait_until_local(&self, address: IpAddr) -> io::Result<()> {
         let mut poller = Poller::new()?;
         for _ in 0..READY_TRIES {
-            let mut question = RouteMessage::default();
-            question.header.address_family = match address {
-                IpAddr::V4(_) => AddressFamily::Inet,
-                IpAddr::V6(_) => AddressFamily::Inet6,
-            };
-            question.header.destination_prefix_length = Prefix::host(address).length;
-            question
-                .attributes
-                .push(RouteAttribute::Destination(address.into()));
-            let mut answers = self.handle().route().get(question).execute();
             // No route at all is no answer yet.
-            if let Ok(Some(route)) = self.wait("ask for a route", answers.try_next())
-                && route.header.kind == RouteType::Local
+            if self
+                .route_of(address)
+                .is_some_and(|route| route.header.kind == RouteType::Local)
             {
                 return Ok(());
             }
@@ -185,6 +181,11 @@ impl Netlink {
             &[Errno::ADDRNOTAVAIL],
         )
     }
+}
+
+fn missing(name: &str) -> Error {
+    let missing = io::Error::new(io::ErrorKind::NotFound, "there is no such device");
+    Error::new(format!("look up device {name}"), missing)
 }
 
 fn address_message(index: u32, address: IpAddr, prefix_len: u8) -> AddressMessage {

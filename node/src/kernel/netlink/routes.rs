@@ -174,6 +174,25 @@ impl Netlink {
         Ok(routes)
     }
 
+    /// The route that a packet to this address would take now; `None` where there is none, or one
+    /// that leads nowhere.
+    #[must_use]
+    pub fn route_of(&self, address: IpAddr) -> Option<RouteMessage> {
+        let mut question = RouteMessage::default();
+        question.header.address_family = match address {
+            IpAddr::V4(_) => AddressFamily::Inet,
+            IpAddr::V6(_) => AddressFamily::Inet6,
+        };
+        question.header.destination_prefix_length = Prefix::host(address).length;
+        question
+            .attributes
+            .push(RouteAttribute::Destination(address.into()));
+        let mut answers = self.handle().route().get(question).execute();
+        self.wait("ask for a route", answers.try_next())
+            .ok()
+            .flatten()
+    }
+
     /// The message that says this route, to be changed further.
     ///
     /// # Errors

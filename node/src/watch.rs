@@ -1,0 +1,142 @@
+//! What the control plane looks after every few seconds: that the machine is still set up as the
+//! node needs it, and that its peers are heard of.
+
+use crate::kernel;
+use crate::kernel::host_setup::HostSetup;
+use crate::kernel::ingress_setup::IngressSetup;
+use crate::report::Report;
+use jlb_protocol::DropReason;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+/// How often it looks.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
+
+/// A peer that is silent for longer than this, and for longer than so many of its heartbeats, is
+/// worth a warning.
+const SILENCE: Duration = Duration::from_secs(5);
+const HEARTBEATS: u32 = 4;
+
+/// What a node has set up on its machine.
+#[derive(Clone, Debug)]
+pub(crate) enum Setup {
+    /// That of an ingress.
+    Ingress(IngressSetup),
+    /// That of a host.
+    Host(HostSetup),
+}
+
+impl Setup {
+    fn repair(&self) -> kernel::Result<bool> {
+        match self {
+            Setup::Ingress(setup) => setup.repair(),
+            Setup::Host(setup) => setup.repair(),
+        }
+    }
+
+    /// Puts back what others have changed, and says so in the log.
+    pub(crate) async fn keep(&self) {
+        let setup = self.clone();
+        // Netlink requests run a runtime of their own, which tokio's blocking threads don't allow:
+        // they belong to this one.
+        let (tell, told) = oneshot::channel();
+        let repair = move || tell.send(setup.repair());
+        let started = std::thread::Builder::new()
+            .name("setup".into())
+            .spawn(repair);
+        if let Err(error) = started {
+            warn!(%error, "can't start a thread to look after the machine's set-up");
+            return;
+        }
+        match told.await {
+            Ok(Ok(false)) => {}
+            Ok(Ok(true)) => warn!(
+                "something else changed the device, its addresses, routes or rules; put them back"
+            ),
+            Ok(Err(error)) => warn!(%error, "can't look after the machine's set-up"),
+            Err(_) => error!("looking after the machine's set-up panicked"),
+        }
+    }
+}
+
+/// Something about peers that a person should know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Finding {
+    /// Nothing is heard of this peer.
+    Silent(String),
+    /// This one, which was silent, is heard of again.
+    Back(String),
+    /// So many more messages did not verify.
+    Unverified(u64),
+}
+
+/// Who is silent, so that each silence is told once.
+#[derive(Debug)]
+pub(crate) struct Silences {
+    longest: Duration,
+    silent: BTreeSet<String>,
+    unverified: u64,
+}
+
+impl Silences {
+    /// For peers that say Hello this often.
+    pub(crate) fn new(hello: Duration) -> Self {
+        Self {
+            longest: SILENCE.max(hello.saturating_mul(HEARTBEATS)),
+            silent: BTreeSet::new(),
+            unverified: 0,
+        }
+    }
+
+    /// What is new since the last look.
+    pub(crate) fn look(&mut self, report: &Report) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for sample in &report.samples {
+            if sample.name != "jlb_peer_silence_seconds" {
+                continue;
+            }
+            let Some((_, peer)) = sample.labels.first() else {
+                continue;
+            };
+            if sample.value > self.longest.as_secs_f64() {
+                if self.silent.insert(peer.clone()) {
+                    findings.push(Finding::Silent(peer.clone()));
+                }
+            } else if self.silent.remove(peer) {
+                findings.push(Finding::Back(peer.clone()));
+            }
+        }
+        let unverified = [DropReason::BadTag, DropReason::UnknownKey]
+            .map(|reason| report.link.dropped(reason))
+            .iter()
+            .sum();
+        if unverified > self.unverified {
+            findings.push(Finding::Unverified(unverified - self.unverified));
+            self.unverified = unverified;
+        }
+        findings
+    }
+}
+
+impl Finding {
+    /// Writes it to the log.
+    pub(crate) fn log(&self) {
+        match self {
+            Finding::Silent(peer) => warn!(
+                peer,
+                "peer is silent: it is down, or the network does not let it through, or it has \
+                 other keys"
+            ),
+            Finding::Back(peer) => info!(peer, "peer is heard of again"),
+            Finding::Unverified(count) => warn!(
+                count,
+                "messages do not verify: a node has other keys, or someone forges them"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
