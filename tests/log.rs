@@ -10,7 +10,7 @@ use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const CLUSTER: &str = r#"
 [cluster]
@@ -45,7 +45,9 @@ ports = 80
 hosts = ["web"]
 "#;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How often, and how many times at most, the node is asked how it is.
+const PAUSE: Duration = Duration::from_millis(10);
+const TRIES: usize = 1_000;
 
 /// The first line of the answer to `/healthz`.
 fn health() -> Option<String> {
@@ -74,14 +76,10 @@ fn a_node_outlives_a_full_disk_under_its_log() {
         .stderr(OpenOptions::new().write(true).open("/dev/full").unwrap())
         .spawn()
         .unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    let health = loop {
-        let health = health();
-        if health.is_some() || node.try_wait().unwrap().is_some() || Instant::now() > deadline {
-            break health;
-        }
-        std::thread::park_timeout(Duration::from_millis(10));
-    };
+    let health = (0..TRIES).find_map(|_| {
+        std::thread::park_timeout(PAUSE);
+        health()
+    });
     let pid = node.id().to_string();
     Command::new("kill").args(["-TERM", &pid]).status().unwrap();
     let status = node.wait().unwrap();

@@ -84,7 +84,11 @@ pub fn build(plan: &Plan) -> Result<()> {
     let router = make_namespace(plan, ROUTER)?;
     let client = make_namespace(plan, CLIENT)?;
     router.run(|| settings(ON_THE_ROUTER))?;
-    client.run(|| settings(ON_THE_CLIENT))?;
+    client.run(|| {
+        settings(ON_THE_CLIENT)?;
+        keep_the_path();
+        Ok(())
+    })?;
 
     let mut kernel = router.run(|| {
         let mut kernel = Netlink::open()?;
@@ -229,6 +233,13 @@ fn spread_vips(kernel: &mut Netlink, plan: &Plan, bridge: u32) -> Result<()> {
 
 fn needs_next_hops(error: LabError) -> LabError {
     error.mend("the router of the lab needs Linux 5.13 or newer (resilient next-hop groups)")
+}
+
+/// Keeps a retransmitted packet on its ingress. Through veth the router's ECMP sees the hash of the
+/// client's socket, which the kernel otherwise changes with each timeout; on a wire it would not.
+fn keep_the_path() {
+    // Not there before Linux 5.18; flows then move now and then, which they survive.
+    let _ = fs::write("/proc/sys/net/core/txrehash", "0");
 }
 
 /// Writes sysctls of the namespace that the calling thread is in.

@@ -157,7 +157,11 @@ impl Keys {
     pub fn load(path: &Path) -> Result<LoadedKeys, KeyError> {
         let unreadable = |error: &io::Error| KeyError {
             message: format!("it cannot be read: {}", crate::source::io_words(error)),
-            help: "make one with `jlb keygen`, and give every node a copy".to_owned(),
+            help: if error.kind() == io::ErrorKind::PermissionDenied {
+                "run as the user that may read it, usually root".to_owned()
+            } else {
+                "make one with `jlb keygen`, and give every node a copy".to_owned()
+            },
         };
         let file = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
         let metadata = file.metadata().map_err(|error| unreadable(&error))?;

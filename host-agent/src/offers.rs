@@ -39,7 +39,7 @@ impl HostAgent {
             protocol,
         };
         Ok(match message.intent {
-            Intent::Syn => self.offered_syn(now, &offer),
+            Intent::Syn => self.offered_syn(now, &offer)?,
             Intent::MidFlow => self.offered_mid_flow(now, &offer, &packet),
             Intent::Datagram => self.offered_datagram(now, &offer, &packet),
         })
@@ -51,18 +51,22 @@ impl HostAgent {
     /// A SYN of the attempt that was accepted is the stack's in every state: it is a repeat, or
     /// came late. Whether its number was rejected before is not asked then: the filter of rejects
     /// may err, and to reject what this host owns could give the flow two hosts.
-    fn offered_syn(&mut self, now: Time, offer: &Offer<'_>) -> Verdict {
+    fn offered_syn(&mut self, now: Time, offer: &Offer<'_>) -> Result<Verdict, DropReason> {
         let isn = offer.message.offer.isn;
         if let Some((handle, flow)) = self.flows.owned(&offer.message.key) {
             let birth = flow.birth;
             if flow.isn == Some(isn) || flow.has_socket(now, self.timers.socketless) {
                 self.flows.syn_delivered(now, handle, isn);
                 self.flows.came_through(handle, offer.message.path.ingress);
-                return self.accept_again(offer, birth);
+                return Ok(self.accept_again(offer, birth));
+            }
+            // The next dump that loads the list would take the old life's TIME_WAIT for a flow.
+            if !self.is_ready() {
+                return Err(DropReason::NotReady);
             }
             self.end(now, handle, Ending::Renewed);
         }
-        self.consider(now, offer)
+        Ok(self.consider(now, offer))
     }
 
     /// R4: "a mid-flow Offer is never a choice: only the owner accepts it".

@@ -358,7 +358,7 @@ fn r4_the_first_dump_is_the_list_of_flows_after_a_restart() {
 #[test]
 fn after_a_restart_a_syn_is_decided_by_what_the_kernel_has() {
     let mut bed = Bed::unready(config());
-    bed.dump(&[client(1).socket(1, OPEN), client(3).socket(3, TIME_WAIT)]);
+    bed.load(&[client(1).socket(1, OPEN), client(3).socket(3, TIME_WAIT)]);
     assert_eq!(bed.accept(client(1), 500), birth(1));
     assert_eq!(bed.accept(client(3), 500), birth(3));
     assert_eq!(bed.stats().counters.ended_renewed, 1);

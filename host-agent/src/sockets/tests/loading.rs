@@ -49,6 +49,21 @@ fn flows_that_the_first_dump_shows_are_served_at_once() {
         if flows[0].state == FlowState::Established));
 }
 
+/// A SYN that ended the life which the first dump shows in TIME_WAIT, and was then rejected, would
+/// leave that TIME_WAIT to be loaded once more by the second dump: the flow of another host by then.
+#[test]
+fn s1_no_life_is_ended_by_a_syn_before_the_second_dump() {
+    let mut bed = Bed::unready(config());
+    bed.dump(&[client(1).socket(1, TIME_WAIT)]);
+    let (verdict, sent) = bed.offer(client(1), &client(1).syn(5));
+    assert_eq!(verdict, Verdict::Dropped(DropReason::NotReady));
+    assert!(sent.is_empty());
+    assert_eq!(bed.flows(), [0, 0, 1, 0]);
+    bed.dump(&[client(1).socket(1, TIME_WAIT)]);
+    assert_eq!(bed.offer(client(1), &client(1).syn(5)).0, Verdict::Deliver);
+    assert_eq!(bed.flows(), [1, 0, 0, 0]);
+}
+
 #[test]
 fn no_load_is_told_before_the_second_dump() {
     let mut bed = Bed::unready(config());
