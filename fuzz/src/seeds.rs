@@ -456,6 +456,19 @@ fn ingress_scripts() -> Vec<Seed> {
     message(&mut whole, HOST, &encoded(&Message::Flow(reject)));
     whole.bytes(&[3, 0, 4, 35, 4, 39]);
     seeds.push(("ingress", "flow".to_owned(), whole.0));
+    // A host states the flow closed: of another life, of this one, and once more.
+    let mut closed = Steps::default();
+    closed.bytes(&[1]).chunk(&syn4(CLIENT_PORT));
+    answered(&mut closed, FlowKind::Accept, 0);
+    for (sequence, word) in [
+        (1, FlowState::Established),
+        (2, FlowState::Closed),
+        (2, FlowState::Closed),
+    ] {
+        message(&mut closed, HOST, &state(sequence, word));
+    }
+    closed.bytes(&[4]);
+    seeds.push(("ingress", "closed".to_owned(), closed.0));
     for kind in [FlowKind::Refuse, FlowKind::Wait, FlowKind::NotActing] {
         let mut steps = Steps::default();
         for packet in [syn4(CLIENT_PORT), query4(CLIENT_PORT), syn6(CLIENT_PORT)] {
