@@ -264,6 +264,9 @@ impl Drop for Lab {
         {
             eprintln!("jlb lab: {error}; the next start tries again");
         }
+        for process in &mut self.processes {
+            process.reap();
+        }
     }
 }
 

@@ -108,6 +108,12 @@ impl Process {
         self.child.id()
     }
 
+    /// Takes note of the end of a program that was ended, so that the system keeps nothing of it.
+    /// Does not wait: one that still runs goes on.
+    pub fn reap(&mut self) {
+        let _ = self.child.try_wait();
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

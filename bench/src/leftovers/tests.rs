@@ -2,19 +2,16 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("skipped: needs root");
-    }
-    root
+fn require_root() {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "makes network namespaces: run it as root"
+    );
 }
 
 #[test]
 fn a_lab_goes_with_its_processes_namespaces_and_files() {
-    if !is_root() {
-        return;
-    }
+    require_root();
     let mut state = State::create().unwrap();
     fs::create_dir_all(&state.directory).unwrap();
     let prefix = Plan::prefix_of(&state.id);
@@ -49,9 +46,7 @@ fn a_lab_goes_with_its_processes_namespaces_and_files() {
 
 #[test]
 fn the_sweep_takes_only_labs_that_lost_their_process() {
-    if !is_root() {
-        return;
-    }
+    require_root();
     let alive = State::create().unwrap();
     let mut lost = State::create().unwrap();
     lost.owner.started += 1;

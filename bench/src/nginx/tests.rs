@@ -2,10 +2,10 @@ use super::*;
 
 #[test]
 fn a_prepared_directory_has_the_files_and_a_certificate() {
-    if find_program("openssl").is_none() {
-        eprintln!("skipped: needs openssl");
-        return;
-    }
+    assert!(
+        find_program("openssl").is_some(),
+        "needs openssl: run scripts/setup"
+    );
     let directory = std::env::temp_dir().join(format!("jlb-nginx-test-{}", std::process::id()));
     prepare(&directory).unwrap();
     let path = configure(&directory, "host-1").unwrap();

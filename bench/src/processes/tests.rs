@@ -2,10 +2,10 @@ use super::*;
 
 #[test]
 fn an_ended_program_is_an_error_with_its_last_words() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: needs root");
-        return;
-    }
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "makes network namespaces: run it as root"
+    );
     let name = format!("jlb-p{}-x", std::process::id());
     let namespace = Namespace::create(&name).unwrap();
     let log = std::env::temp_dir().join(format!("{name}.log"));
@@ -36,10 +36,10 @@ fn an_ended_program_is_an_error_with_its_last_words() {
 
 #[test]
 fn a_missing_program_is_named() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: needs root");
-        return;
-    }
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "makes network namespaces: run it as root"
+    );
     let name = format!("jlb-q{}-x", std::process::id());
     let namespace = Namespace::create(&name).unwrap();
     let log = std::env::temp_dir().join(format!("{name}.log"));
@@ -53,4 +53,34 @@ fn a_missing_program_is_named() {
     namespace.delete().unwrap();
     fs::remove_file(log).unwrap();
     assert!(result.unwrap_err().to_string().contains("/nowhere/nginx"));
+}
+
+#[test]
+fn a_reaped_program_leaves_nothing() {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "makes network namespaces: run it as root"
+    );
+    let name = format!("jlb-r{}-x", std::process::id());
+    let namespace = Namespace::create(&name).unwrap();
+    let log = std::env::temp_dir().join(format!("{name}.log"));
+    let starter = Starter::new().unwrap();
+    let mut process = starter
+        .start(Start {
+            name: "web".into(),
+            namespace: namespace.clone(),
+            program: "/bin/true".into(),
+            arguments: Vec::new(),
+            log: log.clone(),
+        })
+        .unwrap();
+    let entry = PathBuf::from(format!("/proc/{}", process.pid()));
+    let state = |entry: &Path| fs::read_to_string(entry.join("stat")).unwrap_or_default();
+    while !state(&entry).contains(") Z ") {
+        thread::yield_now();
+    }
+    process.reap();
+    assert!(!entry.exists());
+    namespace.delete().unwrap();
+    fs::remove_file(log).unwrap();
 }
