@@ -1,5 +1,26 @@
 //! The roles as the data path drives them: one adapter a role, with that role's metrics.
 
+/// The calls that every role has under the trait's own names.
+macro_rules! same_as_the_role {
+    () => {
+        fn handle_timeout(&mut self, now: Time) {
+            Self::handle_timeout(self, now);
+        }
+
+        fn poll_timeout(&self) -> Option<Time> {
+            Self::poll_timeout(self)
+        }
+
+        fn poll_transmit(&mut self) -> Option<Transmit> {
+            Self::poll_transmit(self)
+        }
+
+        fn recycle(&mut self, buf: PacketBuf) {
+            Self::recycle(self, buf);
+        }
+    };
+}
+
 mod flow_tracker;
 mod host_agent;
 mod ingress;
@@ -25,8 +46,9 @@ pub(crate) trait Machine: Send {
     fn process(&mut self, now: Time, batch: &mut [Packet]) -> bool;
     /// A message from a peer.
     fn handle_message(&mut self, now: Time, from: NodeNumber, message: &Message<'_>) -> Taken;
-    /// The peer is there for the first time or in a new life.
-    fn handle_peer_started(&mut self, now: Time, node: NodeNumber);
+    /// The peer is there for the first time or in a new life. What today's roles keep of a peer
+    /// needs no help then: births and numbers of State tell them (R9).
+    fn handle_peer_started(&mut self, _now: Time, _node: NodeNumber) {}
     /// A complete list of the machine's sockets, begun at `started`.
     fn handle_sockets(&mut self, _now: Time, _started: Time, _sockets: &[Socket]) {}
     /// The kernel destroyed a socket.

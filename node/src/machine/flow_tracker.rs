@@ -16,23 +16,7 @@ impl Machine for FlowTracker {
         Taken::Done
     }
 
-    fn handle_peer_started(&mut self, _now: Time, _node: NodeNumber) {}
-
-    fn handle_timeout(&mut self, now: Time) {
-        Self::handle_timeout(self, now);
-    }
-
-    fn poll_timeout(&self) -> Option<Time> {
-        Self::poll_timeout(self)
-    }
-
-    fn poll_transmit(&mut self) -> Option<Transmit> {
-        Self::poll_transmit(self)
-    }
-
-    fn recycle(&mut self, buf: PacketBuf) {
-        Self::recycle(self, buf);
-    }
+    same_as_the_role!();
 
     fn ledger(&self) -> Ledger {
         self.stats().ledger

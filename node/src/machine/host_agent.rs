@@ -21,8 +21,6 @@ impl Machine for HostAgent {
         }
     }
 
-    fn handle_peer_started(&mut self, _now: Time, _node: NodeNumber) {}
-
     fn handle_sockets(&mut self, now: Time, started: Time, sockets: &[Socket]) {
         Self::handle_sockets(self, now, started, sockets);
     }
@@ -45,21 +43,7 @@ impl Machine for HostAgent {
         Self::poll_dump(self)
     }
 
-    fn handle_timeout(&mut self, now: Time) {
-        Self::handle_timeout(self, now);
-    }
-
-    fn poll_timeout(&self) -> Option<Time> {
-        Self::poll_timeout(self)
-    }
-
-    fn poll_transmit(&mut self) -> Option<Transmit> {
-        Self::poll_transmit(self)
-    }
-
-    fn recycle(&mut self, buf: PacketBuf) {
-        Self::recycle(self, buf);
-    }
+    same_as_the_role!();
 
     fn ledger(&self) -> Ledger {
         self.stats().ledger

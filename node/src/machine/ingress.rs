@@ -16,25 +16,7 @@ impl Machine for Ingress {
         Taken::Done
     }
 
-    fn handle_peer_started(&mut self, _now: Time, _node: NodeNumber) {
-        // Nothing of a peer's last life is kept here: a restarted host disowns what it lost (R4).
-    }
-
-    fn handle_timeout(&mut self, now: Time) {
-        Self::handle_timeout(self, now);
-    }
-
-    fn poll_timeout(&self) -> Option<Time> {
-        Self::poll_timeout(self)
-    }
-
-    fn poll_transmit(&mut self) -> Option<Transmit> {
-        Self::poll_transmit(self)
-    }
-
-    fn recycle(&mut self, buf: PacketBuf) {
-        Self::recycle(self, buf);
-    }
+    same_as_the_role!();
 
     fn ledger(&self) -> Ledger {
         Self::ledger(self).clone()
