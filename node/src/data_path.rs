@@ -38,8 +38,8 @@ pub(crate) enum Notice {
     Failed(&'static str, String),
 }
 
-/// Why the node can't do its work yet.
-pub(crate) type Readiness = Box<dyn Fn(&Link, &Report) -> Option<String> + Send>;
+/// Why the node can't do its work yet, by whom it has a session with.
+pub(crate) type Readiness = Box<dyn Fn(&Link) -> Option<&'static str> + Send>;
 
 /// The channels between the data thread and the control plane.
 pub(crate) struct Channels {
@@ -482,7 +482,10 @@ impl<M: Machine> Turn<M> {
                 now.since(heard).as_secs_f64(),
             );
         }
-        report.not_ready = (self.path.readiness)(&self.path.link, &report);
+        let not_ready = self.path.machine.not_ready();
+        report.not_ready = not_ready
+            .or_else(|| (self.path.readiness)(&self.path.link))
+            .map(str::to_owned);
         report
     }
 }

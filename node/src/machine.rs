@@ -74,6 +74,10 @@ pub(crate) trait Machine: Send {
     fn poll_transmit(&mut self) -> Option<Transmit>;
     /// A buffer that was sent.
     fn recycle(&mut self, buf: PacketBuf);
+    /// Why the role can't do its work yet; `None` when it can.
+    fn not_ready(&self) -> Option<&'static str> {
+        None
+    }
     /// The role's books.
     fn ledger(&self) -> Ledger;
     /// Adds the role's own samples.

@@ -6,7 +6,6 @@ use crate::error::Error;
 use crate::kernel::host_setup::HostSetup;
 use crate::kernel::ingress_setup::IngressSetup;
 use crate::machine::Machine;
-use crate::report::Report;
 use crate::socket_watch::SocketWatch;
 use crate::underlay::Underlay;
 use crate::watch::{Setup, Silences};
@@ -65,7 +64,7 @@ impl Start<'_> {
             Role::FlowTracker => {
                 let settings = self.config.flow_tracker(name).map_err(invalid)?;
                 let machine = FlowTracker::new(settings, view, seed, now);
-                let ended = self.spawn(machine, None, None, Box::new(|_, _| None))?;
+                let ended = self.spawn(machine, None, None, Box::new(|_| None))?;
                 Ok(Started {
                     ended,
                     setup: None,
@@ -82,8 +81,7 @@ impl Start<'_> {
                 let tun = setup.apply().map_err(Error::Setup)?;
                 let sockets = SocketWatch::start(vips, self.channels.waker.clone())?;
                 let machine = HostAgent::new(settings, view, seed, now);
-                let ended =
-                    self.spawn(machine, Some(tun), Some(sockets), Box::new(host_readiness))?;
+                let ended = self.spawn(machine, Some(tun), Some(sockets), Box::new(|_| None))?;
                 Ok(Started {
                     ended,
                     setup: Some(Setup::Host(setup)),
@@ -215,7 +213,7 @@ fn ingress_readiness(config: &ClusterConfig) -> Readiness {
         .iter()
         .map(|node| (node.number, node.role))
         .collect();
-    Box::new(move |link, _| {
+    Box::new(move |link| {
         let missing = |role| {
             !link
                 .sessions()
@@ -231,16 +229,8 @@ fn ingress_readiness(config: &ClusterConfig) -> Readiness {
         waiting
             .into_iter()
             .find(|(missing, _)| *missing)
-            .map(|(_, why)| why.into())
+            .map(|(_, why)| why)
     })
-}
-
-fn host_readiness(_: &Link, report: &Report) -> Option<String> {
-    let loaded = report
-        .samples
-        .iter()
-        .any(|sample| sample.name == "jlb_host_flows_loaded" && sample.value > 0.0);
-    (!loaded).then(|| "waiting for the list of this machine's connections".into())
 }
 
 fn seed() -> Result<u64, Error> {

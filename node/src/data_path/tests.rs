@@ -127,7 +127,7 @@ fn start(number: u16, peer: u16, port: u16) -> Running {
             notices: to_control,
         },
         names: BTreeMap::from([(node(peer), "peer".into())]),
-        readiness: Box::new(|_, _| None),
+        readiness: Box::new(|_| None),
         max_inner: 1_388,
     };
     Running {

@@ -45,6 +45,10 @@ impl Machine for HostAgent {
 
     same_as_the_role!();
 
+    fn not_ready(&self) -> Option<&'static str> {
+        (!self.is_ready()).then_some("waiting for the list of this machine's connections")
+    }
+
     fn ledger(&self) -> Ledger {
         self.stats().ledger
     }
