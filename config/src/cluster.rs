@@ -222,6 +222,7 @@ impl ClusterConfig {
             node: node.number,
             role: node.role,
             state: MemberState::Active,
+            incarnation: 0,
         });
         View::new(members.collect())
     }

@@ -148,6 +148,7 @@ fn any_load() -> impl Strategy<Value = ServiceLoad> {
         connections,
         room,
         load,
+        healthy: true,
     })
 }
 
@@ -209,7 +210,11 @@ proptest! {
                 }
                 Happening::State(from, sequence, flows) => {
                     let flows = List::Values(&flows);
-                    let control = Control::State { sequence, flows };
+                    let control = Control::State {
+ sequence,
+ filled: None,
+ listed: None,
+ flows };
                     bed.hand(me, from, &Message::Control(control));
                 }
                 Happening::Load(from, load) => bed.load_from(me, from, load),

@@ -85,6 +85,7 @@ pub(crate) fn member(number: NodeNumber, role: Role) -> Member {
         node: number,
         role,
         state: MemberState::Active,
+        incarnation: 0,
     }
 }
 
@@ -450,7 +451,12 @@ impl Bed {
         flows: &[FlowStatement],
     ) {
         let flows = List::Values(flows);
-        let control = Control::State { sequence, flows };
+        let control = Control::State {
+            sequence,
+            filled: None,
+            listed: None,
+            flows,
+        };
         self.hand(to, from, &Message::Control(control));
     }
 

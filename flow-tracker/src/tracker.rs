@@ -88,14 +88,17 @@ impl FlowTracker {
 
     fn handle_control(&mut self, now: Time, from: NodeNumber, control: &Control<'_>) -> Ended {
         match control {
-            Control::State { sequence, flows } => self.state(now, from, *sequence, flows),
+            Control::State {
+                sequence, flows, ..
+            } => self.state(now, from, *sequence, flows),
             Control::Load { services } => self.load(from, services),
             // R9's digests and the full lists that they ask for.
             Control::Digest { .. } => Err(DropReason::NotImplemented),
             Control::Hello { .. }
             | Control::HelloAck { .. }
             | Control::Ack { .. }
-            | Control::SendFull { .. } => Err(DropReason::WrongRole),
+            | Control::SendFull { .. }
+            | Control::Members { .. } => Err(DropReason::WrongRole),
         }
     }
 

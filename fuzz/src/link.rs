@@ -2,7 +2,7 @@
 
 use super::script::Script;
 use jlb_protocol::link::{Config, Link, MessageKey, MessageKeys, Opened, PeerAddress};
-use jlb_protocol::{NodeNumber, PacketBuf, Time, wire};
+use jlb_protocol::{MemberState, NodeNumber, PacketBuf, Role, Time, wire};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ impl Node {
         };
         let config = Config {
             node: node(number),
+            role: Role::FlowTracker,
+            state: MemberState::Active,
             incarnation,
             worker: 0,
             keys: MessageKeys::new(key, Vec::new()),

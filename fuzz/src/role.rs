@@ -58,6 +58,7 @@ pub fn view(states: u16) -> View {
                 2 => MemberState::Joining,
                 _ => MemberState::Down,
             },
+            incarnation: 0,
         });
     View::new(members.collect())
 }

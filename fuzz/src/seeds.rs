@@ -9,7 +9,9 @@ use jlb_protocol::message::{
     Reason, ServiceLoad, Tried,
 };
 use jlb_protocol::packet::checksum;
-use jlb_protocol::{Birth, FlowKey, Message, OfferNumber, PacketBuf, ServiceNumber};
+use jlb_protocol::{
+    Birth, FlowKey, MemberState, Message, OfferNumber, PacketBuf, Role, ServiceNumber,
+};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A seed: target, name, bytes.
@@ -259,6 +261,8 @@ fn state(sequence: u64, state: FlowState) -> Vec<u8> {
     let flows = [statement(CLIENT_PORT, state)];
     encoded(&Message::Control(Control::State {
         sequence,
+        filled: None,
+        listed: None,
         flows: List::Values(&flows),
     }))
 }
@@ -269,6 +273,7 @@ fn load(connections: u32) -> Vec<u8> {
         connections,
         room: 3 - connections,
         load: connections as u16 * 20_000,
+        healthy: true,
     });
     let services = List::Values(&services);
     encoded(&Message::Control(Control::Load { services }))
@@ -310,6 +315,9 @@ fn messages() -> Vec<(String, Vec<u8>)> {
                 view: 1,
                 config: 2,
                 nonce: 3,
+                state: MemberState::Active,
+                role: Role::FlowTracker,
+                wire: 1,
             },
         ),
         (
@@ -318,12 +326,17 @@ fn messages() -> Vec<(String, Vec<u8>)> {
                 view: 1,
                 config: 2,
                 nonce: 3,
+                state: MemberState::Active,
+                role: Role::FlowTracker,
+                wire: 1,
             },
         ),
         (
             "state",
             Control::State {
                 sequence: 1,
+                filled: None,
+                listed: None,
                 flows: List::Values(&flows),
             },
         ),
@@ -331,6 +344,8 @@ fn messages() -> Vec<(String, Vec<u8>)> {
             "state-empty",
             Control::State {
                 sequence: 2,
+                filled: None,
+                listed: None,
                 flows: List::Values(&[]),
             },
         ),

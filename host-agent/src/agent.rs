@@ -242,7 +242,8 @@ impl HostAgent {
             | Control::HelloAck { .. }
             | Control::State { .. }
             | Control::Digest { .. }
-            | Control::Load { .. } => Err(DropReason::WrongRole),
+            | Control::Load { .. }
+            | Control::Members { .. } => Err(DropReason::WrongRole),
         }
     }
 

@@ -94,6 +94,8 @@ impl HostAgent {
         self.post.counters.who_has += 1;
         let answer = Control::State {
             sequence: 0,
+            filled: None,
+            listed: None,
             flows: List::Values(&[statement]),
         };
         self.post.send_control(from, &answer);

@@ -81,6 +81,7 @@ impl Services {
             connections,
             room,
             load: if admitted { policy.load(signals) } else { FULL },
+            healthy: true,
         })
     }
 

@@ -172,6 +172,8 @@ impl Channel {
             in_flight.sent = now;
             let state = Control::State {
                 sequence: in_flight.sequence,
+                filled: None,
+                listed: None,
                 flows: List::Values(&in_flight.flows),
             };
             if post.send_control(self.to, &state) {

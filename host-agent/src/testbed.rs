@@ -66,12 +66,14 @@ pub(crate) fn view(others: &[u16]) -> View {
                 Role::FlowTracker
             },
             state: MemberState::Active,
+            incarnation: 0,
         })
         .collect();
     members.push(Member {
         node: me(),
         role: Role::HostAgent,
         state: MemberState::Active,
+        incarnation: 0,
     });
     View::new(members)
 }
@@ -406,7 +408,9 @@ fn read(to: NodeNumber, message: &Message<'_>) -> Sent {
             load: flow.load,
             packet: flow.packet.to_vec(),
         },
-        Message::Control(Control::State { sequence, flows }) => Sent::State {
+        Message::Control(Control::State {
+            sequence, flows, ..
+        }) => Sent::State {
             to,
             sequence: *sequence,
             flows: flows.iter().collect(),

@@ -162,9 +162,9 @@ impl Ingress {
         self.stats.ledger.received += 1;
         let end = match message {
             Message::Flow(message) => self.handle_flow(now, from, message),
-            Message::Control(Control::State { sequence, flows }) => {
-                self.handle_state(from, *sequence, flows)
-            }
+            Message::Control(Control::State {
+                sequence, flows, ..
+            }) => self.handle_state(from, *sequence, flows),
             // Hellos end in the link; nothing else is meant for an ingress.
             Message::Control(
                 Control::Hello { .. }
@@ -172,7 +172,8 @@ impl Ingress {
                 | Control::Ack { .. }
                 | Control::Digest { .. }
                 | Control::SendFull { .. }
-                | Control::Load { .. },
+                | Control::Load { .. }
+                | Control::Members { .. },
             ) => Err(DropReason::WrongRole),
         };
         let ledger = &mut self.stats.ledger;

@@ -117,6 +117,7 @@ pub(crate) fn view_of(trackers: &[u16]) -> View {
         node: node(number),
         role,
         state: MemberState::Active,
+        incarnation: 0,
     };
     let mut members = vec![member(1, Role::Ingress)];
     members.extend(
@@ -240,6 +241,8 @@ impl Bed {
     pub(crate) fn told(&mut self, from: u16, sequence: u64, flows: &[FlowStatement]) {
         let state = Control::State {
             sequence,
+            filled: None,
+            listed: None,
             flows: List::Values(flows),
         };
         let mut buf = PacketBuf::default();

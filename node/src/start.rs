@@ -130,6 +130,8 @@ impl Start<'_> {
         };
         let config = link::Config {
             node: self.node.number,
+            role: self.node.role,
+            state: jlb_protocol::MemberState::Active,
             incarnation: self.incarnation,
             worker: 0,
             keys: MessageKeys::new(sending, keys.collect()),

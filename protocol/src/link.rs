@@ -16,8 +16,9 @@ use crate::buffer::PacketBuf;
 use crate::drop_reason::DropReason;
 use crate::ledger::Ledger;
 use crate::message::{Control, ControlKind, Message};
-use crate::number::NodeNumber;
+use crate::number::{NodeNumber, Role};
 use crate::time::Time;
+use crate::view::MemberState;
 use crate::wire::{self, Seal};
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -41,6 +42,10 @@ const HELLO_LEN: usize = wire::SEALED_LEN + 64;
 pub struct Config {
     /// This node.
     pub node: NodeNumber,
+    /// Its role.
+    pub role: Role,
+    /// What it says of its own state.
+    pub state: MemberState,
     /// This start's incarnation: larger than at every earlier start, never 0.
     pub incarnation: u32,
     /// The worker that owns this link.
@@ -456,6 +461,7 @@ impl Link {
 
     fn seal_letter(&mut self, at: usize, letter: Letter) -> Result<(Route, PacketBuf), DropReason> {
         let (view, config) = (self.config.view, self.config.config);
+        let (state, role) = (self.config.state, self.config.role);
         let (receiver, control) = match letter {
             Letter::Hello { nonce } => (
                 0,
@@ -463,6 +469,9 @@ impl Link {
                     view,
                     config,
                     nonce,
+                    state,
+                    role,
+                    wire: wire::WIRE_VERSION,
                 },
             ),
             Letter::Answer { incarnation, nonce } => (
@@ -471,6 +480,9 @@ impl Link {
                     view,
                     config,
                     nonce,
+                    state,
+                    role,
+                    wire: wire::WIRE_VERSION,
                 },
             ),
         };

@@ -1,7 +1,9 @@
 //! The messages between nodes, as values. `wire` reads and writes them.
 
 use crate::flow::{Birth, FlowKey, OfferNumber};
-use crate::number::{NodeNumber, ServiceNumber};
+use crate::number::{NodeNumber, Role, ServiceNumber};
+use crate::view::{Member, MemberState};
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 /// The most hosts that a message lists as tried; the largest `search_ttl`.
 pub const MAX_TRIED: usize = 16;
@@ -312,6 +314,29 @@ pub struct ServiceLoad {
     pub room: u32,
     /// Load, 0 (idle) to 65,535 (full).
     pub load: u16,
+    /// Whether the service's server answers its health check.
+    pub healthy: bool,
+}
+
+/// The end of a bucket's full list (R9): of the sender's flows in this bucket, those that were not
+/// listed and whose birth is not higher are over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listed {
+    /// The bucket.
+    pub bucket: u16,
+    /// The highest birth given in it when the list was begun.
+    pub high_water: Birth,
+}
+
+/// A node, as its neighbours tell each other of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MemberEntry {
+    /// The node, with its role and state.
+    pub member: Member,
+    /// Its IPv4 underlay address, if it has one.
+    pub v4: Option<Ipv4Addr>,
+    /// Its IPv6 underlay address, if it has one.
+    pub v6: Option<Ipv6Addr>,
 }
 
 /// A message that concerns no single flow. The discriminants of [`ControlKind`] are the type
@@ -320,26 +345,44 @@ pub struct ServiceLoad {
 pub enum Control<'a> {
     /// Heartbeat, and the question for the receiver's incarnation.
     Hello {
-        /// Fingerprint of the sender's view.
+        /// Fingerprint of the trackers that the sender ranks, [`crate::View::ranked_fingerprint`].
         view: u64,
         /// Fingerprint of the cluster-wide configuration.
         config: u64,
         /// To be echoed.
         nonce: u64,
+        /// What the sender says of itself.
+        state: MemberState,
+        /// The sender's role.
+        role: Role,
+        /// The highest wire version that the sender speaks, see [`crate::wire::WIRE_VERSION`].
+        wire: u8,
     },
     /// The answer to Hello; its seal proves the sender's incarnation.
     HelloAck {
-        /// Fingerprint of the sender's view.
+        /// Fingerprint of the trackers that the sender ranks, [`crate::View::ranked_fingerprint`].
         view: u64,
         /// Fingerprint of the cluster-wide configuration.
         config: u64,
         /// The nonce of the Hello.
         nonce: u64,
+        /// What the sender says of itself.
+        state: MemberState,
+        /// The sender's role.
+        role: Role,
+        /// The highest wire version that the sender speaks, see [`crate::wire::WIRE_VERSION`].
+        wire: u8,
     },
     /// What a host owns. Sequence numbers count up by one per receiver in an incarnation.
     State {
-        /// This message's number, from 1.
+        /// This message's number, from 1; 0 for an answer to WhoHas, which is not numbered.
         sequence: u64,
+        /// R10: with this message the receiver has been told every flow that it ranks for among the
+        /// trackers with this fingerprint ([`crate::View::ranked_fingerprint`], the receiver
+        /// included); `None` while something is still to come.
+        filled: Option<u64>,
+        /// R9: with this message the receiver has been told all of a bucket that it asked for.
+        listed: Option<Listed>,
         /// The statements.
         flows: List<'a, FlowStatement>,
     },
@@ -365,6 +408,11 @@ pub enum Control<'a> {
         /// One entry a service.
         services: List<'a, ServiceLoad>,
     },
+    /// Nodes that the sender knows of: how a view spreads. The sender's own entry comes first.
+    Members {
+        /// One entry a node.
+        members: List<'a, MemberEntry>,
+    },
 }
 
 /// The kind of a control message; the discriminant is the type number on the wire.
@@ -385,11 +433,13 @@ pub enum ControlKind {
     SendFull = 37,
     /// [`Control::Load`].
     Load = 38,
+    /// [`Control::Members`].
+    Members = 39,
 }
 
 impl ControlKind {
     /// Every kind, in order of type number.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Hello,
         Self::HelloAck,
         Self::State,
@@ -397,6 +447,7 @@ impl ControlKind {
         Self::Digest,
         Self::SendFull,
         Self::Load,
+        Self::Members,
     ];
 }
 
@@ -412,6 +463,7 @@ impl Control<'_> {
             Self::Digest { .. } => ControlKind::Digest,
             Self::SendFull { .. } => ControlKind::SendFull,
             Self::Load { .. } => ControlKind::Load,
+            Self::Members { .. } => ControlKind::Members,
         }
     }
 }

@@ -87,18 +87,30 @@ impl Protocol {
     }
 }
 
-/// What a node does.
+/// What a node does. The discriminant is the number on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
 pub enum Role {
     /// Receives client packets and encapsulates them.
-    Ingress,
+    Ingress = 0,
     /// Holds the record of flows.
-    FlowTracker,
+    FlowTracker = 1,
     /// Decapsulates on a server of the web fleet, and accepts or rejects.
-    HostAgent,
+    HostAgent = 2,
 }
 
 impl Role {
+    /// The role with this number on the wire.
+    #[must_use]
+    pub const fn from_wire(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Ingress),
+            1 => Some(Self::FlowTracker),
+            2 => Some(Self::HostAgent),
+            _ => None,
+        }
+    }
+
     /// The role's name, as in the configuration and in metric labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

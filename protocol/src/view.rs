@@ -5,17 +5,32 @@ use alloc::vec::Vec;
 use core::hash::Hasher;
 use siphasher::sip::SipHasher24;
 
-/// What a node is believed to be doing.
+/// What a node is believed to be doing. The discriminant is the number on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
 pub enum MemberState {
     /// Being filled; not ranked and not chosen yet.
-    Joining,
+    Joining = 0,
     /// In service.
-    Active,
+    Active = 1,
     /// Keeps what it has and gets nothing new.
-    Draining,
+    Draining = 2,
     /// Believed dead.
-    Down,
+    Down = 3,
+}
+
+impl MemberState {
+    /// The state with this number on the wire.
+    #[must_use]
+    pub const fn from_wire(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Joining),
+            1 => Some(Self::Active),
+            2 => Some(Self::Draining),
+            3 => Some(Self::Down),
+            _ => None,
+        }
+    }
 }
 
 /// One node of a view.
@@ -27,6 +42,17 @@ pub struct Member {
     pub role: Role,
     /// Its state.
     pub state: MemberState,
+    /// Which life of it, so that one that restarts is another member however fast it was; 0 where
+    /// nobody told, as in a static list.
+    pub incarnation: u32,
+}
+
+impl Member {
+    fn hash(&self, hasher: &mut SipHasher24) {
+        hasher.write(&self.node.get().to_be_bytes());
+        hasher.write(&[self.role as u8, self.state as u8]);
+        hasher.write(&self.incarnation.to_be_bytes());
+    }
 }
 
 /// The nodes believed alive, sorted by number. Views are compared by fingerprint, for equality
@@ -74,8 +100,28 @@ impl View {
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = SipHasher24::new();
         for member in &self.members {
-            hasher.write(&member.node.get().to_be_bytes());
-            hasher.write(&[member.role as u8, member.state as u8]);
+            member.hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// A hash of the trackers that are ranked, and of `also` as if it were ranked too: whom R10's
+    /// filling is about. Equal if these are the same trackers in the same lives.
+    #[must_use]
+    pub fn ranked_fingerprint(&self, also: Option<NodeNumber>) -> u64 {
+        let mut hasher = SipHasher24::new();
+        let trackers = self
+            .members
+            .iter()
+            .filter(|member| member.role == Role::FlowTracker);
+        for member in trackers {
+            if member.state == MemberState::Active || Some(member.node) == also {
+                let ranked = Member {
+                    state: MemberState::Active,
+                    ..*member
+                };
+                ranked.hash(&mut hasher);
+            }
         }
         hasher.finish()
     }

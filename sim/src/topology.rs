@@ -70,6 +70,7 @@ impl Topology {
                 node,
                 role,
                 state: MemberState::Active,
+                incarnation: 0,
             }
         };
         let members = ingresses.iter().map(member(Role::Ingress));

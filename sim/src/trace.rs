@@ -93,7 +93,10 @@ pub(crate) fn flow_words(message: &FlowMessage<'_>) -> String {
 
 /// Each statement of a State, in words.
 pub(crate) fn statement_words(control: &Control<'_>) -> Vec<(FlowKey, String)> {
-    let Control::State { sequence, flows } = control else {
+    let Control::State {
+        sequence, flows, ..
+    } = control
+    else {
         return Vec::new();
     };
     let words = flows.iter().map(|flow| {

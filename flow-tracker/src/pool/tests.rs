@@ -22,6 +22,7 @@ fn report(connections: u32, room: u32) -> ServiceLoad {
         connections,
         room,
         load: 1,
+        healthy: true,
     }
 }
 

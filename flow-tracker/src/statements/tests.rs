@@ -6,6 +6,7 @@ use jlb_protocol::message::{
 };
 use jlb_protocol::view::Member;
 use jlb_protocol::{Birth, DropReason, FlowKey, Message, NodeNumber, ServiceNumber, View};
+use jlb_protocol::{MemberState, Role};
 
 fn acked(bed: &mut Bed) -> u64 {
     match bed.wire.pop_front() {
@@ -333,6 +334,7 @@ fn load(service: ServiceNumber, connections: u32, room: u32) -> ServiceLoad {
         connections,
         room,
         load: 7,
+        healthy: true,
     }
 }
 
@@ -386,11 +388,17 @@ fn control_messages_that_no_tracker_takes_are_dropped() {
             view: 0,
             config: 0,
             nonce: 0,
+            state: MemberState::Active,
+            role: Role::FlowTracker,
+            wire: 1,
         },
         Control::HelloAck {
             view: 0,
             config: 0,
             nonce: 0,
+            state: MemberState::Active,
+            role: Role::FlowTracker,
+            wire: 1,
         },
     ];
     for control in wrong {

@@ -32,7 +32,12 @@ fn a_million_ipv6_flows_take_no_more_than_64_bytes_each() {
         ));
         if batch.len() == 30 || number + 1 == flows {
             let flows = List::Values(&batch);
-            let state = Control::State { sequence: 0, flows };
+            let state = Control::State {
+                sequence: 0,
+                filled: None,
+                listed: None,
+                flows,
+            };
             it.handle_message(Time::ZERO, host(1), &Message::Control(state));
             batch.clear();
         }
@@ -80,7 +85,12 @@ fn many_deadlines_at_once_are_met_in_portions() {
         let key = FlowKey::new(Ipv6Addr::LOCALHOST.into(), port, web(), 443);
         let flow = statement(&key, birth(1), 5, FlowState::Established);
         let flows = List::Values(core::slice::from_ref(&flow));
-        let state = Control::State { sequence: 0, flows };
+        let state = Control::State {
+            sequence: 0,
+            filled: None,
+            listed: None,
+            flows,
+        };
         it.handle_message(Time::ZERO, host(1), &Message::Control(state));
     }
     let late = Time::from_millis(60_020);

@@ -2,6 +2,7 @@ use crate::Verdict;
 use crate::testbed::*;
 use jlb_protocol::message::{Control, FlowKind, FlowState, List};
 use jlb_protocol::{DropReason, Message};
+use jlb_protocol::{MemberState, Role};
 
 mod random;
 mod scale;
@@ -26,14 +27,22 @@ fn messages_for_other_roles_are_dropped() {
             view,
             config,
             nonce,
+            state: MemberState::Active,
+            role: Role::FlowTracker,
+            wire: 1,
         },
         Control::HelloAck {
             view,
             config,
             nonce,
+            state: MemberState::Active,
+            role: Role::FlowTracker,
+            wire: 1,
         },
         Control::State {
             sequence,
+            filled: None,
+            listed: None,
             flows: List::Values(&[]),
         },
         Control::Digest {

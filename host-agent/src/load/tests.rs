@@ -29,6 +29,7 @@ fn load_counts_accepted_and_established_flows_but_not_closing_ones() {
         connections,
         room: 4 - connections,
         load: if connections == 2 { u16::MAX / 2 } else { 0 },
+        healthy: true,
     };
     let sent = bed.run_with_loads(0);
     assert_eq!(sent.len(), 3);

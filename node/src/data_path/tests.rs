@@ -101,6 +101,8 @@ fn start(number: u16, peer: u16, port: u16) -> Running {
         secret: [7; 16],
     };
     let config = link::Config {
+        role: jlb_protocol::Role::FlowTracker,
+        state: jlb_protocol::MemberState::Active,
         node: node(number),
         incarnation: 100 + u32::from(number),
         worker: 0,

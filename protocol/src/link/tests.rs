@@ -31,6 +31,8 @@ fn link_with(number: u16, incarnation: u32, keys: MessageKeys) -> Link {
         .collect();
     let config = Config {
         node: node(number),
+        role: Role::FlowTracker,
+        state: MemberState::Active,
         incarnation,
         worker: 0,
         keys,

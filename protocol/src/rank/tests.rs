@@ -18,6 +18,7 @@ fn ranking(trackers: &[u16]) -> Ranking {
             node: node(number),
             role: Role::FlowTracker,
             state: MemberState::Active,
+            incarnation: 0,
         })
         .collect();
     Ranking::new(HashKey::new([7; 16]), &View::new(members))
@@ -86,6 +87,7 @@ fn only_active_trackers_are_ranked() {
         node: node(number),
         role,
         state,
+        incarnation: 0,
     };
     let view = View::new(vec![
         member(1, Role::FlowTracker, MemberState::Joining),

@@ -6,6 +6,7 @@ fn member(number: u16, role: Role, state: MemberState) -> Member {
         node: NodeNumber::new(number).unwrap(),
         role,
         state,
+        incarnation: 0,
     }
 }
 
@@ -63,8 +64,27 @@ fn each_change_of_a_member_changes_the_fingerprint() {
 fn the_fingerprint_is_specified_to_the_bit() {
     assert_eq!(
         View::new(three().to_vec()).fingerprint(),
-        0x58bc_933b_5070_f6bc
+        0x5a44_5e37_d7f0_1b67
     );
+}
+
+/// R10: what a host says that it has told a tracker is about these.
+#[test]
+fn the_ranked_fingerprint_is_of_active_trackers_and_one_more() {
+    let mut members = three().to_vec();
+    let joining = Member {
+        incarnation: 7,
+        ..member(4, Role::FlowTracker, MemberState::Joining)
+    };
+    members.push(joining);
+    let view = View::new(members.clone());
+    assert_eq!(view.ranked_fingerprint(None), 0x4381_ad6c_3fb8_25b0);
+    let with = view.ranked_fingerprint(Some(joining.node));
+    assert_eq!(with, 0xf9ee_3396_0399_2bf8);
+    members[3].state = MemberState::Active;
+    assert_eq!(View::new(members.clone()).ranked_fingerprint(None), with);
+    members[3].incarnation = 8;
+    assert_ne!(View::new(members).ranked_fingerprint(None), with);
 }
 
 #[test]

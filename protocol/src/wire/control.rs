@@ -7,14 +7,27 @@ use super::option::{OptionWriter, read_birth, write_birth};
 use super::{MAX_BODY, put_headers};
 use crate::buffer::PacketBuf;
 use crate::drop_reason::DropReason;
-use crate::flow::FlowKey;
+use crate::flow::{Birth, FlowKey};
 use crate::message::{
-    BucketDigest, Control, ControlKind, Entry, FlowState, FlowStatement, List, ServiceLoad,
+    BucketDigest, Control, ControlKind, Entry, FlowState, FlowStatement, List, Listed, MemberEntry,
+    ServiceLoad,
 };
-use crate::number::ServiceNumber;
+use crate::number::{NodeNumber, Role, ServiceNumber};
+use crate::view::{Member, MemberState};
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 const BODY_VERSION: u8 = 1;
 const BODY_HEADER: usize = 4;
+
+/// Flags of a State.
+const FILLED: u8 = 1;
+const LISTED: u8 = 2;
+
+/// In the place of a birth that is not there.
+const NO_BIRTH: Birth = Birth {
+    incarnation: 0,
+    counter: 0,
+};
 
 /// Writes a control message: Geneve header, unsealed seal, body.
 ///
@@ -31,18 +44,39 @@ pub fn encode_control(control: &Control<'_>, buf: &mut PacketBuf) -> Result<(), 
             view,
             config,
             nonce,
+            state,
+            role,
+            wire,
         }
         | Control::HelloAck {
             view,
             config,
             nonce,
+            state,
+            role,
+            wire,
         } => {
             body.put(&view.to_be_bytes())?;
             body.put(&config.to_be_bytes())?;
             body.put(&nonce.to_be_bytes())?;
+            body.put(&[state as u8, role as u8, wire, 0])?;
         }
-        Control::State { sequence, flows } => {
+        Control::State {
+            sequence,
+            filled,
+            listed,
+            flows,
+        } => {
             body.put(&sequence.to_be_bytes())?;
+            let flags = u8::from(filled.is_some()) * FILLED | u8::from(listed.is_some()) * LISTED;
+            body.put(&[flags, 0])?;
+            let bucket = listed.map_or(0, |listed| listed.bucket);
+            body.put(&bucket.to_be_bytes())?;
+            body.put(&filled.unwrap_or(0).to_be_bytes())?;
+            write_birth(
+                listed.map_or(NO_BIRTH, |listed| listed.high_water),
+                body.room(8)?,
+            );
             body.put_list(&flows)?;
         }
         Control::Ack { sequence } => body.put(&sequence.to_be_bytes())?,
@@ -52,6 +86,7 @@ pub fn encode_control(control: &Control<'_>, buf: &mut PacketBuf) -> Result<(), 
         }
         Control::SendFull { bucket } => body.put(&bucket.to_be_bytes())?,
         Control::Load { services } => body.put_list(&services)?,
+        Control::Members { members } => body.put_list(&members)?,
     }
     let len = u16::try_from(body.len).map_err(|_| DropReason::TooBig)?;
     body.bytes[0] = BODY_VERSION;
@@ -111,20 +146,8 @@ pub(super) fn decode<'a>(kind: u8, geneve: &Geneve<'a>) -> Result<Control<'a>, D
         bytes: &geneve.payload[BODY_HEADER..],
     };
     let control = match kind {
-        ControlKind::Hello => Control::Hello {
-            view: reader.u64()?,
-            config: reader.u64()?,
-            nonce: reader.u64()?,
-        },
-        ControlKind::HelloAck => Control::HelloAck {
-            view: reader.u64()?,
-            config: reader.u64()?,
-            nonce: reader.u64()?,
-        },
-        ControlKind::State => Control::State {
-            sequence: reader.u64()?,
-            flows: reader.list()?,
-        },
+        ControlKind::Hello | ControlKind::HelloAck => reader.hello(kind)?,
+        ControlKind::State => reader.state()?,
         ControlKind::Ack => Control::Ack {
             sequence: reader.u64()?,
         },
@@ -137,6 +160,9 @@ pub(super) fn decode<'a>(kind: u8, geneve: &Geneve<'a>) -> Result<Control<'a>, D
         },
         ControlKind::Load => Control::Load {
             services: reader.list()?,
+        },
+        ControlKind::Members => Control::Members {
+            members: reader.list()?,
         },
     };
     if reader.bytes.is_empty() {
@@ -166,6 +192,45 @@ impl<'a> Reader<'a> {
 
     fn u64(&mut self) -> Result<u64, DropReason> {
         self.take().map(u64::from_be_bytes)
+    }
+
+    fn hello(&mut self, kind: ControlKind) -> Result<Control<'a>, DropReason> {
+        let (view, config, nonce) = (self.u64()?, self.u64()?, self.u64()?);
+        let [state, role, wire, _] = self.take()?;
+        let state = MemberState::from_wire(state).ok_or(DropReason::BadField)?;
+        let role = Role::from_wire(role).ok_or(DropReason::BadField)?;
+        Ok(match kind {
+            ControlKind::HelloAck => Control::HelloAck {
+                view,
+                config,
+                nonce,
+                state,
+                role,
+                wire,
+            },
+            _ => Control::Hello {
+                view,
+                config,
+                nonce,
+                state,
+                role,
+                wire,
+            },
+        })
+    }
+
+    fn state(&mut self) -> Result<Control<'a>, DropReason> {
+        let sequence = self.u64()?;
+        let [flags, _] = self.take()?;
+        let bucket = self.u16()?;
+        let filled = self.u64()?;
+        let high_water = read_birth(&self.take::<8>()?).ok_or(DropReason::BadField)?;
+        Ok(Control::State {
+            sequence,
+            filled: (flags & FILLED != 0).then_some(filled),
+            listed: (flags & LISTED != 0).then_some(Listed { bucket, high_water }),
+            flows: self.list()?,
+        })
     }
 
     /// The rest of the body as a list, every entry of which can be read.
@@ -249,7 +314,8 @@ impl Entry for ServiceLoad {
         bytes[4..8].copy_from_slice(&self.connections.to_be_bytes());
         bytes[8..12].copy_from_slice(&self.room.to_be_bytes());
         bytes[12..14].copy_from_slice(&self.load.to_be_bytes());
-        bytes[14..16].fill(0);
+        bytes[14] = u8::from(self.healthy);
+        bytes[15] = 0;
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
@@ -258,6 +324,45 @@ impl Entry for ServiceLoad {
             connections: u32::from_be_bytes(*bytes.get(4..)?.first_chunk()?),
             room: u32::from_be_bytes(*bytes.get(8..)?.first_chunk()?),
             load: u16::from_be_bytes(*bytes.get(12..)?.first_chunk()?),
+            healthy: match *bytes.get(14)? {
+                0 => false,
+                1 => true,
+                _ => return None,
+            },
+        })
+    }
+}
+
+impl Entry for MemberEntry {
+    const LEN: usize = 28;
+
+    fn write(&self, bytes: &mut [u8]) {
+        let Member {
+            node,
+            role,
+            state,
+            incarnation,
+        } = self.member;
+        bytes[..2].copy_from_slice(&node.get().to_be_bytes());
+        bytes[2] = role as u8;
+        bytes[3] = state as u8;
+        bytes[4..8].copy_from_slice(&incarnation.to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.v4.map_or([0; 4], |address| address.octets()));
+        bytes[12..28].copy_from_slice(&self.v6.map_or([0; 16], |address| address.octets()));
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let v4 = Ipv4Addr::from(*bytes.get(8..)?.first_chunk::<4>()?);
+        let v6 = Ipv6Addr::from(*bytes.get(12..)?.first_chunk::<16>()?);
+        Some(Self {
+            member: Member {
+                node: NodeNumber::new(u16::from_be_bytes(*bytes.first_chunk()?))?,
+                role: Role::from_wire(*bytes.get(2)?)?,
+                state: MemberState::from_wire(*bytes.get(3)?)?,
+                incarnation: u32::from_be_bytes(*bytes.get(4..)?.first_chunk()?),
+            },
+            v4: (!v4.is_unspecified()).then_some(v4),
+            v6: (!v6.is_unspecified()).then_some(v6),
         })
     }
 }

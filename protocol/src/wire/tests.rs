@@ -1,9 +1,11 @@
 use super::*;
 use crate::flow::FlowKey;
 use crate::message::{
-    BucketDigest, Control, ControlKind, FlowState, FlowStatement, List, MAX_TRIED, ServiceLoad,
+    BucketDigest, Control, ControlKind, FlowState, FlowStatement, List, Listed, MAX_TRIED,
+    MemberEntry, ServiceLoad,
 };
-use crate::number::NodeNumber;
+use crate::number::{NodeNumber, Role};
+use crate::view::{Member, MemberState};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -243,12 +245,36 @@ fn control_messages_come_back_as_they_were() {
             connections: 5,
             room: u32::MAX,
             load: 65_535,
+            healthy: true,
         },
         ServiceLoad {
             service: ServiceNumber::new(1).unwrap(),
             connections: 0,
             room: 0,
             load: 1,
+            healthy: true,
+        },
+    ];
+    let members = [
+        MemberEntry {
+            member: Member {
+                node: NodeNumber::new(9).unwrap(),
+                role: Role::HostAgent,
+                state: MemberState::Draining,
+                incarnation: 77,
+            },
+            v4: Some(Ipv4Addr::new(10, 0, 0, 1)),
+            v6: None,
+        },
+        MemberEntry {
+            member: Member {
+                node: NodeNumber::new(u16::MAX).unwrap(),
+                role: Role::Ingress,
+                state: MemberState::Joining,
+                incarnation: 0,
+            },
+            v4: None,
+            v6: Some(Ipv6Addr::LOCALHOST),
         },
     ];
     let controls = [
@@ -256,19 +282,44 @@ fn control_messages_come_back_as_they_were() {
             view: 1,
             config: 2,
             nonce: 3,
+            state: MemberState::Active,
+            role: Role::FlowTracker,
+            wire: 1,
         },
         Control::HelloAck {
             view: u64::MAX,
             config: 0,
             nonce: 9,
+            state: MemberState::Active,
+            role: Role::FlowTracker,
+            wire: 1,
         },
         Control::State {
             sequence: 5,
+            filled: None,
+            listed: None,
             flows: List::Values(&flows),
         },
         Control::State {
             sequence: 0,
+            filled: None,
+            listed: None,
             flows: List::Values(&[]),
+        },
+        Control::State {
+            sequence: 7,
+            filled: Some(0),
+            listed: Some(Listed {
+                bucket: 0xffff,
+                high_water: Birth {
+                    incarnation: 3,
+                    counter: u32::MAX,
+                },
+            }),
+            flows: List::Values(&flows),
+        },
+        Control::Members {
+            members: List::Values(&members),
         },
         Control::Ack { sequence: u64::MAX },
         Control::Digest {
@@ -307,6 +358,8 @@ fn a_list_entry_with_an_unknown_state_is_refused() {
     let flows = [statement(1)];
     let buf = control_round_trip(&Control::State {
         sequence: 1,
+        filled: None,
+        listed: None,
         flows: List::Values(&flows),
     });
     let mut bytes = buf.as_slice().to_vec();
@@ -320,6 +373,8 @@ fn a_list_that_does_not_fit_is_refused_when_written() {
     let flows: Vec<_> = (1..60).map(statement).collect();
     let control = Control::State {
         sequence: 1,
+        filled: None,
+        listed: None,
         flows: List::Values(&flows),
     };
     assert_eq!(
