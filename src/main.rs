@@ -37,6 +37,8 @@ enum Command {
     },
     /// Build a whole cluster in network namespaces and load it.
     Lab(jlb_bench::LabArgs),
+    /// Run simulated clusters and say what was violated.
+    Sim(jlb_sim::SimArgs),
     /// The web server of the lab's hosts.
     #[command(hide = true)]
     LabWeb(jlb_bench::LabWebArgs),
@@ -95,6 +97,7 @@ fn main() -> ExitCode {
         Command::Check { config } => check(&config),
         Command::Keygen { file } => keygen(&file),
         Command::Lab(args) => jlb_bench::lab(args),
+        Command::Sim(args) => sim(&args),
         Command::LabWeb(args) => jlb_bench::lab_web(args),
     }
 }
@@ -147,6 +150,12 @@ fn keygen(file: &std::path::Path) -> ExitCode {
         }
         Err(error) => fail(format!("can't write {}: {error}", file.display())),
     }
+}
+
+fn sim(args: &jlb_sim::SimArgs) -> ExitCode {
+    #[allow(clippy::disallowed_methods, reason = "only to say how fast the simulation was")]
+    let begun = std::time::Instant::now();
+    jlb_sim::command(args, || begun.elapsed())
 }
 
 fn report(result: Result<(), jlb_node::Error>) -> ExitCode {

@@ -7,27 +7,30 @@ use std::process::Command;
 
 /// Every crate of the workspace and its floor. Crates of one floor do not know each other: the
 /// roles meet through bytes and views.
-const FLOORS: [(&str, u8); 11] = [
+const FLOORS: [(&str, u8); 13] = [
     ("jlb-protocol", 0),
     ("jlb-flow-table", 0),
     ("jlb-ingress", 1),
     ("jlb-flow-tracker", 1),
     ("jlb-host-agent", 1),
+    ("jlb-membership", 1),
     ("jlb-packet-io", 1),
     ("jlb-config", 2),
     ("jlb-node", 3),
     ("jlb-sim", 3),
+    ("jlb-explore", 3),
     ("jlb-bench", 4),
     ("jlb", 5),
 ];
 
 /// Crates that are pure: time, randomness and bytes come in as arguments.
-const PURE: [&str; 5] = [
+const PURE: [&str; 6] = [
     "jlb-protocol",
     "jlb-flow-table",
     "jlb-ingress",
     "jlb-flow-tracker",
     "jlb-host-agent",
+    "jlb-membership",
 ];
 
 /// What a pure crate has no use for, except in its tests: the system, the wall, and the config file.

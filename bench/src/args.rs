@@ -1,5 +1,7 @@
 //! The options of `jlb lab`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::plan::{Counts, MAX_NODES_OF_A_KIND};
@@ -27,6 +29,80 @@ pub(crate) enum LabCommand {
     },
     /// List labs
     List,
+    /// Break a lab's nodes under thousands of connections, and say what these noticed
+    Chaos(ChaosOptions),
+    /// Measure how soon the death of a node is seen, and whether there are false alarms
+    Detect(DetectOptions),
+}
+
+/// How detection is measured.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DetectOptions {
+    /// How many ingress nodes and trackers are killed, one after the other
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub(crate) kills: u32,
+    /// Seconds to watch for false alarms while packets are lost, and again while all processors are
+    /// busy
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub(crate) watch_seconds: u64,
+    /// Percent of the messages between nodes that are lost in the first watch (needs nft)
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) loss: u32,
+    /// Processes that do nothing but keep processors busy in the second; by default one more than
+    /// there are processors
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=64))]
+    pub(crate) spinning: Option<u32>,
+    /// Print one JSON document and nothing else on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to break, and under what.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ChaosOptions {
+    /// A scenario by name (repeatable); without any, all of them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scenario: Vec<String>,
+    /// List the scenarios
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Long-lived connections: a fourth each download, upload, ask now and then, are silent until
+    /// the fault
+    #[arg(long, default_value_t = 2_400, value_parser = clap::value_parser!(u32).range(4..=8_000))]
+    pub(crate) connections: u32,
+    /// New connections a second beside them
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub(crate) new_rate: u32,
+    /// Milliseconds from the death of an ingress until the router sends it nothing any more
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    pub(crate) detect_ms: u64,
+    /// Milliseconds from the end of an ingress or a tracker until it is started again
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    pub(crate) away_ms: u64,
+    /// The same of a host agent: nobody can stand in for it, so that its supervisor should be quick
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    pub(crate) agent_away_ms: u64,
+    /// Seconds of a scenario from its fault to its end, at least; more if what happens takes longer
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
+    /// Print one JSON document and nothing else on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Ingress nodes
+    #[arg(long, default_value_t = 3, value_parser = nodes())]
+    pub(crate) ingress: u16,
+    /// Flow trackers
+    #[arg(long, default_value_t = 3, value_parser = nodes())]
+    pub(crate) trackers: u16,
+    /// Hosts
+    #[arg(long, default_value_t = 4, value_parser = nodes())]
+    pub(crate) hosts: u16,
+    /// Run this program as the nodes instead of this one
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "older")]
+    pub(crate) program: Option<PathBuf>,
+    /// An older program, from which and back to which nodes are brought one by one
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) older: Option<PathBuf>,
 }
 
 /// What to build and how to load it.

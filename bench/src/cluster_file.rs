@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use jlb_config::ClusterConfig;
 
 use crate::error::{Doing, LabError, Result};
-use crate::plan::{MTU, Plan, Role, VIP_V4, VIP_V6};
+use crate::plan::{MTU, Node, Plan, Role, VIP_V4, VIP_V6};
 
 /// Name of the cluster file in the lab's directory.
 pub const FILE: &str = "cluster.toml";
+/// Name of the one that spare nodes are started with.
+const FILE_OF_SPARES: &str = "cluster-with-spares.toml";
 const KEY_FILE: &str = "cluster.key";
 
 /// What the lab offers on each VIP: name, protocol, port. Services of the IPv4 VIP are numbered
@@ -25,18 +27,39 @@ const SERVICES: [(&str, &str, u16); 3] = [
 /// How long a closed flow lingers in the lab; short, so that a person sees tables empty.
 const LINGER: &str = "2s";
 
-/// Writes cluster file and key; returns the path of the first. `policy` is how hosts are chosen.
+/// When the clients of a dead host are told, where nodes come and go; short, so that a person waits
+/// for it.
+const DEAD_HOST_RESET: &str = "4s";
+
+/// Writes key and cluster file, and one more that has the spare nodes too if there are any: to the
+/// others those are strangers. `policy` is how hosts are chosen.
 ///
 /// # Errors
 /// When they cannot be written, or the result is not a valid cluster.
-pub fn write(plan: &Plan, policy: &str) -> Result<PathBuf> {
+pub fn write(plan: &Plan, policy: &str) -> Result<()> {
     let directory = plan.directory();
     let key = directory.join(KEY_FILE);
     jlb_config::keygen(&key).doing(format_args!("write {}", key.display()))?;
-    let path = directory.join(FILE);
-    fs::write(&path, text(plan, policy)).doing(format_args!("write {}", path.display()))?;
-    check(&path)?;
-    Ok(path)
+    let nodes: Vec<&Node> = plan.nodes.iter().collect();
+    write_file(plan, &nodes, policy, FILE)?;
+    if plan.spares.is_empty() {
+        return Ok(());
+    }
+    let all: Vec<&Node> = plan.all().collect();
+    write_file(plan, &all, policy, FILE_OF_SPARES)
+}
+
+/// The cluster file that a node is started with.
+pub fn path(plan: &Plan, node: &Node) -> PathBuf {
+    let spare = plan.spares.iter().any(|spare| spare.name == node.name);
+    plan.directory()
+        .join(if spare { FILE_OF_SPARES } else { FILE })
+}
+
+fn write_file(plan: &Plan, nodes: &[&Node], policy: &str, name: &str) -> Result<()> {
+    let path = plan.directory().join(name);
+    fs::write(&path, text(plan, nodes, policy)).doing(format_args!("write {}", path.display()))?;
+    check(&path)
 }
 
 fn check(path: &Path) -> Result<()> {
@@ -46,14 +69,18 @@ fn check(path: &Path) -> Result<()> {
 }
 
 /// The text of the cluster file.
-fn text(plan: &Plan, policy: &str) -> String {
+fn text(plan: &Plan, nodes: &[&Node], policy: &str) -> String {
     let mut text = format!(
         "# The cluster of lab {id}, made by `jlb lab`.\n\n\
          [cluster]\nname = \"lab-{id}\"\nkey_file = \"{KEY_FILE}\"\nunderlay_mtu = {MTU}\n\n\
          [timers]\nlinger = \"{LINGER}\"\n",
         id = plan.id,
     );
-    for node in &plan.nodes {
+    if !plan.spares.is_empty() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "dead_host_reset = \"{DEAD_HOST_RESET}\"");
+    }
+    for node in nodes {
         let underlay: IpAddr = if plan.ipv6_underlay {
             node.addresses.v6.into()
         } else {
@@ -70,17 +97,20 @@ fn text(plan: &Plan, policy: &str) -> String {
             Plan::admin(node),
         );
     }
-    let hosts: Vec<String> = plan
-        .of(Role::Host)
-        .map(|node| format!("\"{}\"", node.name))
-        .collect();
-    let hosts = hosts.join(", ");
+    let hosts = if plan.spares.is_empty() {
+        let hosts = nodes.iter().filter(|node| node.role == Role::Host);
+        let hosts: Vec<String> = hosts.map(|node| format!("\"{}\"", node.name)).collect();
+        format!("[{}]", hosts.join(", "))
+    } else {
+        // A host that comes later serves, too.
+        "\"any\"".to_owned()
+    };
     for (vip, family, base) in [(IpAddr::from(VIP_V4), "v4", 1), (VIP_V6.into(), "v6", 11)] {
         for (number, (name, protocol, port)) in (base..).zip(SERVICES) {
             let _ = write!(
                 text,
                 "\n[[service]]\nnumber = {number}\nname = \"{name}-{family}\"\nvip = \"{vip}\"\n\
-                 protocol = \"{protocol}\"\nports = {port}\nhosts = [{hosts}]\n\
+                 protocol = \"{protocol}\"\nports = {port}\nhosts = {hosts}\n\
                  policy = \"{policy}\"\n",
             );
         }

@@ -1,10 +1,11 @@
 //! One lab, from its first file to its last.
 
+mod nodes;
 mod servers;
 mod tables;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +19,12 @@ use crate::load::{self, Load, Progress, Tally, What};
 use crate::losses::{self, Loss};
 use crate::netns::Namespace;
 use crate::nginx;
-use crate::plan::{Addresses, Plan, VIP_V4, VIP_V6};
+use crate::plan::{Addresses, Counts, Node, Plan, VIP_V4, VIP_V6};
 use crate::processes::{Process, Start, Starter};
 use crate::scrape::{self, NodeSamples};
 use crate::state::State;
-use crate::topology::{self, CLIENT, ROUTER};
+use crate::topology::{self, CLIENT, ROUTER, Router};
+pub(crate) use servers::server_name;
 pub(crate) use tables::{Forgotten, Left};
 
 /// The longest that nodes may take to be ready.
@@ -37,37 +39,69 @@ pub(crate) const LOGS: &str = "logs";
 const DOWNLOAD: u64 = nginx::DOWNLOADS[0];
 const UPLOAD: u64 = 50_000;
 
+/// How a lab differs from the usual one.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    /// Nodes that can be added later.
+    pub(crate) spares: Counts,
+    /// How long a node that is told to stop goes on, so that routing can drain.
+    pub(crate) stop_delay: Duration,
+    /// The program of the nodes; `None`: the running one.
+    pub(crate) program: Option<PathBuf>,
+}
+
+impl Setting {
+    /// The usual one: nobody comes, and there is no routing to drain.
+    pub(crate) const USUAL: Self = Self {
+        spares: Counts {
+            ingress: 0,
+            trackers: 0,
+            hosts: 0,
+        },
+        stop_delay: Duration::ZERO,
+        program: None,
+    };
+}
+
 /// A lab that stands. It is taken away when the value goes, unless it was [kept](Lab::keep).
 pub(crate) struct Lab {
     plan: Plan,
     web: Web,
+    setting: Setting,
     state: State,
     starter: Starter,
     processes: Vec<Process>,
+    /// Whether its processes outlive the one that built it.
+    keep: bool,
+    /// Nothing before the network stands.
+    router: Option<Router>,
     kept: bool,
 }
 
 impl Lab {
     /// Builds everything and starts every process; does not wait for them.
-    pub(crate) fn build(options: &LabOptions) -> Result<Self> {
+    pub(crate) fn build(options: &LabOptions, setting: Setting) -> Result<Self> {
         let nginx = match options.web {
             Web::Nginx => Some(nginx::find()?),
             Web::Embedded => None,
         };
-        let jlb = own_program()?;
         let mut state = State::create()?;
-        state.programs.push(jlb.clone());
+        state.programs.push(own_program()?);
+        state.programs.extend(setting.program.clone());
         state.programs.extend(nginx.clone());
         let ipv6 = options.underlay == Underlay::Ipv6;
-        let plan = Plan::new(state.id.clone(), options.counts(), ipv6);
+        let plan = Plan::new(state.id.clone(), options.counts(), ipv6).with_spares(setting.spares);
         let starter = Starter::new()?;
         // From here on a failure drops the lab, which takes away what is there so far.
         let mut lab = Self {
             plan,
             web: options.web,
+            setting,
             state,
             starter,
             processes: Vec::new(),
+            keep: options.keep,
+            router: None,
             kept: false,
         };
         lab.state.write()?;
@@ -82,37 +116,14 @@ impl Lab {
                 .doing(format_args!("make {}", path.display()))
                 .map_err(|error| error.mend("TMPDIR names another directory to write in"))?;
         }
-        let config = cluster_file::write(&lab.plan, &options.policy)?;
-        topology::build(&lab.plan)?;
+        cluster_file::write(&lab.plan, &options.policy)?;
+        lab.router = Some(topology::build(&lab.plan)?);
         // Hosts have their servers before their agents: an agent must not take what nobody serves.
-        lab.start_servers(&jlb, nginx.as_deref(), options.keep)?;
-        lab.start_nodes(&jlb, &config, options.keep)?;
-        Ok(lab)
-    }
-
-    fn start_nodes(&mut self, jlb: &Path, config: &Path, keep: bool) -> Result<()> {
-        for node in self.plan.nodes.clone() {
-            let mut arguments = vec![
-                node.role.subcommand().into(),
-                "--config".into(),
-                config.into(),
-                "--name".into(),
-                node.name.clone().into(),
-                "--state-dir".into(),
-                self.plan.directory().join("state").into(),
-                // There is no routing to drain.
-                "--stop-delay-ms".into(),
-                "0".into(),
-            ];
-            if !keep {
-                arguments.extend([
-                    "--die-with-parent".into(),
-                    std::process::id().to_string().into(),
-                ]);
-            }
-            self.start(&node.name, &node.name, jlb.to_owned(), arguments)?;
+        lab.start_servers(nginx.as_deref())?;
+        for node in lab.plan.nodes.clone() {
+            lab.start_node(&node.name)?;
         }
-        Ok(())
+        Ok(lab)
     }
 
     /// Starts a program in a node's namespace and writes down that it did.
@@ -142,10 +153,7 @@ impl Lab {
             for process in &mut self.processes {
                 process.check()?;
             }
-            let plan = self.plan.clone();
-            let waiting = self
-                .beside_nodes(move |runtime| Ok(runtime.block_on(first_unready(&plan))))
-                .await?;
+            let waiting = self.unready(self.plan.nodes.clone()).await?;
             let Some((name, why)) = waiting else {
                 return Ok(());
             };
@@ -271,8 +279,8 @@ impl Drop for Lab {
 }
 
 /// The first node that is not ready, and why.
-async fn first_unready(plan: &Plan) -> Option<(String, String)> {
-    for node in &plan.nodes {
+async fn first_unready(nodes: &[Node]) -> Option<(String, String)> {
+    for node in nodes {
         let why = match scrape::ready(node).await {
             Ok(Ok(())) => continue,
             Ok(Err(why)) => why,

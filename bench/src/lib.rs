@@ -4,6 +4,7 @@
 //! it, and says what it saw. It needs root and a kernel, and no program but `jlb` itself.
 
 mod args;
+mod chaos;
 mod document;
 mod how_to_use;
 mod lab;

@@ -6,6 +6,7 @@
 //! one, requests have a time at which they are due and the latency counts from then, so that a
 //! stalled server is charged for all that it kept waiting (no coordinated omission).
 
+mod connect;
 mod request;
 mod tally;
 mod worker;
@@ -21,7 +22,9 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::Instant;
 
 use crate::error::{Doing, LabError, Result};
+pub(crate) use connect::connect;
 pub use request::What;
+pub(crate) use request::{Failure, ask};
 pub use tally::{ErrorKind, Tally};
 use worker::Worker;
 

@@ -135,6 +135,9 @@ pub struct Plan {
     pub id: String,
     /// Ingress nodes, then trackers, then hosts.
     pub nodes: Vec<Node>,
+    /// Nodes for which there is a place, but which are not started with the others and which the
+    /// others' cluster file does not have.
+    pub spares: Vec<Node>,
     /// Whether nodes talk to each other over IPv6.
     pub ipv6_underlay: bool,
 }
@@ -142,26 +145,35 @@ pub struct Plan {
 impl Plan {
     /// Lays a lab out. `counts` are at most [`MAX_NODES_OF_A_KIND`] each.
     pub fn new(id: String, counts: Counts, ipv6_underlay: bool) -> Self {
-        let kinds = [
-            (Role::Ingress, counts.ingress),
-            (Role::Tracker, counts.trackers),
-            (Role::Host, counts.hosts),
-        ];
-        let nodes = kinds
-            .into_iter()
-            .flat_map(|(role, count)| (1..=count.min(MAX_NODES_OF_A_KIND)).map(move |i| (role, i)))
-            .map(|(role, i)| Node {
-                role,
-                name: format!("{}-{i}", role.short()),
-                number: role.base() + i,
-                addresses: Addresses::inside(role.base() + i),
-            })
-            .collect();
+        let none = Counts {
+            ingress: 0,
+            trackers: 0,
+            hosts: 0,
+        };
         Self {
             id,
-            nodes,
+            nodes: lay_out(none, counts),
+            spares: Vec::new(),
             ipv6_underlay,
         }
+    }
+
+    /// Makes room for so many more nodes of each kind, numbered after those that there are.
+    #[must_use]
+    pub fn with_spares(mut self, counts: Counts) -> Self {
+        let of = |role| u16::try_from(self.of(role).count()).unwrap_or(MAX_NODES_OF_A_KIND);
+        let there = Counts {
+            ingress: of(Role::Ingress),
+            trackers: of(Role::Tracker),
+            hosts: of(Role::Host),
+        };
+        self.spares = lay_out(there, counts);
+        self
+    }
+
+    /// All nodes, those that are not started with the others included.
+    pub fn all(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().chain(&self.spares)
     }
 
     /// The nodes of one kind.
@@ -169,9 +181,9 @@ impl Plan {
         self.nodes.iter().filter(move |node| node.role == role)
     }
 
-    /// The node of that name.
+    /// The node of that name, started with the others or not.
     pub fn node(&self, name: &str) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.name == name)
+        self.all().find(|node| node.name == name)
     }
 
     /// What every namespace of lab `id` begins with.
@@ -218,6 +230,28 @@ impl Plan {
     pub fn admin(node: &Node) -> std::net::SocketAddr {
         (node.addresses.v4, ADMIN_PORT).into()
     }
+}
+
+/// So many nodes of each kind as `counts` says, after those that are `there`.
+fn lay_out(there: Counts, counts: Counts) -> Vec<Node> {
+    let kinds = [
+        (Role::Ingress, there.ingress, counts.ingress),
+        (Role::Tracker, there.trackers, counts.trackers),
+        (Role::Host, there.hosts, counts.hosts),
+    ];
+    kinds
+        .into_iter()
+        .flat_map(|(role, there, count)| {
+            let last = there.saturating_add(count).min(MAX_NODES_OF_A_KIND);
+            (there + 1..=last).map(move |i| (role, i))
+        })
+        .map(|(role, i)| Node {
+            role,
+            name: format!("{}-{i}", role.short()),
+            number: role.base() + i,
+            addresses: Addresses::inside(role.base() + i),
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::thread;
 
 use crate::error::{Doing, LabError, Result};
 use crate::netns::Namespace;
+use crate::process_id::{Grip, ProcessId};
 
 /// Lines of a log that an error shows.
 const SHOWN_LINES: usize = 12;
@@ -25,7 +26,7 @@ pub struct Start {
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
-    /// Where what it says goes.
+    /// Where what it says goes, after what is there already.
     pub log: PathBuf,
 }
 
@@ -84,7 +85,11 @@ fn start(start: Start) -> Result<Process> {
         arguments,
         log,
     } = start;
-    let file = File::create(&log).doing(format_args!("write {}", log.display()))?;
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&log)
+        .doing(format_args!("write {}", log.display()))?;
     let copy = file
         .try_clone()
         .doing(format_args!("write {}", log.display()))?;
@@ -106,6 +111,17 @@ impl Process {
     /// The number of the process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// A hold on the process; `None` when it has ended.
+    pub(crate) fn grip(&self) -> Option<Grip> {
+        ProcessId::of(self.pid())?.grip()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        // An error: it is no child any more.
+        !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Takes note of the end of a program that was ended, so that the system keeps nothing of it.

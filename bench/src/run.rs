@@ -12,10 +12,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, interval};
 
 use crate::args::{LabArgs, LabCommand, LabOptions};
+use crate::chaos;
 use crate::document::Document;
 use crate::error::{Doing, LabError, Result};
 use crate::how_to_use::how_to_use;
-use crate::lab::Lab;
+use crate::lab::{Lab, Setting};
 use crate::leftovers;
 use crate::load::{Progress, Tally, runtime};
 use crate::losses;
@@ -35,7 +36,12 @@ pub fn lab(args: LabArgs) -> ExitCode {
             list();
             Ok(ExitCode::SUCCESS)
         }
-        None => root().and_then(|()| build_and_load(&args.options)),
+        Some(LabCommand::Chaos(options)) if options.list => chaos::list(),
+        Some(LabCommand::Chaos(options)) => root().and_then(|()| to_the_end(chaos::run(&options))),
+        Some(LabCommand::Detect(options)) => {
+            root().and_then(|()| to_the_end(chaos::detect::run(&options)))
+        }
+        None => root().and_then(|()| to_the_end(run(&args.options))),
     };
     done.unwrap_or_else(|error| {
         eprintln!("jlb lab: {error}");
@@ -53,7 +59,8 @@ fn root() -> Result<()> {
     Err(LabError::new("labs are made and taken down by root alone").mend("use sudo"))
 }
 
-fn build_and_load(options: &LabOptions) -> Result<ExitCode> {
+/// Drives what builds a lab, until it is done or a signal comes; takes away first what others left.
+fn to_the_end(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
     for id in leftovers::sweep()? {
         eprintln!("took away lab {id}, whose process was gone");
     }
@@ -61,8 +68,8 @@ fn build_and_load(options: &LabOptions) -> Result<ExitCode> {
     runtime()?.block_on(async {
         let mut signals = Signals::new()?;
         tokio::select! {
-            // Both branches end with the lab gone, or kept: it goes when `run` is dropped.
-            result = run(options) => result,
+            // Both branches end with the lab gone, or kept: it goes when `work` is dropped.
+            result = work => result,
             () = signals.any() => {
                 eprintln!("\njlb lab: interrupted, taking the lab down");
                 Ok(ExitCode::from(INTERRUPTED))
@@ -74,7 +81,7 @@ fn build_and_load(options: &LabOptions) -> Result<ExitCode> {
 async fn run(options: &LabOptions) -> Result<ExitCode> {
     let bar = progress_bar(options);
     bar.set_message("building namespaces");
-    let mut lab = Lab::build(options)?;
+    let mut lab = Lab::build(options, Setting::USUAL)?;
     bar.set_message("waiting for the nodes");
     lab.ready().await?;
     let report = match options.seconds {
@@ -115,7 +122,7 @@ async fn run(options: &LabOptions) -> Result<ExitCode> {
 
 /// Writes to standard output. Nobody may be reading any more, or the disk is full: that is an error,
 /// and no reason to panic before the lab is gone.
-fn say(words: fmt::Arguments<'_>) -> Result<()> {
+pub(crate) fn say(words: fmt::Arguments<'_>) -> Result<()> {
     let mut output = std::io::stdout().lock();
     output
         .write_fmt(words)

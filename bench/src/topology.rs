@@ -6,6 +6,7 @@
 
 mod netlink;
 mod next_hop;
+mod router;
 
 use std::fs;
 use std::fs::File;
@@ -14,9 +15,9 @@ use std::os::fd::AsRawFd;
 
 use crate::error::{Doing, LabError, Result};
 use crate::netns::Namespace;
-use crate::plan::{Addresses, MTU, Node, Plan, Role, VIP_V4, VIP_V6};
+use crate::plan::{Addresses, MTU, Node, Plan, Role};
 use netlink::{Hardware, Netlink, Peer};
-use next_hop::{NextHopMessage, Resilience};
+pub use router::{Group, Router};
 
 /// The namespace in which the clients are.
 pub const CLIENT: &str = "client";
@@ -31,18 +32,6 @@ const BRIDGE: &str = "inside";
 /// Numbers for [`hardware`], beside those of the nodes.
 const ROUTER_INSIDE: u16 = 1;
 const CLIENT_NUMBER: u16 = 2;
-
-const GROUP_V4: u32 = 4;
-const GROUP_V6: u32 = 6;
-/// Next hops are numbered: base of the family plus the node's number.
-const HOPS_V4: u32 = 4_000;
-const HOPS_V6: u32 = 6_000;
-
-const RESILIENCE: Resilience = Resilience {
-    buckets: 512,
-    idle_seconds: 1,
-    unbalanced_seconds: 0,
-};
 
 /// Settings that every namespace gets: addresses are usable at once, nobody listens to
 /// advertisements, and queues do not make the kernel send cookies instead of listening.
@@ -76,11 +65,12 @@ const ON_THE_CLIENT: &[(&str, &str)] = &[
     ("net/ipv4/ip_local_port_range", "1024 65535"),
 ];
 
-/// Builds everything that `plan` names. What a failure leaves behind has the lab's prefix.
+/// Builds everything that `plan` names, spare nodes included; the router spreads the VIPs over the
+/// ingress nodes that are none. What a failure leaves behind has the lab's prefix.
 ///
 /// # Errors
 /// Which step failed, and what the kernel lacks where that is known.
-pub fn build(plan: &Plan) -> Result<()> {
+pub fn build(plan: &Plan) -> Result<Router> {
     let router = make_namespace(plan, ROUTER)?;
     let client = make_namespace(plan, CLIENT)?;
     router.run(|| settings(ON_THE_ROUTER))?;
@@ -107,7 +97,7 @@ pub fn build(plan: &Plan) -> Result<()> {
     }
     equip(&client, Plan::client(), Plan::router_outside())?;
 
-    for node in &plan.nodes {
+    for node in plan.all() {
         let namespace = make_namespace(plan, &node.name)?;
         attach(
             &mut kernel,
@@ -126,7 +116,7 @@ pub fn build(plan: &Plan) -> Result<()> {
             kernel.add_neighbour(BRIDGE, address, hardware(node.number))?;
         }
     }
-    spread_vips(&mut kernel, plan, bridge)
+    Router::new(kernel, plan, bridge)
 }
 
 fn make_namespace(plan: &Plan, name: &str) -> Result<Namespace> {
@@ -162,7 +152,7 @@ fn introduce(namespace: &Namespace, plan: &Plan, node: &Node) -> Result<()> {
         for (address, _) in Plan::router_inside().with_prefixes() {
             kernel.add_neighbour(INTERFACE, address, hardware(ROUTER_INSIDE))?;
         }
-        for peer in plan.nodes.iter().filter(|peer| speak(node.role, peer.role)) {
+        for peer in plan.all().filter(|peer| speak(node.role, peer.role)) {
             let address: IpAddr = if plan.ipv6_underlay {
                 peer.addresses.v6.into()
             } else {
@@ -204,35 +194,6 @@ fn equip(
         kernel.add_default_route(gateway.v4.into())?;
         kernel.add_default_route(gateway.v6.into())
     })
-}
-
-/// Routes each VIP to all ingress nodes.
-fn spread_vips(kernel: &mut Netlink, plan: &Plan, bridge: u32) -> Result<()> {
-    for node in plan.of(Role::Ingress) {
-        let number = u32::from(node.number);
-        let v4 = NextHopMessage::gateway(HOPS_V4 + number, node.addresses.v4.into(), bridge);
-        let v6 = NextHopMessage::gateway(HOPS_V6 + number, node.addresses.v6.into(), bridge);
-        kernel.set_next_hop(v4).map_err(needs_next_hops)?;
-        kernel.set_next_hop(v6).map_err(needs_next_hops)?;
-    }
-    for (vip, group, hops) in [
-        (IpAddr::from(VIP_V4), GROUP_V4, HOPS_V4),
-        (IpAddr::from(VIP_V6), GROUP_V6, HOPS_V6),
-    ] {
-        let members: Vec<u32> = plan
-            .of(Role::Ingress)
-            .map(|node| hops + u32::from(node.number))
-            .collect();
-        kernel
-            .set_next_hop(NextHopMessage::resilient_group(group, &members, RESILIENCE))
-            .map_err(needs_next_hops)?;
-        kernel.add_host_route(vip, group)?;
-    }
-    Ok(())
-}
-
-fn needs_next_hops(error: LabError) -> LabError {
-    error.mend("the router of the lab needs Linux 5.13 or newer (resilient next-hop groups)")
 }
 
 /// Keeps a retransmitted packet on its ingress. Through veth the router's ECMP sees the hash of the

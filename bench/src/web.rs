@@ -6,7 +6,9 @@
 //! | `GET /bytes/N`     | N bytes of [`crate::content`]                                   |
 //! | `GET /slow/MS`     | the short text after MS milliseconds, at most a minute          |
 //! | `GET /close`       | the short text, after which the server closes                   |
+//! | `GET /drip/N/MS`   | the same bytes without an end, N every MS milliseconds          |
 //! | `POST /upload`     | `LENGTH SUM`: how much arrived, and its FNV-1a in hexadecimal   |
+//! | `POST /receipts`   | such a line for each piece as it arrives                        |
 //!
 //! Every answer says in `x-host` which host gave it. Beside HTTP there is a UDP echo.
 
@@ -34,6 +36,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::content::Fnv;
 use crate::error::{Doing, LabError, Result};
@@ -50,6 +53,8 @@ const BACKLOG: i32 = 65_535;
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The most that `/bytes` sends.
 const MOST_BYTES: u64 = 1 << 40;
+/// The most that `/drip` sends at a tick.
+const MOST_DRIPPED: u64 = 1 << 20;
 /// A pause after the kernel refused to hand out a connection (out of files).
 const BREATH: Duration = Duration::from_millis(10);
 
@@ -68,6 +73,9 @@ pub struct LabWebArgs {
     /// End when the process with this id, which started this one, ends
     #[arg(long)]
     die_with_parent: Option<u32>,
+    /// Keep a processor busy until it ends, and serve nothing
+    #[arg(long)]
+    spin: bool,
     /// Become this program instead of serving
     #[arg(last = true)]
     program: Vec<OsString>,
@@ -103,6 +111,11 @@ fn serve(args: LabWebArgs) -> Result<()> {
         // Returns only if it fails.
         let error = Command::new(program).args(arguments).exec();
         return Err(error).doing(format_args!("run {}", program.display()));
+    }
+    if args.spin {
+        loop {
+            std::hint::spin_loop();
+        }
     }
     if args.listen.is_empty() && args.echo.is_empty() {
         return Err(LabError::new("nothing to do").mend("give --listen or --echo"));
@@ -193,6 +206,7 @@ async fn answer(
             tokio::time::sleep(Duration::from_millis(wait).min(LONGEST_WAIT)).await;
             text(&name, "at last\n")
         }
+        (&Method::GET, "drip", _) => drip(second),
         (&Method::GET, "close", _) => {
             let mut response = text(&name, "bye\n");
             response
@@ -202,16 +216,32 @@ async fn answer(
         }
         (&Method::POST | &Method::PUT, "upload" | "echo-length", _) => {
             match receive(request.into_body()).await {
-                Ok((length, sum)) => {
-                    Response::new(Answer::text(format!("{length} {:016x}\n", sum.value())))
-                }
+                Ok((length, sum)) => Response::new(Answer::text(body::receipt(length, sum))),
                 Err(_) => status(StatusCode::BAD_REQUEST),
             }
         }
+        (&Method::POST, "receipts", _) => Response::new(Answer::receipts(request.into_body())),
         _ => status(StatusCode::NOT_FOUND),
     };
     response.headers_mut().insert(HOST_HEADER, name);
     Ok(response)
+}
+
+/// `words` is `N/MS`, both at least 1.
+fn drip(words: Option<&str>) -> Response<Answer> {
+    let numbers = words.and_then(|words| {
+        let (count, pause) = words.split_once('/')?;
+        Some((count.parse().ok()?, pause.parse().ok()?))
+    });
+    match numbers {
+        Some((count @ 1..=MOST_DRIPPED, pause @ 1..)) => {
+            let mut ticks = tokio::time::interval(Duration::from_millis(pause).min(LONGEST_WAIT));
+            // What could not be sent is not made up for: the client counts the time between pieces.
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            Response::new(Answer::drip(count, ticks))
+        }
+        _ => status(StatusCode::NOT_FOUND),
+    }
 }
 
 async fn receive(mut body: Incoming) -> std::result::Result<(u64, Fnv), hyper::Error> {

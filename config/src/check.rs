@@ -67,7 +67,11 @@ pub fn summary(config: &ClusterConfig) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{what:<18}{value}");
     };
-    line("cluster", config.name.clone());
+    let membership = config.membership.as_str();
+    line(
+        "cluster",
+        format!("{}, membership {membership}", config.name),
+    );
     for role in [Role::Ingress, Role::FlowTracker, Role::HostAgent] {
         let nodes = config.nodes().iter().filter(|node| node.role == role);
         let names: Vec<&str> = nodes.map(|node| node.name.as_str()).collect();
@@ -131,12 +135,19 @@ fn described(service: &Service) -> String {
         Ports::Range(first, last) if first == last => format!("port {first}"),
         Ports::Range(first, last) => format!("ports {first}-{last}"),
     };
+    let hosts = if service.any_host {
+        "any host".to_owned()
+    } else {
+        format!("{} hosts", service.hosts.len())
+    };
+    let health = service.health.as_ref().map_or(String::new(), |check| {
+        format!(", health by {} of {}", check.kind.as_str(), check.address)
+    });
     format!(
-        "{} {}: {} {protocol} {ports}, {} hosts, {}, search_ttl {}, overload {}",
+        "{} {}: {} {protocol} {ports}, {hosts}, {}, search_ttl {}, overload {}{health}",
         service.number,
         quoted(&service.name),
         service.vip,
-        service.hosts.len(),
         policy_name(service.policy),
         service.search_ttl,
         overload_name(service.overload)

@@ -1,5 +1,6 @@
 //! The cluster as its file describes it, valid and typed.
 
+use crate::health::HealthCheck;
 use crate::keys::Keys;
 use crate::limits::Limits;
 use crate::overhead;
@@ -60,8 +61,28 @@ impl LogLevel {
     }
 }
 
-/// One `[[node]]`. Number, name, role and underlay are cluster-wide and fingerprinted; the rest
-/// concerns the node alone.
+/// Who belongs to the cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Membership {
+    /// The nodes of the file, each taken for alive.
+    Static,
+    /// Who answers: nodes of the file, and those that they or others tell of.
+    Dynamic,
+}
+
+impl Membership {
+    /// The word in the file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Dynamic => "dynamic",
+        }
+    }
+}
+
+/// One `[[node]]`. Number, name, role and underlay are cluster-wide, and fingerprinted where
+/// membership is static; the rest concerns the node alone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Node {
     /// Its number.
@@ -104,14 +125,22 @@ pub struct Service {
     pub protocol: Protocol,
     /// The ports; no other service of the VIP and protocol has one of them.
     pub ports: Ports,
-    /// Its hosts in the file's order: at least one, none twice.
+    /// Its hosts in the file's order, none twice; those of the file where it has any host.
     pub hosts: Vec<ServiceHost>,
+    /// Whether every host agent of the cluster is one of its hosts.
+    pub any_host: bool,
+    /// Connections that a host without a limit of its own takes at once; `None` for no limit.
+    pub max_connections: Option<u32>,
     /// How a host is chosen.
     pub policy: PolicyKind,
     /// Offers that a search may make, 1 to 16 (R6).
     pub search_ttl: u8,
     /// What happens when no host takes a flow (R6).
     pub overload: Overload,
+    /// How its hosts check that their server answers; `None` if they don't.
+    pub health: Option<HealthCheck>,
+    /// If more of its hosts' weight than this is unhealthy, health is ignored; 0 to 100.
+    pub max_unhealthy_percent: u8,
 }
 
 impl Service {
@@ -163,6 +192,8 @@ pub struct ClusterConfig {
     pub limits: Limits,
     /// Time spans of every node.
     pub timers: Timers,
+    /// Who belongs to the cluster.
+    pub membership: Membership,
     pub(crate) nodes: Vec<Node>,
     pub(crate) services: Vec<Service>,
 }

@@ -232,6 +232,7 @@ fn bracketed(keys: &str) -> String {
     match keys {
         "node" | "service" => format!("[[{keys}]]"),
         "service.hosts" => "a host of [[service]]".to_owned(),
+        "service.health" => "`health` of [[service]]".to_owned(),
         _ => format!("[{keys}]"),
     }
 }

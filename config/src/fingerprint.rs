@@ -1,18 +1,21 @@
 //! The fingerprint of the cluster-wide settings, for nodes and operators to compare.
 
-use crate::cluster::{ClusterConfig, Service};
+use crate::cluster::{ClusterConfig, Membership, Node, Service};
+use crate::health::{HealthCheck, HealthKind};
 use jlb_flow_tracker::config::{Overload, PolicyKind};
 use jlb_protocol::services::Ports;
 use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
 use std::net::IpAddr;
+use std::time::Duration;
 
 impl ClusterConfig {
     /// A hash of the cluster-wide settings: SipHash-2-4 under the cluster's hash secret, so it also
     /// differs where that secret does.
     ///
     /// It does not depend on comments or the order of tables, nor on what concerns one node alone
-    /// (its admin address, device and log level) or on where the key file lies.
+    /// (its admin address, device and log level) or on where the key file lies. Where membership is
+    /// dynamic it does not depend on the nodes either, but on those that services list.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let mut hash = Canonical(SipHasher24::new_with_key(self.keys.hash_bytes()));
@@ -26,10 +29,18 @@ impl ClusterConfig {
         }
         for (name, span) in self.timers.entries() {
             hash.text(name);
-            hash.number(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
+            let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+            // No span is 0.
+            hash.number(span.map_or(0, nanos));
         }
-        hash.number(self.nodes.len() as u64);
-        for node in &self.nodes {
+        hash.text(self.membership.as_str());
+        // Who joins or leaves does not change what the others run.
+        let nodes: &[Node] = match self.membership {
+            Membership::Static => &self.nodes,
+            Membership::Dynamic => &[],
+        };
+        hash.number(nodes.len() as u64);
+        for node in nodes {
             hash.number(u64::from(node.number.get()));
             hash.text(&node.name);
             hash.text(node.role.as_str());
@@ -87,6 +98,18 @@ impl Canonical {
         self.text(policy_name(service.policy));
         self.number(u64::from(service.search_ttl));
         self.text(overload_name(service.overload));
+        self.number(u64::from(service.max_unhealthy_percent));
+        match &service.health {
+            None => self.text(""),
+            Some(check) => self.health(check),
+        }
+        if service.any_host {
+            // Which hosts those are is no setting; their limit is, and it is alike.
+            self.number(u64::MAX);
+            let limit = service.max_connections;
+            self.number(u64::from(limit.unwrap_or(0)));
+            return;
+        }
         let mut hosts = service.hosts.clone();
         hosts.sort_by_key(|host| host.node);
         self.number(hosts.len() as u64);
@@ -96,6 +119,23 @@ impl Canonical {
             // A limit is at least 1.
             self.number(u64::from(host.max_connections.unwrap_or(0)));
         }
+    }
+}
+
+impl Canonical {
+    fn health(&mut self, check: &HealthCheck) {
+        self.text(check.kind.as_str());
+        match &check.kind {
+            HealthKind::Tcp => {}
+            HealthKind::Http { path } => self.text(path),
+        }
+        self.address(check.address.ip());
+        self.number(u64::from(check.address.port()));
+        for span in [check.interval, check.timeout] {
+            self.number(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
+        }
+        self.number(u64::from(check.rise));
+        self.number(u64::from(check.fall));
     }
 }
 

@@ -10,6 +10,7 @@
 
 pub mod check;
 pub mod cluster;
+pub mod health;
 pub mod keys;
 pub mod limits;
 pub mod load;
@@ -30,7 +31,10 @@ mod validate;
 mod value;
 
 pub use check::{Checked, check};
-pub use cluster::{ClusterConfig, LogLevel, Node, PeerAddress, Service, ServiceHost, Underlay};
+pub use cluster::{
+    ClusterConfig, LogLevel, Membership, Node, PeerAddress, Service, ServiceHost, Underlay,
+};
+pub use health::{HealthCheck, HealthKind};
 pub use keys::{KeyError, Keys, MessageKey, keygen};
 pub use limits::Limits;
 pub use load::Loaded;

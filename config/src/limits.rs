@@ -74,6 +74,8 @@ pub(crate) struct Written {
 const FLOW_TABLE: u64 = FlowTable::<(), ()>::MAX_ENTRIES as u64;
 
 limits! {
+    /// Nodes that a node knows, itself included.
+    max_nodes: Number = 4_096, at most 65_535;
     /// Flows in an ingress's cache, records of a tracker, flows of a host.
     max_flows: Number = 1_000_000, at most FLOW_TABLE;
     /// Flows that wait for an answer at an ingress.

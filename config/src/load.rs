@@ -89,6 +89,7 @@ fn read(text: &str, path: &Path, keys: Option<Keys>) -> Result<Loaded, ConfigErr
                 port: parts.port,
                 limits: document.limits.resolve(),
                 timers: document.timers.resolve(),
+                membership: parts.membership,
                 nodes: parts.nodes,
                 services: parts.services,
             },

@@ -14,7 +14,9 @@ pub(crate) fn right(path: &str) -> Option<&'static str> {
         }
         "cluster.underlay_mtu" => "write the MTU between the nodes in bytes: underlay_mtu = 1500",
         "cluster.port" => "write the UDP port that all nodes use: port = 6081",
-        "cluster.membership" => "write membership = \"static\", or leave the line out",
+        "cluster.membership" => {
+            "write membership = \"dynamic\" or \"static\", or leave the line out"
+        }
         "node.number" => "write a number of its own, 1 to 65535: number = 1",
         "service.number" => "write a number of its own, 1 to 16777215: number = 1",
         "node.name" => "write a name of its own: name = \"ingress-1\"",
@@ -33,7 +35,8 @@ pub(crate) fn right(path: &str) -> Option<&'static str> {
              ports are 1 to 65535"
         }
         "service.hosts" => {
-            "list host-agents by name: hosts = [\"web-1\", { name = \"web-2\", weight = 2 }]"
+            "list host-agents by name, or take all of them: hosts = [\"web-1\", { name = \"web-2\", \
+             weight = 2 }], hosts = \"any\""
         }
         "service.hosts.name" => "write the name of a host-agent: { name = \"web-1\" }",
         "service.hosts.weight" => "write a share of 1 to 65535: weight = 2",
@@ -43,7 +46,25 @@ pub(crate) fn right(path: &str) -> Option<&'static str> {
         "service.max_connections" | "service.hosts.max_connections" => {
             "write the connections that one host may have, 1 to 4294967295: max_connections = 1000"
         }
-        _ if path.starts_with("timers.") => {
+        "service.health" => {
+            "write a table on one line: health = { kind = \"http\", path = \"/\", interval = \"1s\" }"
+        }
+        "service.health.kind" => "write kind = \"tcp\" or \"http\"",
+        "service.health.address" => {
+            "write an address of the host itself and a port: address = \"127.0.0.1:80\""
+        }
+        "service.health.path" => "write what to GET of an HTTP server: path = \"/\"",
+        "service.health.rise" => {
+            "write how many good checks make a host healthy, 1 to 100: rise = 2"
+        }
+        "service.health.fall" => {
+            "write how many failed checks make a host unhealthy, 1 to 100: fall = 3"
+        }
+        "service.max_unhealthy_percent" => "write 0 to 100: max_unhealthy_percent = 50",
+        "timers.dead_host_reset" => {
+            "write a number and a unit in quotes, or \"never\"; units are us, ms, s, m and h"
+        }
+        _ if path.starts_with("timers.") || path.starts_with("service.health.") => {
             "write a number and a unit in quotes, such as \"20ms\"; units are us, ms, s, m and h"
         }
         "limits.max_pending_bytes" => {

@@ -2,7 +2,6 @@
 
 use crate::cluster::{ClusterConfig, Node};
 use crate::problem::{did_you_mean, quoted};
-use jlb_flow_tracker::config::PoolHost;
 use jlb_host_agent::config::AdmissionKind;
 use jlb_protocol::Role;
 use std::fmt;
@@ -82,12 +81,21 @@ impl ClusterConfig {
     /// # Errors
     /// If there is no such node, or it has another role.
     pub fn ingress(&self, name: &str) -> Result<jlb_ingress::Config, RoleError> {
-        use jlb_ingress::config::{Config, Limits, Service, Timers};
+        use jlb_ingress::config::{Config, Limits, PoolHost, Service, Timers};
         let node = self.node_as(name, Role::Ingress)?;
         let services = self.services.iter().map(|service| Service {
             number: service.number,
             matching: service.matching(),
             search_ttl: service.search_ttl,
+            hosts: service
+                .hosts
+                .iter()
+                .map(|host| PoolHost {
+                    node: host.node,
+                    weight: host.weight,
+                })
+                .collect(),
+            any_host: service.any_host,
         });
         let (limits, timers) = (&self.limits, &self.timers);
         Ok(Config {
@@ -101,6 +109,7 @@ impl ClusterConfig {
                 max_pending_packets_per_flow: u16::try_from(limits.max_pending_packets_per_flow)
                     .unwrap_or(u16::MAX),
                 max_pending_bytes: limits.max_pending_bytes as usize,
+                max_who_has: limits.max_who_has,
                 max_outbox: limits.max_outbox as usize,
             },
             timers: Timers {
@@ -108,7 +117,9 @@ impl ClusterConfig {
                 open_retry_max: timers.open_retry_max,
                 open_timeout: timers.open_timeout,
                 cache_idle: timers.cache_idle,
+                who_has: timers.who_has,
             },
+            dead_host: timers.dead_host_reset,
         })
     }
 
@@ -117,7 +128,7 @@ impl ClusterConfig {
     /// # Errors
     /// If there is no such node, or it has another role.
     pub fn flow_tracker(&self, name: &str) -> Result<jlb_flow_tracker::Config, RoleError> {
-        use jlb_flow_tracker::config::{Config, Limits, Service, Timers};
+        use jlb_flow_tracker::config::{Config, Limits, PoolHost, Service, Timers};
         let node = self.node_as(name, Role::FlowTracker)?;
         let services = self.services.iter().map(|service| Service {
             number: service.number,
@@ -131,6 +142,8 @@ impl ClusterConfig {
                     max_connections: host.max_connections,
                 })
                 .collect(),
+            any_host: service.any_host,
+            max_unhealthy_percent: service.max_unhealthy_percent,
             policy: service.policy,
             search_ttl: service.search_ttl,
             overload: service.overload,
@@ -152,6 +165,7 @@ impl ClusterConfig {
                 lease: timers.lease,
                 who_has: timers.who_has,
             },
+            dead_host: timers.dead_host_reset,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::limits::LimitsTable;
 use crate::timers::TimersTable;
-use crate::value::{HostEntry, Number, PortsValue, Text};
+use crate::value::{HostsValue, Number, PortsValue, Text, TimeSpan};
 use serde::Deserialize;
 use std::ops::Range;
 use toml::Spanned;
@@ -40,11 +40,26 @@ pub(crate) struct ServiceTable {
     pub(crate) vip: Spanned<Text>,
     pub(crate) protocol: Spanned<Text>,
     pub(crate) ports: Spanned<PortsValue>,
-    pub(crate) hosts: Spanned<Vec<HostEntry>>,
+    pub(crate) hosts: Spanned<HostsValue>,
     pub(crate) policy: Option<Spanned<Text>>,
     pub(crate) search_ttl: Option<Spanned<Number>>,
     pub(crate) overload: Option<Spanned<Text>>,
     pub(crate) max_connections: Option<Spanned<Number>>,
+    pub(crate) health: Option<Spanned<HealthTable>>,
+    pub(crate) max_unhealthy_percent: Option<Spanned<Number>>,
+}
+
+/// `health` of a `[[service]]`.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(crate) struct HealthTable {
+    pub(crate) kind: Spanned<Text>,
+    pub(crate) address: Option<Spanned<Text>>,
+    pub(crate) path: Option<Spanned<Text>>,
+    pub(crate) interval: Option<Spanned<TimeSpan>>,
+    pub(crate) timeout: Option<Spanned<TimeSpan>>,
+    pub(crate) rise: Option<Spanned<Number>>,
+    pub(crate) fall: Option<Spanned<Number>>,
 }
 
 /// A table with the span of its header.

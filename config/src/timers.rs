@@ -1,30 +1,30 @@
 //! `[timers]`: every time span of the cluster, its default, and how they must relate.
 
-use crate::value::TimeSpan;
+use crate::value::{SpanOrNever, TimeSpan};
 use serde::Deserialize;
 use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
 
 macro_rules! timers {
-    ($($(#[$doc:meta])+ $name:ident = $millis:literal,)+) => {
+    ($($(#[$doc:meta])+ $name:ident: $written:ident as $kept:ty = $default:expr;)+) => {
         /// The cluster's time spans.
         #[derive(Clone, PartialEq, Eq, Debug)]
         pub struct Timers {
-            $($(#[$doc])+ pub $name: Duration,)+
+            $($(#[$doc])+ pub $name: $kept,)+
         }
 
         impl Default for Timers {
             fn default() -> Self {
-                Self { $($name: Duration::from_millis($millis),)+ }
+                Self { $($name: $default,)+ }
             }
         }
 
         impl Timers {
-            /// Every time span with the name of its key, in a fixed order.
+            /// Every time span with the name of its key, in a fixed order; `None` for never.
             #[must_use]
-            pub fn entries(&self) -> Vec<(&'static str, Duration)> {
-                vec![$((stringify!($name), self.$name),)+]
+            pub fn entries(&self) -> Vec<(&'static str, Option<Duration>)> {
+                vec![$((stringify!($name), self.$name.into()),)+]
             }
         }
 
@@ -32,7 +32,7 @@ macro_rules! timers {
         #[derive(Deserialize, Debug, Default)]
         #[serde(deny_unknown_fields)]
         pub(crate) struct TimersTable {
-            $($name: Option<Spanned<TimeSpan>>,)+
+            $($name: Option<Spanned<$written>>,)+
         }
 
         impl TimersTable {
@@ -56,39 +56,55 @@ macro_rules! timers {
     };
 }
 
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
 timers! {
     /// Until an ingress first repeats an unanswered Open; doubles with each repeat (R5).
-    open_retry = 20,
+    open_retry: TimeSpan as Duration = millis(20);
     /// The longest wait between two repeats of an Open.
-    open_retry_max = 500,
+    open_retry_max: TimeSpan as Duration = millis(500);
     /// After this long without an answer an ingress drops the flow's waiting packets.
-    open_timeout = 3_000,
+    open_timeout: TimeSpan as Duration = millis(3_000);
     /// An ingress forgets a cache entry without packets for this long; the flow lives on.
-    cache_idle = 900_000,
+    cache_idle: TimeSpan as Duration = millis(900_000);
     /// Life of a tracker's record that is only offered or refused (R3).
-    offered = 10_000,
+    offered: TimeSpan as Duration = millis(10_000);
     /// Life of an accepted record that its host does not refresh (R9).
-    lease = 60_000,
+    lease: TimeSpan as Duration = millis(60_000);
     /// How often a host states each of its flows again: a third of the lease at most (R9).
-    refresh = 15_000,
+    refresh: TimeSpan as Duration = millis(15_000);
     /// How long a tracker waits for hosts that it asks for a flow's owner (R4).
-    who_has = 200,
+    who_has: TimeSpan as Duration = millis(200);
     /// Life of an accepted flow whose client does not finish the handshake (R3).
-    handshake = 10_000,
+    handshake: TimeSpan as Duration = millis(10_000);
     /// How long a flow whose socket is given up is still delivered at most (R8).
-    linger = 10_000,
+    linger: TimeSpan as Duration = millis(10_000);
     /// Life of a UDP flow without packets (R8).
-    udp_idle = 60_000,
+    udp_idle: TimeSpan as Duration = millis(60_000);
     /// How long a host gathers statements before it sends them.
-    state_delay = 5,
+    state_delay: TimeSpan as Duration = millis(5);
     /// Until an unacknowledged State is repeated (R5).
-    state_retry = 50,
+    state_retry: TimeSpan as Duration = millis(50);
     /// How often a host tells the trackers its load.
-    load_interval = 100,
+    load_interval: TimeSpan as Duration = millis(100);
     /// An owner without a kernel socket for this long treats a repeated SYN as new (R7).
-    socketless = 1_000,
+    socketless: TimeSpan as Duration = millis(1_000);
     /// How long one half of a host's filter of rejects is filled before they rotate (R5).
-    reject_rotation = 30_000,
-    /// How often nodes that talk to each other say Hello.
-    hello = 500,
+    reject_rotation: TimeSpan as Duration = millis(30_000);
+    /// How often nodes that talk to each other say Hello, where membership is static.
+    hello: TimeSpan as Duration = millis(500);
+    /// How often ingress nodes and trackers say Hello to each other.
+    heartbeat: TimeSpan as Duration = millis(100);
+    /// An ingress or tracker that another of them has not heard of for this long is down to it.
+    failure_timeout: TimeSpan as Duration = millis(400);
+    /// How often a host and the ingress nodes and trackers say Hello to each other.
+    host_heartbeat: TimeSpan as Duration = millis(200);
+    /// A host that is not heard of for this long is down, and so is whom a host does not hear of.
+    host_timeout: TimeSpan as Duration = millis(800);
+    /// How long a host is down before clients get resets for its flows; `None` for never.
+    dead_host_reset: SpanOrNever as Option<Duration> = Some(millis(15_000));
+    /// How long a tracker that is being stopped still answers, after it has told its peers.
+    leave: TimeSpan as Duration = millis(500);
 }

@@ -1,11 +1,12 @@
 //! From tables of the right shape to a cluster that makes sense.
 
 mod addresses;
+mod health;
 mod nodes;
 mod services;
 mod settings;
 
-use crate::cluster::{Node, Service};
+use crate::cluster::{Membership, Node, Service};
 use crate::problem::{Findings, Problem, quoted};
 use crate::reference;
 use crate::schema::Document;
@@ -19,6 +20,7 @@ pub(crate) struct Parts {
     pub(crate) name: String,
     pub(crate) underlay_mtu: u16,
     pub(crate) port: u16,
+    pub(crate) membership: Membership,
     pub(crate) nodes: Vec<Node>,
     pub(crate) services: Vec<Service>,
 }
@@ -27,9 +29,10 @@ pub(crate) struct Parts {
 pub(crate) fn cluster(document: &Document, findings: &mut Findings) -> Option<Parts> {
     let settings = settings::cluster(&document.cluster, findings);
     settings::limits(document, findings);
-    settings::timers(document, findings);
+    let membership = settings::membership(&document.cluster, findings);
+    settings::timers(document, membership, findings);
     let known = nodes::Known::new(&document.nodes);
-    let nodes = nodes::nodes(document, findings);
+    let nodes = nodes::nodes(document, membership, findings);
     let services = services::services(document, &known, findings);
     // Checks over several tables make sense once each of them does.
     let (settings, nodes, services) = (settings?, nodes?, services?);
@@ -41,6 +44,7 @@ pub(crate) fn cluster(document: &Document, findings: &mut Findings) -> Option<Pa
         name: settings.name,
         underlay_mtu: settings.underlay_mtu,
         port: settings.port,
+        membership: membership?,
         nodes: sorted_by(nodes, |node| node.number),
         services: sorted_by(services, |service| service.number),
     })

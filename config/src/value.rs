@@ -4,7 +4,8 @@
 use crate::problem::quoted;
 use jlb_protocol::services::Ports;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 use std::time::Duration;
 use toml::Spanned;
@@ -21,6 +22,10 @@ pub(crate) struct Text(pub(crate) String);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TimeSpan(pub(crate) Duration);
 
+/// A time span, or `"never"`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SpanOrNever(pub(crate) Option<Duration>);
+
 /// A size in bytes, plain or with its unit: `"32MiB"`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Size(pub(crate) u64);
@@ -28,6 +33,25 @@ pub(crate) struct Size(pub(crate) u64);
 /// The ports of a service: `80`, `"8000-8099"` or `"any"`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PortsValue(pub(crate) Ports);
+
+/// The hosts of a service.
+#[derive(Clone, Debug)]
+pub(crate) enum HostsValue {
+    /// `"any"`: every host agent of the cluster.
+    Any,
+    /// These.
+    Listed(Vec<HostEntry>),
+}
+
+impl HostsValue {
+    /// The hosts that are listed.
+    pub(crate) fn listed(&self) -> &[HostEntry] {
+        match self {
+            Self::Any => &[],
+            Self::Listed(hosts) => hosts,
+        }
+    }
+}
 
 /// A host of a service: its name, or a table with more.
 #[derive(Clone, Debug)]
@@ -107,6 +131,29 @@ impl<'de> Deserialize<'de> for TimeSpan {
             }
             fn visit_str<E: Error>(self, value: &str) -> Result<TimeSpan, E> {
                 parse_time_span(value).map(TimeSpan).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Expect)
+    }
+}
+
+impl<'de> Deserialize<'de> for SpanOrNever {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Expect;
+        impl Visitor<'_> for Expect {
+            type Value = SpanOrNever;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time span such as \"20ms\", or \"never\"")
+            }
+            fn visit_i64<E: Error>(self, value: i64) -> Result<SpanOrNever, E> {
+                Err(E::custom(format_args!("the time span {value} has no unit")))
+            }
+            fn visit_str<E: Error>(self, value: &str) -> Result<SpanOrNever, E> {
+                if value == "never" {
+                    return Ok(SpanOrNever(None));
+                }
+                let span = parse_time_span(value).map_err(E::custom)?;
+                Ok(SpanOrNever(Some(span)))
             }
         }
         deserializer.deserialize_any(Expect)
@@ -202,6 +249,31 @@ impl<'de> Deserialize<'de> for HostEntry {
                 max_connections: table.max_connections,
             },
         })
+    }
+}
+
+impl<'de> Deserialize<'de> for HostsValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Expect;
+        impl<'de> Visitor<'de> for Expect {
+            type Value = HostsValue;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of hosts, or \"any\"")
+            }
+            fn visit_str<E: Error>(self, value: &str) -> Result<HostsValue, E> {
+                match value {
+                    "any" => Ok(HostsValue::Any),
+                    _ => Err(E::custom(format_args!(
+                        "expected a list of hosts, or \"any\", found {}",
+                        quoted(value)
+                    ))),
+                }
+            }
+            fn visit_seq<S: SeqAccess<'de>>(self, list: S) -> Result<HostsValue, S::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(HostsValue::Listed)
+            }
+        }
+        deserializer.deserialize_any(Expect)
     }
 }
 

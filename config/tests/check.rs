@@ -31,7 +31,7 @@ fn a_valid_file_gives_a_summary() {
     assert!(checked.is_ok(), "{}", checked.text());
     let fingerprint = ClusterConfig::load(&path).unwrap().config.fingerprint();
     let expected = format!(
-        "cluster           shop
+        "cluster           shop, membership dynamic
 ingress           2: ingress-1, ingress-2
 flow-tracker      2: tracker-1, tracker-2
 host-agent        2: web-1, web-2

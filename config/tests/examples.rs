@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use jlb_config::{ClusterConfig, Keys, Limits, Loaded, MessageKey, Timers};
+use jlb_config::{
+    ClusterConfig, HealthCheck, HealthKind, Keys, Limits, Loaded, MessageKey, Timers,
+};
 use std::path::Path;
 use std::time::Duration;
 
@@ -98,12 +100,33 @@ fn full_shows_every_key_of_each_table() {
         "search_ttl",
         "overload",
         "max_connections",
+        "health",
+        "max_unhealthy_percent",
     ] {
         assert!(
             text.contains(&format!("\n{key} = ")),
             "full.toml lacks {key}"
         );
     }
+}
+
+#[test]
+fn full_shows_every_key_of_a_health_check_with_its_default() {
+    let (_, loaded) = load("full.toml");
+    let shown = loaded.config.services()[0].health.clone();
+    let defaults = HealthCheck {
+        kind: HealthKind::Http { path: "/".into() },
+        address: "127.0.0.1:80".parse().unwrap(),
+        interval: Duration::from_secs(1),
+        timeout: Duration::from_millis(500),
+        rise: 2,
+        fall: 3,
+    };
+    assert_eq!(shown, Some(defaults));
+    let text = include_str!("../examples/minimal.toml");
+    let text = text.replace("ports = 80", "ports = 80\nhealth = { kind = \"http\" }");
+    let minimal = ClusterConfig::parse_with_keys(&text, Path::new("cluster.toml"), keys());
+    assert_eq!(minimal.unwrap().config.services()[0].health, shown);
 }
 
 #[test]
@@ -118,6 +141,8 @@ fn defaults_are_those_of_the_full_file() {
     assert_eq!(ours.policy, theirs.policy);
     assert_eq!(ours.search_ttl, theirs.search_ttl);
     assert_eq!(ours.overload, theirs.overload);
+    assert_eq!(ours.max_unhealthy_percent, theirs.max_unhealthy_percent);
+    assert_eq!(minimal.config.membership, full.config.membership);
     assert_eq!(ours.hosts[0].weight, 1);
     assert_eq!(ours.hosts[0].max_connections, None);
     let (ours, theirs) = (&minimal.config.nodes()[0], &full.config.nodes()[0]);

@@ -4,6 +4,7 @@ use crate::index::Index;
 use crate::slab::{Handle, Slab};
 use crate::wheel::Wheel;
 use ahash::RandomState;
+use alloc::vec::Vec;
 use core::fmt;
 use core::hash::Hash;
 use core::time::Duration;
@@ -210,6 +211,18 @@ impl<K: Copy + Eq + Hash, V> FlowTable<K, V> {
     /// All records, in the order of their places: the same calls give the same order.
     pub fn iter(&self) -> impl Iterator<Item = (Handle, &K, &V)> {
         self.slab.iter()
+    }
+
+    /// All records, in the order of their keys, whatever was done before. Sorts them all: for
+    /// comparing tables.
+    #[must_use]
+    pub fn sorted(&self) -> Vec<(Handle, &K, &V)>
+    where
+        K: Ord,
+    {
+        let mut records: Vec<_> = self.iter().collect();
+        records.sort_unstable_by_key(|&(_, key, _)| key);
+        records
     }
 
     /// The handles of [`Self::iter`].

@@ -99,16 +99,16 @@ impl FlowTracker {
         let step = message.offer.step;
         let isn = message.offer.isn;
         let record = match found {
-            None => Record {
+            None => Record::new(
                 isn,
-                state: State::Owned(Owned {
+                State::Owned(Owned {
                     life: Life::Accepted,
                     host,
                     birth,
                     step,
                     waits: Waits::Nothing,
                 }),
-            },
+            ),
             Some((handle, record)) => {
                 let answers = record.isn == isn;
                 let claim = match message.intent {
@@ -155,6 +155,13 @@ impl FlowTracker {
                 }
             }
         };
+        // A mid-flow packet's number is no attempt's.
+        let began = match message.intent {
+            Intent::Syn => isn,
+            Intent::MidFlow | Intent::Datagram => 0,
+        };
+        let known = found.filter(|(_, before)| before.is_life(host, birth));
+        let record = record.begun_by(known.map_or(began, |(_, before)| before.former));
         let place = found.map(|(handle, _)| handle);
         match self.records.put(now, message.key, place, record) {
             Ok(()) => self.searches.end(now, &message.key),
@@ -170,11 +177,7 @@ impl FlowTracker {
     /// there is no secondary, and none outside the top two (R1).
     fn binds(&self, position: Position, key: &FlowKey) -> bool {
         match position {
-            Position::Secondary { .. } => {
-                let ranks = self.nodes.ranks(self.nodes.hash(key));
-                let me = Some(self.nodes.me);
-                ranks.primary == me || ranks.secondary == me
-            }
+            Position::Secondary { .. } => self.nodes.binds(self.nodes.hash(key)),
             Position::BehindSecondary => false,
             Position::Alone => true,
         }
@@ -243,7 +246,7 @@ impl FlowTracker {
         match (record.state.next(event), record.state) {
             (Next::Become(state @ State::Rejected { .. }), _) => {
                 let tried = self.add_tried(now, message, host);
-                let next = Record { isn, state };
+                let next = record.turned(isn, state);
                 self.records.put_or_remove(now, message.key, handle, next);
                 Ok(Disowned::Free(tried))
             }
@@ -293,6 +296,9 @@ impl FlowTracker {
         ingress: NodeNumber,
         alone: bool,
     ) -> Ended {
+        if !self.nodes.acts() {
+            return Err(DropReason::NotFilled);
+        }
         let mut q = self.question(message, ingress, message.offer.step);
         if message.intent == Intent::MidFlow {
             return self.go_on_mid_flow(now, message, host, q);
@@ -385,9 +391,8 @@ impl FlowTracker {
             .ok_or(DropReason::StaleAnswer)?;
         let reason = message.reason;
         if let Next::Become(state) = record.state.next(Event::Refuse { reason }) {
-            let isn = record.isn;
             // One untrusted record becomes another: there is room.
-            let record = Record { isn, state };
+            let record = Record { state, ..record };
             self.records.put(now, message.key, Some(handle), record)?;
             self.searches.end(now, &message.key);
         }

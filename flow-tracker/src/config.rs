@@ -41,6 +41,13 @@ pub struct Service {
     pub protocol: Protocol,
     /// Its hosts, in the configuration's order.
     pub hosts: Vec<PoolHost>,
+    /// Whether every host of the view that reports load for the service joins the pool, with weight
+    /// 1 and no limit.
+    pub any_host: bool,
+    /// How much of the pool's weight may be left out because its health checks fail, 0 to 100 percent:
+    /// with more than that unhealthy, health is ignored. Too small, and one failing server keeps
+    /// getting flows; too large, and a check that is wrong everywhere takes all hosts out.
+    pub max_unhealthy_percent: u8,
     /// How a host is chosen.
     pub policy: PolicyKind,
     /// Offers that a search may make, 1 to 16 (R6).
@@ -89,4 +96,8 @@ pub struct Config {
     pub limits: Limits,
     /// Time spans.
     pub timers: Timers,
+    /// How long a host may be down before a mid-flow packet of a flow that it has is asked for among
+    /// the live hosts, and then refused (R4); `None` for never: such packets go to the host that is
+    /// down. Longer than the longest outage of the network that a flow should survive.
+    pub dead_host: Option<Duration>,
 }

@@ -2,16 +2,20 @@
 //!
 //! Every flow has a primary and a secondary tracker. The primary answers the ingress and leads the
 //! search (`primary`), the secondary's record binds it (`secondary`), answers climb back through
-//! both (`chain`). Hosts state what they own (`statements`) and are asked where no record knows
-//! (`who_has`). Rule numbers (R1..R14) refer to `docs/protocol.md`.
+//! both (`chain`). Hosts state what they own (`statements`), also by digests of it (`buckets`), and
+//! are asked where no record knows (`who_has`). A tracker is ranked when they have told it all that
+//! it ranks for (`filling`). Rule numbers (R1..R14) refer to `docs/protocol.md`.
 #![no_std]
 
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod buckets;
 mod chain;
 pub mod config;
+mod digest;
+mod filling;
 mod nodes;
 #[cfg(test)]
 mod noise;

@@ -1,14 +1,19 @@
 //! Messages of any content from any node: nothing panics, the books balance, the bounds hold.
 
-use crate::testbed::{Bed, TTL, dns, host, ingress, node, other_ingress, packet, tracker, web};
+use crate::testbed::{
+    Bed, HASH_KEY, TTL, dns, host, ingress, node, other_ingress, packet, tracker, web,
+};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use jlb_protocol::message::{
-    Control, FlowKind, FlowMessage, FlowState, FlowStatement, Intent, List, Path, Reason,
-    ServiceLoad, Tried,
+    BucketDigest, Control, FlowKind, FlowMessage, FlowState, FlowStatement, Intent, List, Listed,
+    Path, Reason, ServiceLoad, Tried,
 };
-use jlb_protocol::{Birth, FlowKey, MemberState, Message, NodeNumber, OfferNumber, ServiceNumber};
+use jlb_protocol::view::Member;
+use jlb_protocol::{
+    Birth, FlowKey, MemberState, Message, NodeNumber, OfferNumber, ServiceNumber, View,
+};
 use proptest::prelude::*;
 
 const HOSTS: u16 = 4;
@@ -21,10 +26,73 @@ const MAX_OUTBOX: usize = 8;
 #[derive(Clone, Debug)]
 enum Happening {
     Flow(FlowParts),
-    State(NodeNumber, u64, Vec<FlowStatement>),
+    State(NodeNumber, u64, Vec<FlowStatement>, Mark, Option<Listed>),
+    Digest(NodeNumber, u64, BucketDigest),
+    PeerView(NodeNumber, Mark),
+    Life(NodeNumber),
     Load(NodeNumber, ServiceLoad),
     View(NodeNumber, MemberState),
     Pass(u16),
+}
+
+/// What a host says of whom it ranks.
+#[derive(Clone, Copy, Debug)]
+enum Mark {
+    None,
+    /// As this tracker does.
+    Own,
+    /// As one does that does not rank this tracker.
+    Without,
+    Other(u64),
+}
+
+impl Mark {
+    fn of(self, bed: &Bed) -> Option<u64> {
+        match self {
+            Self::None => None,
+            Self::Own => Some(bed.fingerprint(1)),
+            Self::Without => Some(bed.view_of(1).ranked_fingerprint(None)),
+            Self::Other(fingerprint) => Some(fingerprint),
+        }
+    }
+}
+
+fn any_mark() -> impl Strategy<Value = Mark> {
+    prop_oneof![
+        2 => Just(Mark::None),
+        4 => Just(Mark::Own),
+        1 => Just(Mark::Without),
+        1 => any::<u64>().prop_map(Mark::Other),
+    ]
+}
+
+fn any_listed() -> impl Strategy<Value = Option<Listed>> {
+    let listed = (any_bucket(), any_birth());
+    prop::option::of(listed.prop_map(|(bucket, high_water)| Listed { bucket, high_water }))
+}
+
+/// Those of the flows of [`any_key`], or any.
+fn any_bucket() -> impl Strategy<Value = u16> {
+    let of_a_flow =
+        any_key().prop_map(|key| jlb_protocol::bucket::bucket(HASH_KEY.flow_hash(&key)));
+    prop_oneof![8 => of_a_flow, 1 => any::<u16>()]
+}
+
+fn any_digest() -> impl Strategy<Value = BucketDigest> {
+    let one = (any_key(), any_birth()).prop_map(|(key, birth)| {
+        let bucket = jlb_protocol::bucket::bucket(HASH_KEY.flow_hash(&key));
+        let hash = jlb_protocol::bucket::flow_digest(&key, birth);
+        (bucket, 1, hash)
+    });
+    let any = (any_bucket(), 0..3_u32, prop_oneof![Just(0), any::<u64>()]);
+    (prop_oneof![one, any], any_birth()).prop_map(|((bucket, count, hash), high_water)| {
+        BucketDigest {
+            bucket,
+            count,
+            hash,
+            high_water,
+        }
+    })
 }
 
 #[derive(Clone, Debug)]
@@ -162,12 +230,28 @@ fn happening() -> impl Strategy<Value = Happening> {
     let sequence = prop_oneof![3 => 0..4_u64, 1 => any::<u64>()];
     prop_oneof![
         20 => any_flow().prop_map(Happening::Flow),
-        5 => (any_node(), sequence, any_state())
-            .prop_map(|(from, sequence, flows)| Happening::State(from, sequence, flows)),
+        5 => (any_node(), sequence.clone(), any_state(), any_mark(), any_listed()).prop_map(
+            |(from, sequence, flows, mark, listed)| {
+                Happening::State(from, sequence, flows, mark, listed)
+            }
+        ),
+        3 => (any_node(), sequence, any_digest())
+            .prop_map(|(from, sequence, digest)| Happening::Digest(from, sequence, digest)),
+        1 => (any_node(), any_mark()).prop_map(|(from, mark)| Happening::PeerView(from, mark)),
+        1 => any_node().prop_map(Happening::Life),
         1 => (any_node(), any_load()).prop_map(|(from, load)| Happening::Load(from, load)),
         1 => (any_node(), state).prop_map(|(node, state)| Happening::View(node, state)),
         1 => any::<u16>().prop_map(Happening::Pass),
     ]
+}
+
+/// The view with a member in its next life.
+fn with_next_life(view: &View, node: NodeNumber) -> View {
+    let members = view.members().iter().map(|member| Member {
+        incarnation: member.incarnation + u32::from(member.node == node),
+        ..*member
+    });
+    View::new(members.collect())
 }
 
 proptest! {
@@ -208,21 +292,33 @@ proptest! {
                     };
                     bed.hand(me, parts.from, &Message::Flow(message));
                 }
-                Happening::State(from, sequence, flows) => {
-                    let flows = List::Values(&flows);
+                Happening::State(from, sequence, flows, mark, listed) => {
                     let control = Control::State {
- sequence,
- filled: None,
- listed: None,
- flows };
+                        sequence,
+                        filled: mark.of(&bed),
+                        listed,
+                        flows: List::Values(&flows),
+                    };
                     bed.hand(me, from, &Message::Control(control));
                 }
-                Happening::Load(from, load) => bed.load_from(me, from, load),
-                Happening::View(node, state) => {
-                    bed.view = crate::testbed::view_with(&bed.view, node, state);
-                    let (now, view) = (bed.now, bed.view.clone());
-                    bed.trackers.get_mut(&me).unwrap().handle_view(now, view);
+                Happening::Digest(from, sequence, digest) => {
+                    let buckets = List::Values(core::slice::from_ref(&digest));
+                    let control = Control::Digest { sequence, buckets };
+                    bed.hand(me, from, &Message::Control(control));
                 }
+                Happening::PeerView(from, mark) => {
+                    if let Some(ranked) = mark.of(&bed) {
+                        let now = bed.now;
+                        let it = bed.trackers.get_mut(&me).unwrap();
+                        it.handle_peer_view(now, from, ranked);
+                    }
+                }
+                Happening::Life(node) => {
+                    let view = with_next_life(bed.view_of(1), node);
+                    bed.set_view(1, view);
+                }
+                Happening::Load(from, load) => bed.load_from(me, from, load),
+                Happening::View(node, state) => bed.set_state(1, node, state),
                 Happening::Pass(millis) => bed.pass(Duration::from_millis(millis.into())),
             }
             bed.wire.clear();
@@ -232,6 +328,9 @@ proptest! {
             prop_assert!(stats.untrusted <= stats.flows);
             prop_assert!(stats.searches <= u64::from(MAX_SEARCHES));
             prop_assert!(stats.who_has <= u64::from(MAX_WHO_HAS));
+            prop_assert!(stats.hosts_marked + stats.hosts_unmarked <= u64::from(HOSTS));
+            // What is counted is what a walk over all records finds.
+            prop_assert!(bed.trackers[&me].records.buckets_are_right());
         }
         // S5: left alone, everything ends.
         for _ in 0..3 {

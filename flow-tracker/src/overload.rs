@@ -73,7 +73,8 @@ impl FlowTracker {
         );
         match next {
             Next::Become(state) => {
-                let record = Record { isn: q.isn, state };
+                let new = Record::new(q.isn, state);
+                let record = found.map_or(new, |(_, before)| before.turned(q.isn, state));
                 let place = found.map(|(handle, _)| handle);
                 self.records.put(now, q.key, place, record)
             }

@@ -6,7 +6,10 @@ use crate::policy::{Candidate, Chooser, Policy};
 use alloc::vec::Vec;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{ServiceLoad, Tried};
-use jlb_protocol::{NodeNumber, ServiceNumber};
+use jlb_protocol::planted::{self, Bug};
+use jlb_protocol::{NodeNumber, Role, ServiceNumber};
+
+mod digest;
 
 /// What a tracker knows of one host of one service, for the metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +32,8 @@ struct Host {
     connections: u32,
     room: u32,
     load: u16,
+    /// Whether its server answers its health check, as far as it has said.
+    healthy: bool,
     /// Flows offered since the last report.
     sent: u32,
     chosen: u64,
@@ -42,6 +47,7 @@ impl Host {
             // Before its first report a host is asked, and answers for itself.
             room: u32::MAX,
             load: 0,
+            healthy: true,
             sent: 0,
             chosen: 0,
         }
@@ -83,22 +89,25 @@ impl Pool {
         }
     }
 
-    /// The host to ask next: active, not tried (R6), and with room if any such host has.
+    /// The host to ask next: active, not tried (R6), healthy and with room if any such host is.
     pub(crate) fn choose(
         &mut self,
         nodes: &Nodes,
         flow: FlowHash,
         tried: &Tried,
     ) -> Option<NodeNumber> {
-        // R4: what is believed of a host's room is as old as its last report. A host believed full is
-        // asked after all others, but it is asked: only its own word refuses a client (S3).
-        for with_room in [true, false] {
+        let minds_health = self.minds_health(nodes);
+        // R4: what is believed of a host's room and health is as old as its last report. A host
+        // believed full is asked after those with room, one believed ill after all others, but each
+        // is asked: only its own word refuses a client (S3).
+        for (healthy, with_room) in [(true, true), (true, false), (false, true), (false, false)] {
             self.candidates.clear();
             for host in &self.hosts {
                 let node = host.config.node;
-                if host.has_room() == with_room
+                if (host.healthy || !minds_health) == healthy
+                    && host.has_room() == with_room
                     && nodes.is_active_host(node)
-                    && !tried.contains(node)
+                    && (!tried.contains(node) || planted::is(Bug::AsksRejectedHostAgain))
                 {
                     self.candidates.push(host.candidate());
                 }
@@ -110,6 +119,20 @@ impl Pool {
         None
     }
 
+    /// Whether health is looked at: not where more than the service allows of the weight in service
+    /// is unhealthy. Then rather the checks are wrong, or else the rest would be overrun.
+    fn minds_health(&self, nodes: &Nodes) -> bool {
+        let (mut all, mut ill) = (0_u64, 0_u64);
+        for host in &self.hosts {
+            if nodes.is_active_host(host.config.node) {
+                let weight = u64::from(host.candidate().weight);
+                all += weight;
+                ill += if host.healthy { 0 } else { weight };
+            }
+        }
+        ill * 100 <= all * u64::from(self.service.max_unhealthy_percent)
+    }
+
     /// The host of the last [`Self::choose`] is offered the flow.
     pub(crate) fn assigned(&mut self, node: NodeNumber) {
         self.chooser.assigned(node, &self.candidates);
@@ -119,6 +142,10 @@ impl Pool {
         }
     }
 
+    fn has(&self, node: NodeNumber) -> bool {
+        self.hosts.iter().any(|host| host.config.node == node)
+    }
+
     /// Whether the view has any host of the pool in service.
     pub(crate) fn has_active_host(&self, nodes: &Nodes) -> bool {
         self.hosts
@@ -126,12 +153,33 @@ impl Pool {
             .any(|host| nodes.is_active_host(host.config.node))
     }
 
-    /// The pool's hosts that are believed alive.
-    pub(crate) fn live_hosts(&self, nodes: &Nodes) -> impl Iterator<Item = NodeNumber> {
-        self.hosts
-            .iter()
-            .map(|host| host.config.node)
-            .filter(|&node| nodes.is_live_host(node))
+    /// The hosts that may have flows of the service: where any host may join the pool, all of the
+    /// view, for those that have reported no load yet may be full of them.
+    pub(crate) fn members<'a>(&'a self, nodes: &'a Nodes) -> impl Iterator<Item = NodeNumber> + 'a {
+        let any = nodes.hosts().filter(|_| self.service.any_host);
+        let any = any.map(|member| member.node);
+        let listed = self.service.hosts.iter().map(|host| host.node);
+        let listed = listed.filter(|_| !self.service.any_host);
+        any.chain(listed)
+    }
+
+    /// Those of [`Self::members`] that are believed alive.
+    pub(crate) fn live_hosts<'a>(
+        &'a self,
+        nodes: &'a Nodes,
+    ) -> impl Iterator<Item = NodeNumber> + 'a {
+        let members = self.members(nodes);
+        members.filter(|&node| nodes.is_live_host(node))
+    }
+
+    /// Forgets hosts that have joined by their reports and are no members of the view any more.
+    fn retain(&mut self, nodes: &Nodes) {
+        let listed = &self.service.hosts;
+        self.hosts.retain(|host| {
+            let node = host.config.node;
+            listed.iter().any(|listed| listed.node == node)
+                || nodes.role(node) == Some(Role::HostAgent)
+        });
     }
 }
 
@@ -170,6 +218,17 @@ impl Pools {
                     };
                 }
             }
+            if pool.service.any_host {
+                for host in &old.hosts {
+                    if !pool.has(host.config.node) {
+                        let config = joined(host.config.node);
+                        pool.hosts.push(Host {
+                            config,
+                            ..host.clone()
+                        });
+                    }
+                }
+            }
             if old.chooser.kind() == pool.chooser.kind() {
                 pool.chooser = old.chooser.clone();
             }
@@ -198,14 +257,25 @@ impl Pools {
         let Some(pool) = self.get_mut(report.service) else {
             return false;
         };
+        if pool.service.any_host && !pool.has(node) {
+            pool.hosts.push(Host::new(joined(node)));
+        }
         let Some(host) = pool.hosts.iter_mut().find(|host| host.config.node == node) else {
             return false;
         };
+        host.healthy = report.healthy;
         host.connections = report.connections;
         host.room = report.room;
         host.load = report.load;
         host.sent = 0;
         true
+    }
+
+    /// Forgets hosts that are no members of the view any more.
+    pub(crate) fn retain(&mut self, nodes: &Nodes) {
+        for pool in &mut self.pools {
+            pool.retain(nodes);
+        }
     }
 
     /// What is known of every host of every service, in order.
@@ -219,6 +289,15 @@ impl Pools {
                 chosen: host.chosen,
             })
         })
+    }
+}
+
+/// How a host is in a pool that it has joined by its report.
+const fn joined(node: NodeNumber) -> PoolHost {
+    PoolHost {
+        node,
+        weight: 1,
+        max_connections: None,
     }
 }
 

@@ -1,10 +1,11 @@
 //! The primary's part: it answers the ingress's Open and leads the search for the flow's host.
 
-use crate::record::{Offered, Owned, State};
+use crate::record::{Life, Offered, Owned, State};
 use crate::tracker::FlowTracker;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
-use jlb_protocol::{DropReason, FlowKey, NodeNumber, OfferNumber, Protocol, Role, Time};
+use jlb_protocol::planted::{self, Bug};
+use jlb_protocol::{Birth, DropReason, FlowKey, NodeNumber, OfferNumber, Protocol, Role, Time};
 
 /// What became of a message that was handed in and not dropped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct Question<'a> {
     /// The secondary that Offers go through; `None` if the view has no other tracker.
     pub(crate) partner: Option<NodeNumber>,
     pub(crate) tried: Tried,
+    /// The host that the ingress itself has asked with the next number, and that may yet answer.
+    pub(crate) first: Option<NodeNumber>,
     pub(crate) packet: &'a [u8],
 }
 
@@ -53,6 +56,7 @@ impl FlowTracker {
             ingress,
             partner: self.nodes.partner(self.nodes.ranks(flow)),
             tried: message.tried,
+            first: None,
             packet: message.packet,
         }
     }
@@ -62,22 +66,33 @@ impl FlowTracker {
         let ingress = self.nodes.named(message.path.ingress, Role::Ingress)?;
         let passed_on = match self.nodes.role(from) {
             Some(Role::Ingress) if from == ingress => false,
-            Some(Role::FlowTracker) => true,
-            Some(Role::HostAgent) => return Err(DropReason::WrongRole),
+            // R13: a host passes on what an ingress that sees no tracker has offered to it.
+            Some(Role::FlowTracker | Role::HostAgent) => true,
             Some(Role::Ingress) | None => return Err(DropReason::WrongNode),
         };
         let me = Some(self.nodes.me);
         if message.path.primary != me {
             return Err(DropReason::WrongNode);
         }
+        if !self.nodes.acts() && !planted::is(Bug::ActsWhileJoining) {
+            return self.not_acting(ingress, message);
+        }
         let flow = self.nodes.hash(&message.key);
-        let primary = self
-            .nodes
-            .ranks(flow)
-            .primary
-            .ok_or(DropReason::NoTracker)?;
+        // R11: the ingress has asked another tracker before, which does not act.
+        let ranks = self.nodes.ranks_without(flow, message.path.secondary);
+        // The last tracker leads even while it drains: there is nobody to take over.
+        let primary = ranks.primary.unwrap_or(self.nodes.me);
+        // One that hears no host at all is more likely cut off than right. Where the ingress has
+        // asked another already, or there is no other, that is the answer.
+        let another = self.nodes.partner(ranks).is_some() && message.path.secondary.is_none();
+        if Some(primary) == me && another && self.nodes.hears_no_host() {
+            return self.not_acting(ingress, message);
+        }
         if Some(primary) == me {
-            let question = self.question(message, ingress, message.offer.step);
+            let mut question = self.question(message, ingress, message.offer.step);
+            question.partner = self.nodes.partner(ranks);
+            // With a birth that host has just said that the flow is not its own.
+            question.first = message.path.host.filter(|_| message.birth.is_none());
             return self.lead(now, question);
         }
         // R11: an Open at the wrong tracker is passed on once to the right one.
@@ -116,9 +131,9 @@ impl FlowTracker {
     }
 
     /// A SYN or a datagram: to the flow's host if it has one (R7), to a chosen one otherwise.
-    fn lead_attempt(&mut self, now: Time, mut q: Question<'_>) -> Ended {
+    pub(crate) fn lead_attempt(&mut self, now: Time, mut q: Question<'_>) -> Ended {
         let Some((_, record)) = self.records.find(&q.key) else {
-            return self.begin(now, q);
+            return self.begin_unknown(now, q);
         };
         let same = record.isn == q.isn;
         let host = record.state.host();
@@ -131,7 +146,7 @@ impl FlowTracker {
                 if !same {
                     return self.begin(now, q);
                 }
-                q.tried = self.searches.tried(&q.key, q.isn);
+                self.add_known_tried(&mut q);
                 q.tried.push(host);
                 q.steps = step;
                 self.ask_next(now, q)
@@ -142,7 +157,7 @@ impl FlowTracker {
             // It may have taken the earlier attempt: the next one is its own to answer.
             State::Offered(Offered { host, .. }) => self.ask_owner(now, q, host),
             State::Rejected { step, .. } if same => {
-                q.tried = self.searches.tried(&q.key, q.isn);
+                self.add_known_tried(&mut q);
                 q.steps = step;
                 self.ask_next(now, q)
             }
@@ -152,12 +167,25 @@ impl FlowTracker {
                 Ok(Done::Consumed)
             }
             State::Rejected { .. } | State::Refused { .. } => self.begin(now, q),
+            // A straggling repeat: the client's part of the handshake was seen.
+            State::Owned(Owned {
+                host,
+                step,
+                life: Life::Established | Life::Closing,
+                ..
+            }) if same && q.intent == Intent::Syn && !self.nodes.is_dead_host(now, host) => {
+                Ok(self.repeat(now, q, host, step))
+            }
             State::Owned(Owned { host, .. }) if host_is_gone => {
                 q.tried.push(host);
                 self.begin(now, q)
             }
             State::Owned(Owned { host, step, .. }) if same && q.intent == Intent::Syn => {
                 Ok(self.repeat(now, q, host, step))
+            }
+            State::Owned(Owned { host, birth, .. }) if planted::is(Bug::SynNotOfferedToOwner) => {
+                self.answer_from_record(&q, host, birth);
+                Ok(Done::Consumed)
             }
             // R7: the host decides by its kernel's state. A datagram's attempts are not told
             // apart, but the search that found the host is over: this is a new one.
@@ -178,6 +206,10 @@ impl FlowTracker {
                 self.send_offer(&q, host, step);
                 Ok(Done::Consumed)
             }
+            // R4: its host was down for so long that only a live one can have the flow.
+            State::Owned(Owned { host, .. }) if self.nodes.is_dead_host(now, host) => {
+                self.ask_all(now, q)
+            }
             State::Owned(Owned { host, step, .. }) if record.isn == q.isn => {
                 Ok(self.repeat(now, q, host, step))
             }
@@ -191,14 +223,56 @@ impl FlowTracker {
 
     /// The same Offer again: the host answers one offer number once and for ever (R5).
     fn repeat(&mut self, now: Time, mut q: Question<'_>, host: NodeNumber, step: u8) -> Done {
-        q.tried = self.searches.tried(&q.key, q.isn);
+        self.add_known_tried(&mut q);
         self.out.stats.opens_repeated += 1;
         self.ask_again(now, &q, host, step);
         Done::Consumed
     }
 
+    /// Adds the hosts that are known to have said no in this attempt.
+    fn add_known_tried(&self, q: &mut Question<'_>) {
+        for host in self.searches.tried(&q.key, q.isn).iter() {
+            q.tried.push(host);
+        }
+    }
+
+    /// A SYN or datagram of a flow without record: a new flow, or one that only a host knows of.
+    fn begin_unknown(&mut self, now: Time, q: Question<'_>) -> Ended {
+        if let Some(host) = q.first.filter(|&host| self.nodes.is_live_host(host))
+            && !q.tried.contains(host)
+        {
+            // R13: it may have the ingress's own Offer, and is asked by that number. With another one
+            // it could reject the one and accept the other.
+            return self.begin_with(now, q, host);
+        }
+        match self.filling.doubt(&self.nodes, q.flow) {
+            Some(doubt) => self.ask_doubtful(now, q, doubt),
+            None => {
+                self.end_question(&q.key);
+                self.begin(now, q)
+            }
+        }
+    }
+
+    /// A new search that begins with this host.
+    fn begin_with(&mut self, now: Time, q: Question<'_>, host: NodeNumber) -> Ended {
+        let Some(step) = q.steps.checked_sub(1) else {
+            return self.nobody(now, &q, Reason::Exhausted);
+        };
+        self.out.stats.searches_begun += 1;
+        if !q.tried.is_empty() && !self.searches.remember(now, q.key, q.isn, q.tried) {
+            return self.turn_away(now, &q, DropReason::SearchFull);
+        }
+        let offer = OfferNumber { isn: q.isn, step };
+        if let Err(full) = self.records.ask(now, q.key, host, offer, q.intent) {
+            return self.turn_away(now, &q, full);
+        }
+        self.send_offer(&q, host, step);
+        Ok(Done::Consumed)
+    }
+
     /// A new search.
-    fn begin(&mut self, now: Time, q: Question<'_>) -> Ended {
+    pub(crate) fn begin(&mut self, now: Time, q: Question<'_>) -> Ended {
         self.out.stats.searches_begun += 1;
         self.ask_next(now, q)
     }
@@ -224,7 +298,8 @@ impl FlowTracker {
     /// One step of the search: chooses a host that was not asked yet, records it, and sends the
     /// Offer. Without steps or hosts left, the overload policy decides (R6).
     pub(crate) fn ask_next(&mut self, now: Time, q: Question<'_>) -> Ended {
-        let Some(step) = q.steps.checked_sub(1) else {
+        let cost = u8::from(!planted::is(Bug::AsksRejectedHostAgain));
+        let Some(step) = q.steps.checked_sub(cost) else {
             return self.nobody(now, &q, Reason::Exhausted);
         };
         let pool = self
@@ -274,7 +349,35 @@ impl FlowTracker {
             packet: q.packet,
         };
         self.out.stats.offers += 1;
-        self.out.send(q.partner.unwrap_or(host), q.flow, &offer);
+        let partner = q
+            .partner
+            .filter(|_| !planted::is(Bug::OfferPastTheSecondary));
+        self.out.send(partner.unwrap_or(host), q.flow, &offer);
+    }
+
+    /// An Accept that no host has given, for [`Bug::SynNotOfferedToOwner`] alone.
+    fn answer_from_record(&mut self, q: &Question<'_>, host: NodeNumber, birth: Birth) {
+        let accept = FlowMessage {
+            kind: FlowKind::Accept,
+            key: q.key,
+            offer: OfferNumber {
+                isn: q.isn,
+                step: q.steps,
+            },
+            intent: q.intent,
+            path: Path {
+                ingress: Some(q.ingress),
+                primary: Some(self.nodes.me),
+                secondary: q.partner,
+                host: Some(host),
+            },
+            birth: Some(birth),
+            tried: Tried::NONE,
+            reason: Reason::None,
+            load: 0,
+            packet: &[],
+        };
+        self.out.send(q.ingress, q.flow, &accept);
     }
 }
 

@@ -23,10 +23,11 @@
 
 use core::cmp::Ordering;
 use jlb_protocol::message::{Intent, Reason};
+use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{Birth, NodeNumber, OfferNumber};
 
 /// How far the life of an owned flow has come; later ones are greater.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) enum Life {
     /// The host took it; the client's part of the handshake was not seen yet: untrusted (R3).
     Accepted,
@@ -37,7 +38,7 @@ pub(crate) enum Life {
 }
 
 /// What an owned flow's host was asked and has not answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Waits {
     /// Nothing.
     Nothing,
@@ -50,7 +51,7 @@ pub(crate) enum Waits {
 }
 
 /// The host was asked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Offered {
     pub(crate) host: NodeNumber,
     pub(crate) step: u8,
@@ -59,7 +60,7 @@ pub(crate) struct Offered {
 }
 
 /// The host has the flow.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Owned {
     pub(crate) life: Life,
     pub(crate) host: NodeNumber,
@@ -70,7 +71,7 @@ pub(crate) struct Owned {
 }
 
 /// What is known of a flow's host.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum State {
     /// The host was asked.
     Offered(Offered),
@@ -83,10 +84,13 @@ pub(crate) enum State {
 }
 
 /// A flow's record.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Record {
     /// The id of the attempt that was asked for last.
     pub(crate) isn: u32,
+    /// Of an owned flow: the id of the attempt that its host took, 0 if unknown. Else: the id of the
+    /// attempt before the record's, or the same where none is known.
+    pub(crate) former: u32,
     pub(crate) state: State,
 }
 
@@ -102,6 +106,20 @@ pub(crate) enum Order {
 }
 
 impl Order {
+    /// The order of the attempts that two lives on different hosts began with; 0 is unknown. A host
+    /// that does not know it has found the flow after a restart: one that knows has accepted it since.
+    pub(crate) const fn of_lives(claimed: u32, recorded: u32) -> Self {
+        if claimed == recorded {
+            Self::Same
+        } else if claimed == 0 {
+            Self::Earlier
+        } else if recorded == 0 {
+            Self::Later
+        } else {
+            Self::of(Intent::Syn, claimed, recorded)
+        }
+    }
+
     /// The order of two attempts with the ids `isn` and `of_record`. A client's initial sequence
     /// numbers for one pair of endpoints grow with time, modulo 2^32 (RFC 9293 3.4.1, RFC 6528). Of
     /// a client whose numbers do not, an attempt waits for the answer to the one before.
@@ -158,6 +176,9 @@ pub(crate) struct Own {
     pub(crate) step: u8,
     /// Whether the flow began with the record's attempt, so that this answers it.
     pub(crate) answers: bool,
+    /// How the attempt that it began with stands to that of the record's life; `Same` where this
+    /// cannot be told.
+    pub(crate) order: Order,
 }
 
 /// What happens to a record.
@@ -278,14 +299,19 @@ impl Accept {
 }
 
 impl Own {
-    const fn new_life(self) -> Next {
-        Next::Become(State::Owned(Owned {
+    /// The state of a flow of which nothing else is known.
+    pub(crate) const fn state(self) -> State {
+        State::Owned(Owned {
             life: self.life,
             host: self.host,
             birth: self.birth,
             step: self.step,
             waits: Waits::Nothing,
-        }))
+        })
+    }
+
+    const fn new_life(self) -> Next {
+        Next::Become(self.state())
     }
 }
 
@@ -444,12 +470,23 @@ impl Owned {
     /// R9: an older birth is ignored; in one life the furthest stage counts.
     fn owned(self, own: Own) -> Next {
         if own.host != self.host {
-            // Established beats accepted; a flow that is closing gives way to a live one.
+            // Established beats accepted, unless the client has begun the accepted one later: then it
+            // has left the other, or this one ends by its handshake's timer. Of two that are
+            // established, the later attempt is the client's present one. A flow that is closing
+            // gives way to a live one.
             return match (self.life, own.life) {
-                (Life::Accepted, Life::Established)
-                | (Life::Closing, Life::Accepted | Life::Established) => own.new_life(),
+                (Life::Accepted, Life::Established) => match own.order {
+                    Order::Same | Order::Later => own.new_life(),
+                    Order::Earlier => Next::Stale,
+                },
+                (Life::Established, Life::Established) => match own.order {
+                    Order::Later => own.new_life(),
+                    Order::Earlier => Next::Conflict,
+                    Order::Same => Next::Stale,
+                },
+                (Life::Closing, Life::Accepted | Life::Established) => own.new_life(),
                 (Life::Accepted, Life::Accepted | Life::Closing)
-                | (Life::Established, Life::Accepted | Life::Established | Life::Closing)
+                | (Life::Established, Life::Accepted | Life::Closing)
                 | (Life::Closing, Life::Closing) => Next::Stale,
             };
         }
@@ -478,7 +515,7 @@ impl Owned {
     }
 
     fn closed(self, host: NodeNumber, birth: Birth) -> Next {
-        if host != self.host || birth < self.birth {
+        if host != self.host || (birth < self.birth && !planted::is(Bug::OlderBirthCounts)) {
             return Next::Stale;
         }
         match self.waits {
@@ -489,6 +526,43 @@ impl Owned {
 }
 
 impl Record {
+    /// The first record of a flow.
+    pub(crate) const fn new(isn: u32, state: State) -> Self {
+        Self {
+            isn,
+            former: isn,
+            state,
+        }
+    }
+
+    /// The record turned to this attempt, which may be its own, and state.
+    pub(crate) const fn turned(self, isn: u32, state: State) -> Self {
+        let former = match self.state {
+            State::Owned(_) => self.former,
+            State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => {
+                if isn == self.isn {
+                    self.former
+                } else {
+                    self.isn
+                }
+            }
+        };
+        Self { isn, former, state }
+    }
+
+    /// The record of a flow whose host took the attempt `former`.
+    pub(crate) const fn begun_by(self, former: u32) -> Self {
+        Self { former, ..self }
+    }
+
+    /// Whether the host has this life of the flow by this record.
+    pub(crate) fn is_life(&self, host: NodeNumber, birth: Birth) -> bool {
+        match self.state {
+            State::Owned(owned) => (owned.host, owned.birth) == (host, birth),
+            State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => false,
+        }
+    }
+
     /// The record with the state that an event has made of its own, where the event is about the
     /// attempt `isn`: one that waits for its answer stays the record's.
     pub(crate) const fn with(self, state: State, isn: u32) -> Self {
@@ -499,18 +573,20 @@ impl Record {
             },
             State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => isn,
         };
-        Self { isn, state }
+        self.turned(isn, state)
     }
 
     /// Whether the attempt is an earlier one that is over for its client, and may not be offered
     /// to anybody: this record's is under way, or one was left unanswered before. An owner is
     /// always asked (R7). The first Offer of an attempt may be of a client whose numbers do not
-    /// grow; one that `goes_on` with a search which this record knows nothing of is a straggler.
+    /// grow; one that `goes_on` with a search which this record knows nothing of is a straggler, and
+    /// so is one of the attempt before the record's.
     pub(crate) const fn supersedes(&self, intent: Intent, isn: u32, goes_on: bool) -> bool {
+        let was_here = isn == self.former;
         let drops = match self.state {
             State::Offered(_) => true,
-            State::Rejected { several, .. } => several || goes_on,
-            State::Refused { several, .. } => several,
+            State::Rejected { several, .. } => several || goes_on || was_here,
+            State::Refused { several, .. } => several || was_here,
             State::Owned(_) => false,
         };
         drops && matches!(Order::of(intent, isn, self.isn), Order::Earlier)

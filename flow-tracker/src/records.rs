@@ -1,11 +1,19 @@
 //! All records: the table, the quota of untrusted ones (R3), and how long each lives.
 
+use crate::buckets::Buckets;
 use crate::config::{Limits, Timers};
-use crate::record::{Ask, Event, Next, Offered, Order, Record, State};
+use crate::record::{Ask, Event, Next, Offered, Order, Owned, Record, State};
 use core::time::Duration;
 use jlb_flow_table::{FlowTable, Handle};
 use jlb_protocol::message::Intent;
-use jlb_protocol::{DropReason, FlowKey, NodeNumber, OfferNumber, Time};
+use jlb_protocol::planted::{self, Bug};
+use jlb_protocol::{Birth, DropReason, FlowKey, NodeNumber, OfferNumber, Time};
+
+mod digest;
+mod walk;
+
+pub(crate) use walk::Ranked;
+use walk::Walk;
 
 /// Deadlines of records are rounded up to this.
 const TICK: Duration = Duration::from_millis(10);
@@ -18,11 +26,29 @@ pub(crate) struct Records {
     max_untrusted: u32,
     offered: Duration,
     lease: Duration,
+    /// What is recorded of each host, for its digests (R9).
+    pub(crate) buckets: Buckets,
+    /// Which flows count in the buckets.
+    ranked: Ranked,
+    /// The walk over all records that is under way.
+    walk: Option<Walk>,
+}
+
+/// What became of a record whose time was over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Expiry {
+    /// It has ended.
+    Over(FlowKey),
+    /// Its host has confirmed it by a digest since.
+    Confirmed,
 }
 
 impl Records {
-    pub(crate) fn new(limits: &Limits, timers: &Timers, seed: u64) -> Self {
+    pub(crate) fn new(limits: &Limits, timers: &Timers, ranked: Ranked, seed: u64) -> Self {
         Self {
+            buckets: Buckets::default(),
+            ranked,
+            walk: None,
             table: FlowTable::new(limits.max_flows, TICK, seed),
             untrusted: 0,
             max_untrusted: limits.max_untrusted,
@@ -35,7 +61,10 @@ impl Records {
     pub(crate) fn reconfigure(&mut self, limits: &Limits, timers: &Timers) {
         self.max_untrusted = limits.max_untrusted;
         self.offered = timers.offered;
-        self.lease = timers.lease;
+        if self.lease != timers.lease {
+            self.buckets.forget_lists();
+            self.lease = timers.lease;
+        }
     }
 
     pub(crate) fn find(&self, key: &FlowKey) -> Option<(Handle, Record)> {
@@ -55,13 +84,15 @@ impl Records {
         place: Option<Handle>,
         record: Record,
     ) -> Result<(), DropReason> {
-        let before = place.and_then(|handle| self.table.get(handle));
+        let before = place.and_then(|handle| self.table.get(handle)).copied();
         let was_untrusted = before.is_some_and(|before| !before.state.is_trusted());
         let is_untrusted = !record.state.is_trusted();
         // The quota is for flows that are new to this table. A trusted one has its room already: if
         // its host's Accept of the next life were turned away for that, this record would end with
         // the old life's lease, and a second host could be asked for a flow that one has (S1).
-        if is_untrusted && before.is_none() && self.untrusted >= self.max_untrusted {
+        let quota_is_used_up = self.untrusted >= self.max_untrusted;
+        let is_limited = is_untrusted && before.is_none();
+        if is_limited && quota_is_used_up && !planted::is(Bug::UntrustedWithoutQuota) {
             return Err(DropReason::OfferedQuota);
         }
         let handle = match place.and_then(|handle| Some((handle, self.table.get_mut(handle)?))) {
@@ -69,11 +100,19 @@ impl Records {
                 *value = record;
                 handle
             }
-            None => self
-                .table
-                .insert(key, record)
-                .map_err(|_| DropReason::TableFull)?,
+            None => {
+                if planted::is(Bug::EvictsEstablished)
+                    && self.table.len() >= self.table.max_entries()
+                    && let Some(first) = self.table.after(None)
+                {
+                    self.remove(first);
+                }
+                self.table
+                    .insert(key, record)
+                    .map_err(|_| DropReason::TableFull)?
+            }
         };
+        self.recount(handle, &key, before.and_then(owner), owner(record));
         self.untrusted += u32::from(is_untrusted);
         self.untrusted -= u32::from(was_untrusted);
         let life = match record.state {
@@ -104,7 +143,7 @@ impl Records {
                 step,
                 several: false,
             });
-            return self.put(now, key, None, Record { isn, state });
+            return self.put(now, key, None, Record::new(isn, state));
         };
         let ask = Ask {
             host,
@@ -115,7 +154,7 @@ impl Records {
         let Next::Become(state) = record.state.next(Event::Ask(ask)) else {
             return Ok(());
         };
-        let next = Record { isn, state };
+        let next = record.turned(isn, state);
         if next == record {
             // A repeat does not prolong the life of an unanswered Offer.
             return Ok(());
@@ -163,18 +202,26 @@ impl Records {
 
     pub(crate) fn remove(&mut self, handle: Handle) -> Option<FlowKey> {
         let (key, record) = self.table.remove(handle)?;
+        self.recount(handle, &key, owner(record), None);
         self.untrusted -= u32::from(!record.state.is_trusted());
         Some(key)
     }
 
-    /// A record whose time is over, removed.
-    pub(crate) fn expire(&mut self, now: Time) -> Option<FlowKey> {
+    /// A record whose time is over, removed if its host has not confirmed it meanwhile (R9).
+    pub(crate) fn expire(&mut self, now: Time) -> Option<Expiry> {
         let handle = self.table.pop_expired(now.as_nanos())?;
-        self.remove(handle)
+        if let Some(until) = self.confirmed_until(handle)
+            && until > now
+        {
+            self.table.set_deadline(handle, until.as_nanos());
+            return Some(Expiry::Confirmed);
+        }
+        self.remove(handle).map(Expiry::Over)
     }
 
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.table.next_deadline()
+        let walk = self.walk.map(|walk| walk.due.as_nanos());
+        self.table.next_deadline().into_iter().chain(walk).min()
     }
 
     pub(crate) fn len(&self) -> u32 {
@@ -186,12 +233,20 @@ impl Records {
     }
 
     pub(crate) fn allocated_bytes(&self) -> usize {
-        self.table.allocated_bytes()
+        self.table.allocated_bytes() + self.buckets.allocated_bytes()
     }
 
     #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&FlowKey, &Record)> {
         self.table.iter().map(|(_, key, record)| (key, record))
+    }
+}
+
+/// The host that has the flow, and in which life.
+const fn owner(record: Record) -> Option<(NodeNumber, Birth)> {
+    match record.state {
+        State::Owned(Owned { host, birth, .. }) => Some((host, birth)),
+        State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => None,
     }
 }
 

@@ -6,6 +6,8 @@ use jlb_flow_table::FlowTable;
 use jlb_protocol::message::Tried;
 use jlb_protocol::{FlowKey, NodeNumber, Time};
 
+mod digest;
+
 /// Deadlines of searches are rounded up to this.
 const TICK: Duration = Duration::from_millis(10);
 

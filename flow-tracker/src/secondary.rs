@@ -6,6 +6,7 @@ use crate::record::{Offered, Owned, Record, State};
 use crate::tracker::FlowTracker;
 use jlb_flow_table::Handle;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{DropReason, NodeNumber, OfferNumber, Role, Time};
 
 /// What the secondary's record makes of an Offer.
@@ -52,7 +53,7 @@ impl FlowTracker {
             return self.lead(now, question);
         }
         // R1: a record kept outside the top two is a hint, never binding.
-        let binding = ranks.secondary == Some(me);
+        let binding = self.nodes.binds(flow) && !planted::is(Bug::SecondaryDoesNotBind);
         let found = self.records.find(&message.key);
         let bound = match message.intent {
             Intent::MidFlow => self.bind_mid_flow(now, message, proposed, found, binding),
@@ -207,7 +208,9 @@ impl FlowTracker {
         let owner = found
             .filter(|_| binding)
             .and_then(|(_, record)| match record.state {
-                State::Owned(Owned { host, .. }) => Some(host),
+                State::Owned(Owned { host, .. }) => {
+                    (!self.nodes.is_dead_host(now, host)).then_some(host)
+                }
                 State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => None,
             });
         if let Some(host) = owner {

@@ -168,6 +168,7 @@ impl World {
             self.mail.push_back(match sent {
                 Sent::Flow(sent) => Mail::Flow(sent),
                 Sent::Ack { to, sequence } => Mail::Ack { from, to, sequence },
+                Sent::SendFull { .. } => continue,
             });
         }
     }

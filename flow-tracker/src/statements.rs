@@ -1,12 +1,15 @@
 //! What hosts say of their flows and of their load: the host is the authority, the records are an
 //! index of its word (R4, R9).
 
+use crate::nodes::is_in;
 use crate::primary::{Done, Ended};
-use crate::record::{Event, Life, Next, Offered, Own, Owned, Record, State, Waits};
+use crate::record::{Event, Life, Next, Offered, Order, Own, Owned, Record, State};
 use crate::tracker::FlowTracker;
 use alloc::collections::BTreeMap;
-use jlb_protocol::message::{Control, FlowState, FlowStatement, List, ServiceLoad};
+use jlb_protocol::message::{Control, FlowState, FlowStatement, List, Listed, ServiceLoad};
 use jlb_protocol::{Birth, DropReason, NodeNumber, OfferNumber, Protocol, Role, Time};
+
+mod digest;
 
 /// The last State that was applied of a host.
 #[derive(Clone, Copy, Debug)]
@@ -49,10 +52,24 @@ impl Sequences {
         (apply, last.sequence)
     }
 
+    /// The number of the last State that was applied; 0 if none was.
+    pub(crate) fn last(&self, host: NodeNumber) -> u64 {
+        self.last.get(&host).map_or(0, |last| last.sequence)
+    }
+
     /// Forgets hosts that are no members any more.
     pub(crate) fn retain(&mut self, is_member: impl Fn(NodeNumber) -> bool) {
         self.last.retain(|&host, _| is_member(host));
     }
+}
+
+/// What stands at the end of a State message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closing {
+    /// R10: the trackers among which this one has been told all that it ranks for.
+    pub(crate) filled: Option<u64>,
+    /// R9: a bucket's list ends.
+    pub(crate) listed: Option<Listed>,
 }
 
 /// What a statement did.
@@ -73,8 +90,10 @@ impl FlowTracker {
         from: NodeNumber,
         sequence: u64,
         flows: &List<'_, FlowStatement>,
+        closing: Closing,
     ) -> Ended {
         self.nodes.named(Some(from), Role::HostAgent)?;
+        self.filling.heard(now, &self.nodes, from);
         if sequence == 0 {
             for flow in flows.iter() {
                 self.statement(now, from, &flow);
@@ -85,6 +104,10 @@ impl FlowTracker {
         if apply {
             for flow in flows.iter() {
                 self.statement(now, from, &flow);
+            }
+            self.filling.mark(&self.nodes, from, closing.filled);
+            if let Some(listed) = closing.listed {
+                self.listed(now, from, &listed);
             }
         } else {
             self.out.stats.states_repeated += 1;
@@ -100,7 +123,7 @@ impl FlowTracker {
             FlowState::Established => self.own(now, from, flow, owned(Life::Established)),
             FlowState::Closing => self.own(now, from, flow, owned(Life::Closing)),
             FlowState::Closed => self.closed(now, from, flow),
-            FlowState::NotMine => return self.not_mine(&flow.key, flow.isn, from),
+            FlowState::NotMine => return self.not_mine(now, &flow.key, flow.isn, from),
         };
         match applied {
             Applied::Yes => self.out.stats.statements += 1,
@@ -123,29 +146,26 @@ impl FlowTracker {
         // No Offer tells the step of a life that only its host tells of: as if asked first.
         let first_step = pool.service.search_ttl.saturating_sub(1);
         let found = self.records.find(&flow.key);
+        let dead = found
+            .and_then(|(_, record)| record.state.host())
+            .is_some_and(|host| self.nodes.is_dead_host(now, host));
         // The attempts of datagrams are not told apart.
         let is_tcp = pool.service.protocol == Protocol::Tcp;
         let answers = is_tcp && found.is_some_and(|(_, record)| record.isn == flow.isn);
-        let event = |step| {
-            Event::Own(Own {
-                life,
-                host,
-                birth,
-                step,
-                answers,
-            })
+        let own = Own {
+            life,
+            host,
+            birth,
+            step: first_step,
+            answers,
+            order: found.filter(|_| is_tcp).map_or(Order::Same, |(_, record)| {
+                Order::of_lives(flow.isn, record.former)
+            }),
         };
         let record = match found {
-            None => Record {
-                isn: flow.isn,
-                state: State::Owned(Owned {
-                    life,
-                    host,
-                    birth,
-                    step: first_step,
-                    waits: Waits::Nothing,
-                }),
-            },
+            None => Record::new(flow.isn, own.state()),
+            // A host that is given up holds nothing against one that is there.
+            Some((_, record)) if dead => record.turned(flow.isn, own.state()),
             Some((handle, record)) => {
                 if record.state.host() != Some(host) && self.searches.has_refused(&flow.key, host) {
                     // It said so before it rejected.
@@ -158,16 +178,22 @@ impl FlowTracker {
                     | State::Rejected { .. }
                     | State::Refused { .. } => first_step,
                 };
-                match record.state.next(event(step)) {
+                match record.state.next(Event::Own(Own { step, ..own })) {
                     Next::Become(state) => record.with(state, flow.isn),
                     Next::Stay => {
                         self.records.renew(now, handle);
                         return Applied::Yes;
                     }
-                    Next::Stale | Next::End | Next::Conflict => return Applied::No,
+                    Next::Conflict => {
+                        self.release_claimer(host, flow, first_step);
+                        return Applied::No;
+                    }
+                    Next::Stale | Next::End => return Applied::No,
                 }
             }
         };
+        let known = found.filter(|(_, before)| flow.isn == 0 && before.is_life(host, birth));
+        let record = record.begun_by(known.map_or(flow.isn, |(_, before)| before.former));
         let place = found.map(|(handle, _)| handle);
         if self.records.put(now, flow.key, place, record).is_err() {
             return Applied::Full;
@@ -180,12 +206,23 @@ impl FlowTracker {
         Applied::Yes
     }
 
-    /// Established beats accepted beats offered: the record's former host is told.
+    /// The claim of a life that its client has left for the record's: its host is told, each time
+    /// that it claims it.
+    fn release_claimer(&mut self, host: NodeNumber, flow: &FlowStatement, step: u8) {
+        if is_in(self.nodes.me, self.nodes.ranks(self.nodes.hash(&flow.key))) {
+            let isn = flow.isn;
+            let offer = OfferNumber { isn, step };
+            self.release(host, &flow.key, offer, Some(flow.birth));
+        }
+    }
+
+    /// A later attempt beats an earlier one, established beats accepted beats offered: the record's
+    /// former host is told.
     fn release_loser(&mut self, before: &Record, winner: NodeNumber, flow: &FlowStatement) {
         let (loser, step, birth) = match before.state {
             State::Offered(Offered { host, step, .. }) => (host, step, None),
             State::Owned(Owned {
-                life: Life::Accepted,
+                life: Life::Accepted | Life::Established,
                 host,
                 step,
                 birth,
@@ -193,13 +230,15 @@ impl FlowTracker {
             }) => (host, step, Some(birth)),
             // A flow that is closing only lingers.
             State::Owned(Owned {
-                life: Life::Established | Life::Closing,
+                life: Life::Closing,
                 ..
             })
             | State::Rejected { .. }
             | State::Refused { .. } => return,
         };
-        if loser != winner {
+        // R1: outside the top two this record was a hint, and says nothing of who has lost.
+        let ranks = self.nodes.ranks(self.nodes.hash(&flow.key));
+        if loser != winner && is_in(self.nodes.me, ranks) {
             let offer = OfferNumber {
                 isn: before.isn,
                 step,

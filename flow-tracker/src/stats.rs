@@ -16,6 +16,10 @@ pub struct Stats {
     pub searches: u64,
     /// Gauge: flows whose owner is being asked for.
     pub who_has: u64,
+    /// Gauge: live hosts that have told this tracker all of the flows that it ranks for (R10).
+    pub hosts_marked: u64,
+    /// Gauge: live hosts that have not, or not since the view changed.
+    pub hosts_unmarked: u64,
     /// Gauge: bytes that the tables have allocated.
     pub table_bytes: u64,
 
@@ -27,6 +31,8 @@ pub struct Stats {
     pub opens_repeated: u64,
     /// Opens passed on to the tracker that is primary in this one's view.
     pub opens_passed_on: u64,
+    /// Opens answered with NotActing, since this tracker is not filled yet (R10, R11).
+    pub not_acting: u64,
     /// Offers whose host the secondary changed to the one that its record binds (R1).
     pub offers_rewritten: u64,
     /// Offers to a host that had rejected the attempt, answered in its place by the secondary.
@@ -53,6 +59,9 @@ pub struct Stats {
 
     /// Mid-flow packets whose owner was asked for.
     pub who_has_asked: u64,
+    /// New flows for which hosts were asked first, since they might not have told this tracker of
+    /// all of theirs (R10).
+    pub who_has_first: u64,
     /// Owners found by asking.
     pub who_has_found: u64,
     /// Flows for which not every host answered in time.
@@ -68,6 +77,20 @@ pub struct Stats {
     pub states_repeated: u64,
     /// Load reports for services or pools that this tracker's configuration does not have.
     pub loads_unknown: u64,
+    /// Hosts asked for their mark after they had said nothing for a while (R10).
+    pub fill_prompts: u64,
+    /// Digests of buckets that were equal to the records (R9).
+    pub digests_equal: u64,
+    /// Digests of buckets that were not.
+    pub digests_differing: u64,
+    /// Digest messages that were late, or could not be compared since the view had changed.
+    pub digests_passed_over: u64,
+    /// Full lists of a bucket that hosts were asked for (R9).
+    pub lists_asked: u64,
+    /// Full lists of a bucket that came.
+    pub lists_ended: u64,
+    /// Records that ended because their host's full list did not have them (R9).
+    pub records_unlisted: u64,
     /// Records that ended because nobody refreshed them.
     pub records_expired: u64,
     /// Records that ended because their host stated the flow closed.

@@ -22,6 +22,7 @@ use jlb_protocol::{
 
 pub(crate) const HASH_KEY: HashKey = HashKey::new([7; 16]);
 pub(crate) const TTL: u8 = 3;
+pub(crate) const DEAD_HOST: Duration = Duration::from_secs(15);
 
 pub(crate) fn node(number: u16) -> NodeNumber {
     NodeNumber::new(number).unwrap()
@@ -122,6 +123,8 @@ pub(crate) fn config(me: NodeNumber, hosts: u16) -> Config {
         number,
         protocol,
         hosts: hosts.clone(),
+        any_host: false,
+        max_unhealthy_percent: 50,
         policy: PolicyKind::RoundRobin,
         search_ttl: TTL,
         overload: Overload::Refuse,
@@ -142,6 +145,7 @@ pub(crate) fn config(me: NodeNumber, hosts: u16) -> Config {
             lease: Duration::from_secs(60),
             who_has: Duration::from_millis(500),
         },
+        dead_host: Some(DEAD_HOST),
     }
 }
 
@@ -150,6 +154,7 @@ pub(crate) fn config(me: NodeNumber, hosts: u16) -> Config {
 pub(crate) enum Sent {
     Flow(FlowSent),
     Ack { to: NodeNumber, sequence: u64 },
+    SendFull { to: NodeNumber, bucket: u16 },
 }
 
 /// A message about a flow that a tracker sent.
@@ -258,7 +263,10 @@ pub(crate) struct Bed {
     pub(crate) now: Time,
     /// Messages that were sent and not delivered.
     pub(crate) wire: VecDeque<Sent>,
+    /// The view that all begin with.
     pub(crate) view: View,
+    /// The views of trackers that have another one now.
+    views: BTreeMap<NodeNumber, View>,
 }
 
 impl Bed {
@@ -281,6 +289,7 @@ impl Bed {
             now,
             wire: VecDeque::new(),
             view,
+            views: BTreeMap::new(),
         }
     }
 
@@ -288,6 +297,73 @@ impl Bed {
     pub(crate) fn restart(&mut self, number: NodeNumber, hosts: u16) {
         let fresh = FlowTracker::new(config(number, hosts), self.view.clone(), 99, self.now);
         self.trackers.insert(number, fresh);
+    }
+
+    /// A tracker that has lost its memory, and joins: in the next incarnation in its own view, and
+    /// the others do not know yet.
+    pub(crate) fn join(&mut self, number: NodeNumber) {
+        let hosts = u16::try_from(self.hosts().len()).unwrap();
+        let members = self.view.members().iter().map(|member| Member {
+            state: if member.node == number {
+                MemberState::Joining
+            } else {
+                member.state
+            },
+            incarnation: member.incarnation + u32::from(member.node == number),
+            ..*member
+        });
+        let view = View::new(members.collect());
+        let fresh = FlowTracker::new(config(number, hosts), view.clone(), 99, self.now);
+        self.trackers.insert(number, fresh);
+        self.views.insert(number, view);
+    }
+
+    /// The hosts of the view.
+    pub(crate) fn hosts(&self) -> Vec<NodeNumber> {
+        let members = self.view.members().iter();
+        let hosts = members.filter(|member| member.role == Role::HostAgent);
+        hosts.map(|member| member.node).collect()
+    }
+
+    /// A tracker's own view.
+    pub(crate) fn view_of(&self, number: u16) -> &View {
+        self.views.get(&tracker(number)).unwrap_or(&self.view)
+    }
+
+    /// A member is in another state in one tracker's view.
+    pub(crate) fn set_state(&mut self, number: u16, member: NodeNumber, state: MemberState) {
+        let view = view_with(self.view_of(number), member, state);
+        self.set_view(number, view);
+    }
+
+    pub(crate) fn set_view(&mut self, number: u16, view: View) {
+        let it = self.trackers.get_mut(&tracker(number)).unwrap();
+        it.handle_view(self.now, view.clone());
+        self.views.insert(tracker(number), view);
+        self.drain(tracker(number));
+    }
+
+    /// The fingerprint by which a host marks a tracker that has the same view.
+    pub(crate) fn fingerprint(&self, number: u16) -> u64 {
+        let me = Some(tracker(number));
+        self.view_of(number).ranked_fingerprint(me)
+    }
+
+    /// A State of the host with this mark and nothing else.
+    pub(crate) fn mark_from(
+        &mut self,
+        to: u16,
+        from: NodeNumber,
+        sequence: u64,
+        filled: Option<u64>,
+    ) {
+        let control = Control::State {
+            sequence,
+            filled,
+            listed: None,
+            flows: List::Values(&[]),
+        };
+        self.hand(tracker(to), from, &Message::Control(control));
     }
 
     /// A flow of the web service that tracker 1 is the primary and tracker 2 the secondary of;
@@ -346,6 +422,9 @@ impl Bed {
                 Message::Control(Control::Ack { sequence }) => {
                     self.wire.push_back(Sent::Ack { to, sequence });
                 }
+                Message::Control(Control::SendFull { bucket }) => {
+                    self.wire.push_back(Sent::SendFull { to, bucket });
+                }
                 Message::Control(other) => panic!("a tracker does not send {other:?}"),
             }
             tracker.recycle(transmit.buf);
@@ -388,7 +467,7 @@ impl Bed {
                     self.hand_flow(sent.to, sent.from, &sent.message());
                 }
                 Sent::Flow(sent) => out.push(sent),
-                Sent::Ack { .. } => {}
+                Sent::Ack { .. } | Sent::SendFull { .. } => {}
             }
         }
         out

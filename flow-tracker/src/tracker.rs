@@ -1,17 +1,22 @@
 //! The flow tracker: what it holds, and the contract with the shell that drives it.
 
 use crate::config::Config;
+use crate::filling::Filling;
 use crate::nodes::Nodes;
 use crate::output::Output;
 use crate::pool::{HostLoad, Pools};
 use crate::primary::{Done, Ended};
-use crate::records::Records;
+use crate::record::State;
+use crate::records::{Expiry, Records};
 use crate::search::Searches;
-use crate::statements::Sequences;
+use crate::statements::{Closing, Sequences};
 use crate::stats::Stats;
 use crate::who_has::WhoHas;
+use core::time::Duration;
 use jlb_protocol::message::{Control, FlowKind, FlowMessage};
-use jlb_protocol::{DropReason, Message, NodeNumber, PacketBuf, Role, Time, Transmit, View};
+use jlb_protocol::{
+    DropReason, FlowKey, Ledger, Message, NodeNumber, PacketBuf, Role, Time, Transmit, View,
+};
 
 /// The most entries of one table that one [`FlowTracker::handle_timeout`] ends; the rest are due
 /// at once again.
@@ -31,27 +36,37 @@ pub struct FlowTracker {
     pub(crate) searches: Searches,
     pub(crate) who_has: WhoHas,
     pub(crate) sequences: Sequences,
+    pub(crate) filling: Filling,
+    /// How long a record lives without its host's word.
+    pub(crate) lease: Duration,
     pub(crate) out: Output,
 }
 
 impl FlowTracker {
-    /// A tracker without records. The seed is secret and decides where the policies' turns begin.
+    /// A tracker without records. Its own state is the one that its view gives it: one that joins
+    /// chooses no hosts until it is filled and its view has it active; one that is active from the
+    /// start, as in a fixed list, takes itself as filled. The seed is secret and decides where the
+    /// policies' turns begin.
     #[must_use]
-    pub fn new(config: Config, view: View, seed: u64, _now: Time) -> Self {
+    pub fn new(config: Config, view: View, seed: u64, now: Time) -> Self {
         let Config {
             node,
             hash_key,
             services,
             limits,
             timers,
+            dead_host,
         } = config;
+        let nodes = Nodes::new(node, hash_key, view, dead_host, now);
         Self {
-            nodes: Nodes::new(node, hash_key, view),
             pools: Pools::new(&services, seed),
-            records: Records::new(&limits, &timers, seed),
+            records: Records::new(&limits, &timers, nodes.ranked(), seed),
             searches: Searches::new(limits.max_searches, timers.offered, seed),
             who_has: WhoHas::new(limits.max_who_has, timers.who_has, seed),
             sequences: Sequences::default(),
+            filling: Filling::new(&nodes, now),
+            lease: timers.lease,
+            nodes,
             out: Output::new(limits.max_outbox),
         }
     }
@@ -89,11 +104,19 @@ impl FlowTracker {
     fn handle_control(&mut self, now: Time, from: NodeNumber, control: &Control<'_>) -> Ended {
         match control {
             Control::State {
-                sequence, flows, ..
-            } => self.state(now, from, *sequence, flows),
+                sequence,
+                filled,
+                listed,
+                flows,
+            } => {
+                let closing = Closing {
+                    filled: *filled,
+                    listed: *listed,
+                };
+                self.state(now, from, *sequence, flows, closing)
+            }
             Control::Load { services } => self.load(from, services),
-            // R9's digests and the full lists that they ask for.
-            Control::Digest { .. } => Err(DropReason::NotImplemented),
+            Control::Digest { sequence, buckets } => self.digests(now, from, *sequence, buckets),
             Control::Hello { .. }
             | Control::HelloAck { .. }
             | Control::Ack { .. }
@@ -102,12 +125,17 @@ impl FlowTracker {
         }
     }
 
-    /// Takes over a new view.
-    pub fn handle_view(&mut self, _now: Time, view: View) {
-        self.nodes.set_view(view);
+    /// Takes over a new view, with this node's own entry in it.
+    pub fn handle_view(&mut self, now: Time, view: View) {
+        self.nodes.set_view(view, now);
+        self.records.rank(now, self.nodes.ranked());
+        self.filling.set_view(&self.nodes, now, self.lease);
         let nodes = &self.nodes;
-        self.sequences
-            .retain(|host| nodes.role(host) == Some(Role::HostAgent));
+        let is_host = |host| nodes.role(host) == Some(Role::HostAgent);
+        self.sequences.retain(is_host);
+        self.records.buckets.retain(is_host);
+        self.pools.retain(nodes);
+        self.review_questions(now);
     }
 
     /// Takes over new services, quotas and time spans. Node number, hash secret and the sizes of
@@ -119,11 +147,14 @@ impl FlowTracker {
             services,
             limits,
             timers,
+            dead_host,
         } = config;
+        self.nodes.reconfigure(dead_host);
         self.pools.reconfigure(&services);
         self.records.reconfigure(&limits, &timers);
         self.searches.reconfigure(timers.offered);
         self.who_has.reconfigure(timers.who_has);
+        self.lease = timers.lease;
     }
 
     /// Ends what has lasted its time.
@@ -139,11 +170,14 @@ impl FlowTracker {
             }
         }
         for _ in 0..EXPIRIES_PER_CALL {
-            if self.records.expire(now).is_none() {
-                break;
+            match self.records.expire(now) {
+                Some(Expiry::Over(_)) => self.out.stats.records_expired += 1,
+                Some(Expiry::Confirmed) => {}
+                None => break,
             }
-            self.out.stats.records_expired += 1;
         }
+        self.out.stats.records_unlisted += self.records.walk_on(now);
+        self.prompt_hosts(now);
     }
 
     /// When [`Self::handle_timeout`] is wanted next.
@@ -153,6 +187,7 @@ impl FlowTracker {
             self.records.next_deadline(),
             self.searches.next_deadline(),
             self.who_has.next_deadline(),
+            self.filling.next_deadline(),
         ];
         let earliest = deadlines.into_iter().flatten().min()?;
         Some(Time::from_nanos(earliest))
@@ -168,13 +203,32 @@ impl FlowTracker {
         self.out.outbox.recycle(buf);
     }
 
+    /// The books (R14).
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.out.stats.ledger
+    }
+
+    /// The host that has the flow, as far as this tracker knows.
+    #[must_use]
+    pub fn owner(&self, key: &FlowKey) -> Option<NodeNumber> {
+        let (_, record) = self.records.find(key)?;
+        match record.state {
+            State::Owned(owned) => Some(owned.host),
+            State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => None,
+        }
+    }
+
     /// Counters and gauges of now.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let bytes = self.records.allocated_bytes()
             + self.searches.allocated_bytes()
             + self.who_has.allocated_bytes();
+        let (hosts_marked, hosts_unmarked) = self.filling.counts();
         Stats {
+            hosts_marked,
+            hosts_unmarked,
             flows: u64::from(self.records.len()),
             untrusted: u64::from(self.records.untrusted()),
             searches: u64::from(self.searches.len()),

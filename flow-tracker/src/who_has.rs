@@ -1,7 +1,12 @@
-//! Mid-flow packets of flows that no record knows: every live host of the pool is asked whether
-//! it has the flow, and the packet is held meanwhile (R4). A reset goes to the client only after
-//! every one of them said no.
+//! Flows that no record knows: hosts are asked whether they have the flow, and the packet is held
+//! meanwhile.
+//!
+//! For a mid-flow packet every live host of the pool is asked (R4); a reset goes to the client only
+//! after every one of them said no, and none is down that may come back with it. For a SYN or a
+//! datagram those are asked that may not have told this tracker of all their flows (R10); when
+//! they said no, the search for a host begins.
 
+use crate::filling::Doubt;
 use crate::primary::{Done, Ended, Question};
 use crate::record::{Owned, State};
 use crate::tracker::FlowTracker;
@@ -10,7 +15,11 @@ use core::time::Duration;
 use jlb_flow_table::FlowTable;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::planted::{self, Bug};
+use jlb_protocol::rate::Rate;
 use jlb_protocol::{DropReason, FlowKey, NodeNumber, OfferNumber, PacketBuf, Time};
+
+mod digest;
 
 /// Deadlines are rounded up to this.
 const TICK: Duration = Duration::from_millis(1);
@@ -21,8 +30,11 @@ struct Asked {
     /// The id that the hosts were asked with; the packet's may be a later one.
     round: u32,
     isn: u32,
+    intent: Intent,
     steps: u8,
     ingress: NodeNumber,
+    /// The secondary that Offers are to go through.
+    partner: Option<NodeNumber>,
     tried: Tried,
     /// Hosts that have not answered.
     waiting: Vec<NodeNumber>,
@@ -34,8 +46,7 @@ struct Asked {
 pub(crate) struct WhoHas {
     table: FlowTable<FlowKey, Asked>,
     life: Duration,
-    /// Until when the questions asked so far use up the rate.
-    spent: Time,
+    rate: Rate,
 }
 
 impl WhoHas {
@@ -43,7 +54,7 @@ impl WhoHas {
         Self {
             table: FlowTable::new(max, TICK, seed),
             life,
-            spent: Time::ZERO,
+            rate: Rate::new(),
         }
     }
 
@@ -67,14 +78,7 @@ impl WhoHas {
     /// one may last as there may be at a time. One packet makes a message to each host of a pool and
     /// is answered within a round trip, so the table's size alone would not bound their rate.
     fn may_ask(&mut self, now: Time) -> bool {
-        // A bucket kept as the moment at which it is full again (GCRA, ITU-T I.371).
-        let each = self.life / self.table.max_entries().max(1);
-        let spent = self.spent.max(now) + each;
-        let may = spent.since(now) <= self.life;
-        if may {
-            self.spent = spent;
-        }
-        may
+        self.rate.take(now, self.table.max_entries(), self.life)
     }
 
     fn take(&mut self, key: &FlowKey) -> Option<Asked> {
@@ -83,61 +87,131 @@ impl WhoHas {
     }
 }
 
+impl Asked {
+    /// Lets a later packet of the flow take the place of the one that is held.
+    fn take_over(&mut self, q: &Question<'_>) {
+        self.isn = q.isn;
+        self.intent = q.intent;
+        self.steps = q.steps;
+        self.ingress = q.ingress;
+        self.partner = q.partner;
+        self.tried = q.tried;
+        self.packet.fill(q.packet);
+    }
+
+    fn question(&self, key: FlowKey, flow: FlowHash) -> Question<'_> {
+        Question {
+            key,
+            flow,
+            isn: self.isn,
+            steps: self.steps,
+            intent: self.intent,
+            ingress: self.ingress,
+            partner: self.partner,
+            tried: self.tried,
+            first: None,
+            packet: self.packet.as_slice(),
+        }
+    }
+}
+
 impl FlowTracker {
-    /// Nobody in the index knows the flow: does a host?
+    /// A mid-flow packet of a flow that nobody in the index knows: does a host?
     pub(crate) fn ask_all(&mut self, now: Time, q: Question<'_>) -> Ended {
+        if !self.nodes.acts() {
+            // Which hosts are alive, a tracker that joins may not know yet.
+            return Err(DropReason::NotFilled);
+        }
         if q.steps == 0 {
             return Err(DropReason::UnknownFlow);
         }
-        if let Some(handle) = self.who_has.table.find(&q.key) {
-            if !self.who_has.may_ask(now) {
-                return Err(DropReason::WhoHasFull);
-            }
-            let Some(asked) = self.who_has.table.get_mut(handle) else {
-                return Err(DropReason::UnknownFlow);
-            };
-            // R5: the ingress's repeat is the moment to ask again who has not answered yet.
-            let (round, waiting) = (asked.round, asked.waiting.clone());
-            let repeat = asked.isn == q.isn && asked.ingress == q.ingress;
-            if !repeat {
-                asked.isn = q.isn;
-                asked.steps = q.steps;
-                asked.ingress = q.ingress;
-                asked.tried = q.tried;
-                asked.packet.fill(q.packet);
-            }
-            self.send_who_has(&q, round, &waiting);
-            if repeat {
-                return Err(DropReason::Repeat);
-            }
-            // The packet that was held gives way to this one.
-            let ledger = &mut self.out.stats.ledger;
-            ledger.held = ledger.held.saturating_sub(1);
-            ledger.drop_for(DropReason::Superseded);
-            return Ok(Done::Held);
+        if self.who_has.table.find(&q.key).is_some() {
+            return self.ask_again_all(now, q);
         }
         let pool = self
             .pools
             .get(q.key.service())
             .ok_or(DropReason::UnknownService)?;
         let waiting: Vec<_> = pool.live_hosts(&self.nodes).collect();
-        if waiting.is_empty() {
-            return Err(DropReason::NoHost);
+        if !waiting.is_empty() {
+            return self.ask_hosts(now, q, waiting);
         }
+        // Nobody has said no. A tracker that hears no host may be cut off itself.
+        Err(DropReason::NoHost)
+    }
+
+    /// A SYN or datagram of a flow that this tracker might not have been told of: hosts are asked
+    /// before it is a new flow (R10).
+    pub(crate) fn ask_doubtful(&mut self, now: Time, q: Question<'_>, doubt: Doubt) -> Ended {
+        let pool = self
+            .pools
+            .get(q.key.service())
+            .ok_or(DropReason::UnknownService)?;
+        let live = pool.live_hosts(&self.nodes);
+        let waiting: Vec<_> = live
+            .filter(|&host| self.filling.may_have(host, doubt))
+            .collect();
+        if waiting.is_empty() {
+            self.end_question(&q.key);
+            return self.begin(now, q);
+        }
+        if self.who_has.table.find(&q.key).is_some() {
+            return self.ask_again_all(now, q);
+        }
+        self.out.stats.who_has_first += 1;
+        self.ask_hosts(now, q, waiting)
+    }
+
+    /// The flow's owner is being asked for already.
+    fn ask_again_all(&mut self, now: Time, q: Question<'_>) -> Ended {
+        let found = self.who_has.table.find(&q.key);
+        let asked = found.and_then(|handle| self.who_has.table.get(handle));
+        // What a SYN opens is more than what a packet of a former life continues.
+        let gives_way = asked.is_some_and(|it| it.intent != Intent::MidFlow);
+        if gives_way && q.intent == Intent::MidFlow {
+            return Err(DropReason::UnknownFlow);
+        }
+        if !self.who_has.may_ask(now) {
+            return Err(DropReason::WhoHasFull);
+        }
+        let asked = found.and_then(|handle| self.who_has.table.get_mut(handle));
+        let Some(asked) = asked else {
+            return Err(DropReason::UnknownFlow);
+        };
+        // R5: the ingress's repeat is the moment to ask again who has not answered yet.
+        let (round, waiting) = (asked.round, asked.waiting.clone());
+        let same = (asked.isn, asked.intent, asked.ingress);
+        let repeat = same == (q.isn, q.intent, q.ingress);
+        if !repeat {
+            asked.take_over(&q);
+        }
+        self.send_who_has(&q, round, &waiting);
+        if repeat {
+            return Err(DropReason::Repeat);
+        }
+        // The packet that was held gives way to this one.
+        let ledger = &mut self.out.stats.ledger;
+        ledger.held = ledger.held.saturating_sub(1);
+        ledger.drop_for(DropReason::Superseded);
+        Ok(Done::Held)
+    }
+
+    fn ask_hosts(&mut self, now: Time, q: Question<'_>, waiting: Vec<NodeNumber>) -> Ended {
         if self.who_has.len() >= self.who_has.table.max_entries() || !self.who_has.may_ask(now) {
             return Err(DropReason::WhoHasFull);
         }
-        let mut packet = self.out.outbox.buffer();
-        packet.fill(q.packet);
-        let asked = Asked {
+        let mut asked = Asked {
             round: q.isn,
             isn: q.isn,
+            intent: q.intent,
             steps: q.steps,
             ingress: q.ingress,
+            partner: q.partner,
             tried: q.tried,
             waiting: waiting.clone(),
-            packet,
+            packet: self.out.outbox.buffer(),
         };
+        asked.take_over(&q);
         let Ok(handle) = self.who_has.table.insert(q.key, asked) else {
             return Err(DropReason::WhoHasFull);
         };
@@ -186,11 +260,14 @@ impl FlowTracker {
             State::Owned(Owned { host, .. }) => host,
             State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => return,
         };
+        if self.nodes.is_dead_host(now, host) {
+            return;
+        }
         let Some(asked) = self.who_has.take(key) else {
             return;
         };
         self.out.stats.who_has_found += 1;
-        let q = self.asked_question(*key, &asked);
+        let q = asked.question(*key, self.nodes.hash(key));
         let ended = match q.steps.checked_sub(1) {
             Some(step) => {
                 self.ask_again(now, &q, host, step);
@@ -202,7 +279,7 @@ impl FlowTracker {
     }
 
     /// A host says that it does not have the flow.
-    pub(crate) fn not_mine(&mut self, key: &FlowKey, isn: u32, host: NodeNumber) {
+    pub(crate) fn not_mine(&mut self, now: Time, key: &FlowKey, isn: u32, host: NodeNumber) {
         let found = self.who_has.table.find(key);
         let asked = found.and_then(|handle| self.who_has.table.get_mut(handle));
         let waits = asked.is_some_and(|asked| {
@@ -219,32 +296,83 @@ impl FlowTracker {
             return;
         }
         self.out.stats.statements += 1;
-        let all_said_no = found
-            .and_then(|handle| self.who_has.table.get(handle))
-            .is_some_and(|asked| asked.waiting.is_empty());
-        if !all_said_no {
-            return;
+        if planted::is(Bug::ResetBeforeAllSaidNo)
+            && let Some(asked) = found.and_then(|handle| self.who_has.table.get_mut(handle))
+        {
+            asked.waiting.clear();
         }
-        if let Some(asked) = self.who_has.take(key) {
-            let q = self.asked_question(*key, &asked);
-            self.count_refusal(Reason::Unknown);
-            self.send_refuse(&q, Reason::Unknown);
-            self.let_go(asked.packet, Ok(()));
+        self.answer_if_nobody_waits(now, key);
+    }
+
+    /// A new view: who is down, or not a member any more, is not waited for. Where nobody is left,
+    /// the question is answered.
+    pub(crate) fn review_questions(&mut self, now: Time) {
+        let mut place = self.who_has.table.after(None);
+        while let Some(handle) = place {
+            place = self.who_has.table.after(Some(handle));
+            let nodes = &self.nodes;
+            if let Some(asked) = self.who_has.table.get_mut(handle) {
+                asked.waiting.retain(|&host| nodes.is_live_host(host));
+            }
+            if let Some(&key) = self.who_has.table.key(handle) {
+                self.answer_if_nobody_waits(now, &key);
+            }
         }
     }
 
-    fn asked_question<'a>(&self, key: FlowKey, asked: &'a Asked) -> Question<'a> {
-        let flow: FlowHash = self.nodes.hash(&key);
-        Question {
-            key,
-            flow,
-            isn: asked.isn,
-            steps: asked.steps,
-            intent: Intent::MidFlow,
-            ingress: asked.ingress,
-            partner: self.nodes.partner(self.nodes.ranks(flow)),
-            tried: asked.tried,
-            packet: asked.packet.as_slice(),
+    fn answer_if_nobody_waits(&mut self, now: Time, key: &FlowKey) {
+        let found = self.who_has.table.find(key);
+        let nobody = found
+            .and_then(|handle| self.who_has.table.get(handle))
+            .is_some_and(|asked| asked.waiting.is_empty());
+        if !nobody {
+            return;
+        }
+        let Some(asked) = self.who_has.take(key) else {
+            return;
+        };
+        let q = asked.question(*key, self.nodes.hash(key));
+        let ended = match q.intent {
+            Intent::MidFlow if self.may_be_elsewhere(now, key) => {
+                self.out.stats.who_has_unanswered += 1;
+                Err(DropReason::UnknownFlow)
+            }
+            Intent::MidFlow => {
+                self.refuse_unknown(&q);
+                Ok(())
+            }
+            // Another tracker may have led an attempt through this one meanwhile.
+            Intent::Syn | Intent::Datagram if self.records.find(key).is_some() => {
+                self.lead_attempt(now, q).map(|_| ())
+            }
+            Intent::Syn | Intent::Datagram => self.begin(now, q).map(|_| ()),
+        };
+        self.let_go(asked.packet, ended);
+    }
+
+    /// R4: a host that is down has not said no. While it may come back with the flow, nobody is
+    /// reset.
+    fn may_be_elsewhere(&self, now: Time, key: &FlowKey) -> bool {
+        let pool = self.pools.get(key.service());
+        pool.is_some_and(|pool| {
+            let mut members = pool.members(&self.nodes);
+            members.any(|host| self.nodes.may_come_back(now, host))
+        })
+    }
+
+    fn refuse_unknown(&mut self, q: &Question<'_>) {
+        self.count_refusal(Reason::Unknown);
+        self.send_refuse(q, Reason::Unknown);
+    }
+
+    /// A SYN's question is of no use any more: its search begins.
+    pub(crate) fn end_question(&mut self, key: &FlowKey) {
+        let found = self.who_has.table.find(key);
+        let asked = found.and_then(|handle| self.who_has.table.get(handle));
+        if asked.is_some_and(|asked| asked.intent != Intent::MidFlow)
+            && let Some(asked) = self.who_has.take(key)
+        {
+            self.let_go(asked.packet, Err(DropReason::Superseded));
         }
     }
 
@@ -268,7 +396,17 @@ impl FlowTracker {
         let Some((_, asked)) = table.remove(handle) else {
             return false;
         };
-        // R4: not every live host said no, so the client gets no reset.
+        match asked.intent {
+            // R4: not every live host said no, so the client gets no reset.
+            Intent::MidFlow => {}
+            // S3: a host that says nothing, to this and many repeats, holds up no new flow again
+            // before it has said something.
+            Intent::Syn | Intent::Datagram => {
+                for &host in &asked.waiting {
+                    self.filling.silent(host);
+                }
+            }
+        }
         self.out.stats.who_has_unanswered += 1;
         self.let_go(asked.packet, Err(DropReason::UnknownFlow));
         true

@@ -68,6 +68,8 @@ pub fn run(bytes: &[u8]) {
             number: matching.service,
             protocol: matching.protocol,
             hosts: hosts.clone(),
+            any_host: matching.service.get() == 1,
+            max_unhealthy_percent: 50,
             policy,
             search_ttl: 2,
             overload: Overload::Refuse,
@@ -85,6 +87,7 @@ pub fn run(bytes: &[u8]) {
             lease: Duration::from_secs(30),
             who_has: Duration::from_millis(200),
         },
+        dead_host: Some(Duration::from_secs(5)),
     };
     play(
         &mut FlowTracker::new(config, view(0), 1, Time::from_millis(1)),

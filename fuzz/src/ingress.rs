@@ -73,6 +73,8 @@ pub fn run(bytes: &[u8]) {
                 number: matching.service,
                 matching,
                 search_ttl: 3,
+                hosts: Vec::new(),
+                any_host: true,
             })
             .to_vec(),
         max_inner: 1400,
@@ -81,6 +83,7 @@ pub fn run(bytes: &[u8]) {
             max_pending: 3,
             max_pending_packets_per_flow: 2,
             max_pending_bytes: 4096,
+            max_who_has: 8,
             max_outbox: 8,
         },
         timers: Timers {
@@ -88,7 +91,9 @@ pub fn run(bytes: &[u8]) {
             open_retry_max: Duration::from_secs(1),
             open_timeout: Duration::from_secs(5),
             cache_idle: Duration::from_secs(60),
+            who_has: Duration::from_millis(200),
         },
+        dead_host: Some(Duration::from_secs(2)),
     };
     play(
         &mut Ingress::new(config, view(0), 1, Time::from_millis(1)),

@@ -7,14 +7,14 @@ use crate::post::Post;
 use crate::rejects::Rejects;
 use crate::services::Services;
 use crate::sockets::Dumps;
-use crate::statements::Statements;
+use crate::statements::{Statements, Told};
 use crate::stats::{ServiceStats, Stats};
 use jlb_flow_table::Handle;
-use jlb_protocol::keyed_hash::HashKey;
-use jlb_protocol::message::{Control, FlowKind, FlowMessage};
+use jlb_protocol::message::{Control, FlowKind, FlowMessage, FlowStatement};
 use jlb_protocol::packet::{self, Packet};
 use jlb_protocol::{
-    Birth, DropReason, FlowKey, Message, NodeNumber, PacketBuf, Protocol, Time, Transmit, View,
+    Birth, DropReason, FlowKey, Ledger, MemberState, Message, NodeNumber, PacketBuf, Protocol,
+    ServiceNumber, Time, Transmit, View,
 };
 
 /// Deadlines handled in one call; those left over are due at once.
@@ -44,7 +44,6 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 pub struct HostAgent {
     pub(crate) node: NodeNumber,
-    hash_key: HashKey,
     pub(crate) timers: Timers,
     pub(crate) services: Services,
     pub(crate) flows: Flows,
@@ -52,8 +51,10 @@ pub struct HostAgent {
     pub(crate) statements: Statements,
     pub(crate) post: Post,
     pub(crate) dumps: Dumps,
-    last_birth: Birth,
+    pub(crate) last_birth: Birth,
     pub(crate) load_at: Time,
+    /// This host leaves: it takes no new flows.
+    pub(crate) draining: bool,
 }
 
 impl HostAgent {
@@ -65,11 +66,17 @@ impl HostAgent {
         let timers = config.timers;
         Self {
             node: config.node,
-            hash_key: config.hash_key,
             services: Services::new(&config.services),
             flows: Flows::new(limits.max_flows, timers.clone(), seed),
             rejects: Rejects::new(limits.max_rejects, timers.reject_rotation, seed, now),
-            statements: Statements::new(config.hash_key, &view, limits.max_statements, &timers),
+            statements: Statements::new(
+                config.hash_key,
+                config.incarnation,
+                &view,
+                limits.max_statements,
+                &timers,
+                now,
+            ),
             post: Post::new(limits.max_outbox, config.hash_key),
             dumps: Dumps::new(now),
             last_birth: Birth {
@@ -77,6 +84,7 @@ impl HostAgent {
                 counter: 0,
             },
             load_at: now,
+            draining: is_draining(config.node, &view),
             timers,
         }
     }
@@ -102,16 +110,28 @@ impl HostAgent {
         verdict
     }
 
-    /// Acts on another view.
-    pub fn handle_view(&mut self, _now: Time, view: View) {
-        self.statements.set_view(self.hash_key, &view);
+    /// Acts on another view. If this host's own entry in it is draining, new flows are rejected;
+    /// those that it owns go on.
+    pub fn handle_view(&mut self, now: Time, view: View) {
+        let has_new = self.statements.set_view(now, &view);
+        let draining = is_draining(self.node, &view);
+        if has_new || draining != self.draining {
+            self.load_at = now;
+        }
+        self.draining = draining;
+    }
+
+    /// A peer said which wire version it speaks at most. Digests go to trackers that know them,
+    /// from 2 on; the others are told of every flow again and again (R9).
+    pub fn handle_peer_wire(&mut self, now: Time, node: NodeNumber, wire: u8) {
+        self.statements.set_wire(now, node, wire);
     }
 
     /// Takes another configuration: services, their admission, and time spans. Number,
     /// incarnation, hash key and limits stay as they were at the start. Flows of services that
     /// are gone end.
     pub fn handle_config(&mut self, now: Time, config: Config) {
-        self.services = Services::new(&config.services);
+        self.services.replace(&config.services);
         self.flows.set_timers(config.timers.clone());
         self.rejects.set_rotation(config.timers.reject_rotation);
         self.statements.set_timers(&config.timers);
@@ -125,6 +145,16 @@ impl HostAgent {
         }
     }
 
+    /// Takes the result of a service's health check. A change is told to the trackers at once: a
+    /// service whose server does not answer gets new flows only if no other host takes them.
+    /// Every service is taken for healthy at first.
+    pub fn set_health(&mut self, now: Time, service: ServiceNumber, healthy: bool) {
+        if self.services.set_health(service, healthy) {
+            self.load_at = now;
+            self.send_load(now);
+        }
+    }
+
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Time) {
         for _ in 0..MAX_DUE {
@@ -133,12 +163,18 @@ impl HostAgent {
             };
             match due {
                 Due::Expired => self.advance(now, handle, Event::Expired),
-                Due::Refresh => self.state_flow(now, handle),
+                Due::Refresh => self.refresh_flow(now, handle),
                 Due::Later => {}
             }
         }
         self.send_load(now);
-        self.statements.handle_timeout(now, &mut self.post);
+        // R10: a host that does not know all its flows yet can't say that it told of them.
+        if self.is_ready() {
+            let (flows, post) = (&self.flows, &mut self.post);
+            self.statements.walk(now, flows, self.last_birth, post);
+        }
+        self.statements
+            .handle_timeout(now, self.last_birth, &mut self.post);
     }
 
     /// When [`Self::handle_timeout`] is to be called next; `None` if nothing is waited for.
@@ -148,6 +184,7 @@ impl HostAgent {
             self.flows.next_deadline(),
             self.statements.next_deadline(),
             self.is_ready().then_some(self.load_at),
+            self.statements.next_walk().filter(|_| self.is_ready()),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -178,6 +215,12 @@ impl HostAgent {
         }
     }
 
+    /// The books (R14).
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.post.ledger
+    }
+
     /// Books and gauges.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -188,6 +231,7 @@ impl HostAgent {
             connections: load.connections,
             room: load.room,
             load: load.load,
+            healthy: load.healthy,
         });
         Stats {
             ledger: self.post.ledger.clone(),
@@ -199,6 +243,8 @@ impl HostAgent {
             flows_released: self.flows.in_state(State::Released),
             flow_table_bytes: self.flows.allocated_bytes(),
             statements_pending: self.statements.pending(),
+            trackers_unfilled: self.statements.unfilled(),
+            draining: self.draining,
             services: services.collect(),
         }
     }
@@ -210,7 +256,7 @@ impl HostAgent {
         message: &FlowMessage<'_>,
     ) -> Result<Verdict, DropReason> {
         match message.kind {
-            FlowKind::Offer => self.handle_offer(now, message),
+            FlowKind::Offer => self.handle_offer(now, from, message),
             FlowKind::Data => self.handle_data(now, from, message),
             FlowKind::WhoHas => self.handle_who_has(from, message),
             FlowKind::Release => self.handle_release(now, message),
@@ -237,7 +283,11 @@ impl HostAgent {
                 }
                 Ok(Verdict::Done)
             }
-            Control::SendFull { .. } => Err(DropReason::NotImplemented),
+            Control::SendFull { bucket } => {
+                let post = &mut self.post;
+                self.statements.list(now, from, *bucket, post)?;
+                Ok(Verdict::Done)
+            }
             Control::Hello { .. }
             | Control::HelloAck { .. }
             | Control::State { .. }
@@ -277,47 +327,101 @@ impl HostAgent {
     /// came of it.
     pub(crate) fn advance(&mut self, now: Time, handle: Handle, event: Event) {
         match self.flows.apply(now, handle, event) {
-            Outcome::Same | Outcome::Changed(State::Released) => {}
+            Outcome::Same => {}
+            Outcome::Changed(State::Released) => self.disown(now, handle),
             Outcome::Changed(State::Accepted | State::Established | State::Closing) => {
                 self.state_flow(now, handle);
             }
             Outcome::Renewed => {
+                if let Some(former) = self.last_word(handle) {
+                    self.statements.gave_up(&former);
+                }
                 let birth = self.next_birth();
                 self.flows.set_birth(handle, birth);
                 self.post.counters.renewed += 1;
-                self.state_flow(now, handle);
+                self.own(now, handle);
             }
-            Outcome::Ended(key, flow, ending) => self.bury(now, key, &flow, ending),
+            Outcome::Ended(key, flow, ending) => self.bury(now, handle, key, &flow, ending),
         }
     }
 
     /// Ends a flow, and tells its trackers and its ingress.
     pub(crate) fn end(&mut self, now: Time, handle: Handle, ending: Ending) {
         if let Some((key, flow)) = self.flows.remove(handle) {
-            self.bury(now, key, &flow, ending);
+            self.bury(now, handle, key, &flow, ending);
+        }
+    }
+
+    /// A life of a flow has become this host's: tells its trackers.
+    pub(crate) fn own(&mut self, now: Time, handle: Handle) {
+        if let Some(told) = self.told(handle) {
+            self.statements.gained(&told);
+            self.statements.state(now, &told, &mut self.post);
         }
     }
 
     /// Tells the trackers of a flow.
-    pub(crate) fn state_flow(&mut self, now: Time, handle: Handle) {
-        if let Some(statement) = self.flows.statement(handle) {
-            let hash = self.post.flow_hash(&statement.key);
-            self.statements.state(now, hash, statement, &mut self.post);
+    fn state_flow(&mut self, now: Time, handle: Handle) {
+        if let Some(told) = self.told(handle) {
+            self.statements.state(now, &told, &mut self.post);
         }
     }
 
-    fn bury(&mut self, now: Time, key: FlowKey, flow: &Flow, ending: Ending) {
+    /// Tells those trackers that a flow lives on that can't know it by digests (R9).
+    fn refresh_flow(&mut self, now: Time, handle: Handle) {
+        if let Some(told) = self.told(handle) {
+            self.statements.refresh(now, &told, &mut self.post);
+        }
+    }
+
+    /// A flow is another host's. A tracker that was told of it and does not know that yet must not keep
+    /// the record.
+    fn disown(&mut self, now: Time, handle: Handle) {
+        if let Some(told) = self.last_word(handle) {
+            self.statements.gave_up(&told);
+            self.statements.withdraw(&told.statement.key);
+            self.statements.state(now, &told, &mut self.post);
+        }
+    }
+
+    fn bury(&mut self, now: Time, handle: Handle, key: FlowKey, flow: &Flow, ending: Ending) {
         self.post.counters.ended(ending);
         if flow.state.is_owned() {
-            let hash = self.post.flow_hash(&key);
             let statement = flow.closed_statement(key);
-            self.statements.state(now, hash, statement, &mut self.post);
+            let told = self.telling(handle, statement);
+            self.statements.gave_up(&told);
+            self.statements.state(now, &told, &mut self.post);
             if let Some(ingress) = flow.ingress {
                 self.statements
                     .tell_ingress(now, ingress, statement, &mut self.post);
             }
         }
     }
+
+    /// What is told of a flow of this host.
+    fn told(&self, handle: Handle) -> Option<Told> {
+        let statement = self.flows.statement(handle)?;
+        Some(self.telling(handle, statement))
+    }
+
+    /// What is told of a flow whose present birth is over.
+    fn last_word(&self, handle: Handle) -> Option<Told> {
+        let statement = self.flows.last_word(handle)?;
+        Some(self.telling(handle, statement))
+    }
+
+    fn telling(&self, handle: Handle, statement: FlowStatement) -> Told {
+        Told {
+            handle,
+            hash: self.post.flow_hash(&statement.key),
+            statement,
+        }
+    }
+}
+
+fn is_draining(node: NodeNumber, view: &View) -> bool {
+    let own = view.member(node);
+    own.is_some_and(|member| member.state == MemberState::Draining)
 }
 
 #[cfg(test)]

@@ -48,7 +48,8 @@ pub struct Timers {
     pub linger: Duration,
     /// Life of a UDP flow without packets.
     pub udp_idle: Duration,
-    /// How often every flow is stated again to its trackers: a third of their lease at most (R9).
+    /// How often its trackers are told that a flow lives on, by its bucket's digest or by a statement
+    /// to those that do not know digests: a third of their lease at most (R9).
     pub refresh: Duration,
     /// How long statements are gathered before they are sent.
     pub state_delay: Duration,

@@ -66,7 +66,8 @@ impl HostAgent {
         }
     }
 
-    /// Answers at once and to the asking tracker alone, with a State that is not numbered. A "not
+    /// Answers at once and to the asking tracker alone, or to an ingress that runs its own search
+    /// (R13), with a State that is not numbered. A "not
     /// mine" carries the question's id, so that an old answer is not taken for one of now: a
     /// reset goes to the client after every host said no (R4).
     pub(crate) fn handle_who_has(
@@ -102,7 +103,7 @@ impl HostAgent {
         Ok(Verdict::Done)
     }
 
-    /// Gives a flow up without a word, if the Release means the life that this host has: by its
+    /// Gives a flow up without a word to the client, if the Release means the life that this host has: by its
     /// birth, or, from a tracker that does not know that, by the attempt that was accepted.
     pub(crate) fn handle_release(
         &mut self,
@@ -128,7 +129,6 @@ impl HostAgent {
         if protocol == Protocol::Udp {
             self.end(now, handle, Ending::Disowned);
         }
-        self.statements.withdraw(&message.key);
         Ok(Verdict::Done)
     }
 

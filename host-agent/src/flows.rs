@@ -12,6 +12,8 @@ use jlb_protocol::{Birth, FlowKey, NodeNumber, Protocol, ServiceNumber, Time};
 /// Deadlines are rounded up to this.
 const TICK: Duration = Duration::from_millis(10);
 
+mod digest;
+
 /// Not absent from the last dump. A flow has no room for an `Option`.
 const PRESENT: Time = Time::from_nanos(u64::MAX);
 
@@ -224,6 +226,18 @@ impl Flows {
     pub(crate) fn statement(&self, handle: Handle) -> Option<FlowStatement> {
         let key = *self.table.key(handle)?;
         self.table.get(handle)?.statement(key)
+    }
+
+    /// The statement that a flow is over, whether or not it is this host's.
+    pub(crate) fn last_word(&self, handle: Handle) -> Option<FlowStatement> {
+        let key = *self.table.key(handle)?;
+        Some(self.table.get(handle)?.closed_statement(key))
+    }
+
+    /// The flow after this one, in the order of the table; the first after `None`. Flows that come
+    /// and go meanwhile do not move the others.
+    pub(crate) fn after(&self, handle: Option<Handle>) -> Option<Handle> {
+        self.table.after(handle)
     }
 
     /// The handles of the flows of services that `keep` does not want.

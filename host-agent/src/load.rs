@@ -9,7 +9,7 @@ use jlb_protocol::message::{Control, List, ServiceLoad};
 const BATCH: usize = 64;
 
 impl HostAgent {
-    /// Sends the load of every service to every tracker, when it is time. A host that is not
+    /// Sends the load of every service to every tracker that is not believed dead, when it is time. A host that is not
     /// ready says nothing: it must not be chosen.
     pub(crate) fn send_load(&mut self, now: Time) {
         if !self.is_ready() || now < self.load_at {
@@ -17,7 +17,7 @@ impl HostAgent {
         }
         self.load_at = now + self.timers.load_interval;
         let loads: Vec<ServiceLoad> = self.loads().collect();
-        for &tracker in self.statements.trackers() {
+        for tracker in self.statements.alive() {
             for services in loads.chunks(BATCH) {
                 let load = Control::Load {
                     services: List::Values(services),
@@ -27,9 +27,9 @@ impl HostAgent {
         }
     }
 
-    /// The state of every service.
+    /// The state of every service. One that takes no new flows has no room for any.
     pub(crate) fn loads(&self) -> impl Iterator<Item = ServiceLoad> + '_ {
-        let room = self.flows.room();
+        let room = if self.draining { 0 } else { self.flows.room() };
         self.services.numbers().filter_map(move |service| {
             let connections = self.flows.connections(service);
             self.services.load(service, connections, room)

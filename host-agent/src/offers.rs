@@ -6,28 +6,43 @@ use crate::flows::NewFlow;
 use crate::life::{Ending, State};
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
 use jlb_protocol::packet::{Packet, Transport};
+use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{Birth, DropReason, NodeNumber, Protocol, Time};
 
 /// An offer that was found to be in order.
 struct Offer<'m> {
     message: &'m FlowMessage<'m>,
-    /// The tracker that the answer goes to: the one that binds (R1).
+    /// Where the answer goes: to the tracker that binds (R1), or to the ingress that asks by itself
+    /// (R13).
     up: NodeNumber,
     protocol: Protocol,
+}
+
+impl Offer<'_> {
+    /// Whether no tracker handled it (R13).
+    const fn is_alone(&self) -> bool {
+        let path = &self.message.path;
+        path.primary.is_none() && path.secondary.is_none()
+    }
 }
 
 impl HostAgent {
     pub(crate) fn handle_offer(
         &mut self,
         now: Time,
+        from: NodeNumber,
         message: &FlowMessage<'_>,
     ) -> Result<Verdict, DropReason> {
         if message.path.host != Some(self.node) {
             return Err(DropReason::WrongNode);
         }
-        // An Offer without any tracker on its path is an ingress's own search (R13).
-        let up = message.path.secondary.or(message.path.primary);
-        let up = up.ok_or(DropReason::NotImplemented)?;
+        let up = match (message.path.secondary, message.path.primary) {
+            (Some(secondary), _) => secondary,
+            (None, Some(primary)) => primary,
+            // R13: an Offer without any tracker on its path is an ingress's own search.
+            (None, None) if message.path.ingress == Some(from) => from,
+            (None, None) => return Err(DropReason::WrongNode),
+        };
         self.may_answer(&message.key)?;
         let (packet, protocol) = self.examine(message)?;
         if packet.intent() != Some(message.intent) || !names_attempt(message, &packet) {
@@ -64,7 +79,12 @@ impl HostAgent {
             if !self.is_ready() {
                 return Err(DropReason::NotReady);
             }
+            if self.pass_on(offer) {
+                return Ok(Verdict::Done);
+            }
             self.end(now, handle, Ending::Renewed);
+        } else if self.pass_on(offer) {
+            return Ok(Verdict::Done);
         }
         Ok(self.consider(now, offer))
     }
@@ -73,6 +93,9 @@ impl HostAgent {
     fn offered_mid_flow(&mut self, now: Time, offer: &Offer<'_>, packet: &Packet) -> Verdict {
         let owned = self.flows.owned(&offer.message.key);
         let Some((handle, birth)) = owned.map(|(handle, flow)| (handle, flow.birth)) else {
+            if planted::is(Bug::MidFlowIsAChoice) {
+                return self.consider(now, offer);
+            }
             self.post.counters.not_owner += 1;
             return self.reject(offer, Reason::NotOwner, 0);
         };
@@ -83,6 +106,9 @@ impl HostAgent {
     fn offered_datagram(&mut self, now: Time, offer: &Offer<'_>, packet: &Packet) -> Verdict {
         let owned = self.flows.owned(&offer.message.key);
         let Some((handle, birth)) = owned.map(|(handle, flow)| (handle, flow.birth)) else {
+            if self.pass_on(offer) {
+                return Verdict::Done;
+            }
             return self.consider(now, offer);
         };
         // The Open may be a repeat, with the packet that the flow began with: it proves nothing.
@@ -91,6 +117,32 @@ impl HostAgent {
             self.flows.came_through(handle, offer.message.path.ingress);
         }
         self.accept_again(offer, birth)
+    }
+
+    /// R13: "a host that itself sees a tracker does not accept such an Offer but passes it on once
+    /// as an Open to its primary". False if there is a tracker on the path, or none to be seen.
+    fn pass_on(&mut self, offer: &Offer<'_>) -> bool {
+        let message = offer.message;
+        if !offer.is_alone() || planted::is(Bug::HostTakesTrackerlessOffer) {
+            return false;
+        }
+        let ranks = self.statements.ranks(self.post.flow_hash(&message.key));
+        let Some(primary) = ranks.primary else {
+            return false;
+        };
+        let open = FlowMessage {
+            kind: FlowKind::Open,
+            path: Path {
+                ingress: message.path.ingress,
+                primary: Some(primary),
+                secondary: None,
+                host: None,
+            },
+            ..*message
+        };
+        self.post.counters.passed_on += 1;
+        self.post.send_flow(primary, &open);
+        true
     }
 
     /// Decides on a flow that this host does not own.
@@ -105,9 +157,15 @@ impl HostAgent {
         let places = self.flows.room() + u32::from(released.is_some());
         let load = self.services.load(service, connections, places);
         let hint = load.map_or(FULL, |load| load.load);
-        if self.rejects.contains(now, &key, number) {
+        let forgets = planted::is(Bug::ForgetsRejects);
+        if !forgets && self.rejects.contains(now, &key, number) {
             self.post.counters.rejected_again += 1;
             return self.reject(offer, Reason::Load, hint);
+        }
+        if self.draining {
+            self.post.counters.rejected_draining += 1;
+            self.rejects.insert(now, &key, number);
+            return self.reject(offer, Reason::Draining, FULL);
         }
         if load.is_none_or(|load| load.room == 0) {
             if places > 0 {
@@ -134,8 +192,12 @@ impl HostAgent {
         match self.flows.insert(now, new) {
             Ok(handle) => {
                 self.post.counters.accepted += 1;
-                self.state_flow(now, handle);
+                self.post.counters.accepted_alone += u64::from(offer.is_alone());
+                self.own(now, handle);
                 self.accept(offer, birth);
+                let hash = self.post.flow_hash(&key);
+                let path = &offer.message.path;
+                self.statements.hurry(now, hash, path, &mut self.post);
                 Verdict::Deliver
             }
             Err(_) => {

@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use jlb_protocol::{FlowKey, OfferNumber, Time};
 
+mod digest;
+
 /// Bits for each offer that a half is made for. With [`HASHES`] probes a full half takes one offer
 /// in 24,000 for a rejected one (Bloom, 1970), two full halves one in 12,000: one more reject, no
 /// harm else. Both halves take 6 bytes an offer.

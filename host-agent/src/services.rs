@@ -12,6 +12,8 @@ use jlb_protocol::{Protocol, ServiceNumber};
 struct Entry {
     number: ServiceNumber,
     policy: Policy,
+    /// Whether its server answers the health check.
+    healthy: bool,
 }
 
 /// The configured services: what their packets look like, and whether one more flow is taken.
@@ -30,6 +32,7 @@ impl Services {
             .map(|service| Entry {
                 number: service.number,
                 policy: Policy::new(service.admission),
+                healthy: true,
             })
             .collect();
         entries.sort_by_key(|entry| entry.number);
@@ -38,6 +41,27 @@ impl Services {
             map: ServiceMap::new(&matches),
             entries,
         }
+    }
+
+    /// Takes another configuration. What is known of the health of services that stay is kept.
+    pub(crate) fn replace(&mut self, services: &[config::Service]) {
+        let before = core::mem::replace(self, Self::new(services));
+        for entry in &mut self.entries {
+            let known = before.entry(entry.number);
+            entry.healthy = known.is_none_or(|known| known.healthy);
+        }
+    }
+
+    /// Notes whether the service's server answers its health check; false if that was known, or
+    /// there is no such service.
+    pub(crate) fn set_health(&mut self, service: ServiceNumber, healthy: bool) -> bool {
+        let found = self
+            .entries
+            .binary_search_by_key(&service, |entry| entry.number);
+        let Some(entry) = found.ok().and_then(|at| self.entries.get_mut(at)) else {
+            return false;
+        };
+        core::mem::replace(&mut entry.healthy, healthy) != healthy
     }
 
     /// Whether the service is configured.
@@ -68,7 +92,9 @@ impl Services {
         connections: u32,
         table_room: u32,
     ) -> Option<ServiceLoad> {
-        let policy = self.entry(service)?.policy;
+        let &Entry {
+            policy, healthy, ..
+        } = self.entry(service)?;
         let signals = Signals { connections };
         let admitted = table_room > 0 && policy.admits(signals);
         let room = match policy.room(signals) {
@@ -81,7 +107,7 @@ impl Services {
             connections,
             room,
             load: if admitted { policy.load(signals) } else { FULL },
-            healthy: true,
+            healthy,
         })
     }
 

@@ -2,11 +2,14 @@
 
 use crate::agent::HostAgent;
 use crate::flows::NewFlow;
-use crate::life::{Event, State};
+use crate::life::{Ending, Event, State};
 use core::net::SocketAddr;
 use core::time::Duration;
 use jlb_flow_table::Handle;
+use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{FlowKey, Protocol, Time};
+
+mod digest;
 
 /// Between the beginnings of two dumps while some flow waits for one to prove something.
 const DUMP_SOON: Duration = Duration::from_secs(1);
@@ -123,6 +126,9 @@ impl HostAgent {
     ) {
         if let Some(handle) = self.flows.by_cookie(cookie) {
             self.post.counters.destroyed += 1;
+            if planted::is(Bug::EventEndsFlowAtOnce) {
+                self.end(now, handle, Ending::Closed);
+            }
             self.advance(now, handle, Event::Destroyed);
             return;
         }
@@ -231,10 +237,9 @@ impl HostAgent {
         }
         self.flows.listed(handle, self.dumps.number, started);
         self.learn_cookie(handle, socket);
-        // A long first list is told by the flows' refreshes, which are spread over the interval,
-        // so that it leaves room for what happens meanwhile.
-        if !loading || self.statements.has_spare_room() {
-            self.state_flow(now, handle);
+        // A long first list is told by the walk that begins when it is complete.
+        if !loading {
+            self.own(now, handle);
         }
     }
 

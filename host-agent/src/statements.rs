@@ -2,20 +2,38 @@
 //! it (R5).
 //!
 //! Each of them has a bounded queue with one statement a flow, the latest, and one State message
-//! on its way at a time, which is repeated unchanged until its number is acknowledged.
+//! on its way at a time, which is repeated until its number is acknowledged.
+//!
+//! A tracker is told of the flows that are owed to it ([`crate::owed`]): of each change, and, when
+//! the view changes, of those that were not owed to it before, which a walk over the flow table
+//! finds ([`walk`]). That flows live on it is told by digests, or flow by flow if it does not know
+//! these ([`leases`]).
 //!
 //! An ingress is told only which flows of its cache are over (R8), and only for a while: it would
 //! find out by itself, by a packet that is given back (R4) or since the entry is idle.
 
+mod channel;
+mod digest;
+mod leases;
+mod queue;
+mod sums;
+mod tracker;
+mod walk;
+
 use crate::config::Timers;
+use crate::owed::Owed;
 use crate::post::Post;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use channel::{Channel, Pace};
 use core::time::Duration;
+use jlb_flow_table::Handle;
+use jlb_protocol::bucket::flow_digest;
 use jlb_protocol::keyed_hash::{FlowHash, HashKey};
-use jlb_protocol::message::{Control, FlowStatement, List};
-use jlb_protocol::rank::Ranking;
-use jlb_protocol::{FlowKey, MemberState, NodeNumber, Role, Time, View};
+use jlb_protocol::message::{FlowState, FlowStatement, Path};
+use jlb_protocol::rank::Ranks;
+use jlb_protocol::{Birth, FlowKey, MemberState, NodeNumber, Role, Time, View};
+use leases::Rounds;
+use tracker::Tracker;
 
 /// The most statements of one State message: 1,200 bytes, within `wire::MAX_BODY`.
 pub(crate) const BATCH: usize = 30;
@@ -24,257 +42,175 @@ pub(crate) const BATCH: usize = 30;
 /// it is forgotten, and the next close tries anew.
 const MAX_REPEATS: u32 = 15;
 
-/// The statements that wait for one node, oldest first. A flow has one at most, the latest: it
-/// keeps the place of the first, so that a flow that changes often is not put off for ever.
-#[derive(Clone, Default, Debug)]
-struct Queue {
-    by_age: BTreeMap<u64, FlowStatement>,
-    by_flow: BTreeMap<FlowKey, u64>,
-    next: u64,
-}
-
-impl Queue {
-    fn len(&self) -> usize {
-        self.by_age.len()
-    }
-
-    /// Puts the statement in place of the flow's former one, or at the end; false if there is no
-    /// room.
-    fn put(&mut self, statement: FlowStatement, max: usize) -> bool {
-        if let Some(age) = self.by_flow.get(&statement.key) {
-            self.by_age.insert(*age, statement);
-            return true;
-        }
-        if self.len() >= max {
-            return false;
-        }
-        self.by_flow.insert(statement.key, self.next);
-        self.by_age.insert(self.next, statement);
-        self.next += 1;
-        true
-    }
-
-    fn remove(&mut self, key: &FlowKey) {
-        if let Some(age) = self.by_flow.remove(key) {
-            self.by_age.remove(&age);
-        }
-    }
-
-    fn take(&mut self) -> Option<FlowStatement> {
-        let (_, statement) = self.by_age.pop_first()?;
-        self.by_flow.remove(&statement.key);
-        Some(statement)
-    }
-}
-
-/// A State message on its way.
-#[derive(Clone, Debug)]
-struct InFlight {
-    sequence: u64,
-    flows: Vec<FlowStatement>,
-    sent: Time,
-    repeats: u32,
-}
-
-#[derive(Clone, Debug)]
-struct Channel {
-    /// The tracker or ingress.
-    to: NodeNumber,
-    /// The number of the last State message.
-    sequence: u64,
-    in_flight: Option<InFlight>,
-    queue: Queue,
-    /// Since when statements wait that were not gathered into a message.
-    waiting_since: Time,
-}
-
-impl Channel {
-    fn new(to: NodeNumber) -> Self {
-        Self {
-            to,
-            sequence: 0,
-            in_flight: None,
-            queue: Queue::default(),
-            waiting_since: Time::ZERO,
-        }
-    }
-
-    fn deadline(&self, delay: Duration, retry: Duration) -> Option<Time> {
-        match &self.in_flight {
-            Some(in_flight) => Some(in_flight.sent + retry),
-            None if self.queue.len() > 0 => Some(self.waiting_since + delay),
-            None => None,
-        }
-    }
-
-    /// Gathers the next message, if none is on its way and there is something to say.
-    fn gather(&mut self, now: Time) {
-        if self.in_flight.is_some() || self.queue.len() == 0 {
-            return;
-        }
-        let count = self.queue.len().min(BATCH);
-        let flows = (0..count).filter_map(|_| self.queue.take()).collect();
-        self.sequence += 1;
-        self.in_flight = Some(InFlight {
-            sequence: self.sequence,
-            flows,
-            sent: now,
-            repeats: 0,
-        });
-        self.waiting_since = now;
-    }
-
-    /// Queues a statement; false if there is no room.
-    fn put(&mut self, now: Time, statement: FlowStatement, max: usize) -> bool {
-        if self.queue.len() == 0 {
-            self.waiting_since = now;
-        }
-        self.queue.put(statement, max)
-    }
-
-    /// The message on its way has arrived: the next one goes, if it has waited for long enough.
-    fn arrived(&mut self, now: Time, delay: Duration, post: &mut Post) {
-        self.in_flight = None;
-        if self.queue.len() >= BATCH || self.waiting_since + delay <= now {
-            self.gather(now);
-            self.send(now, post);
-        }
-    }
-
-    /// Sends what was gathered for long enough, or repeats what was not acknowledged in time.
-    fn handle_timeout(&mut self, now: Time, delay: Duration, retry: Duration, post: &mut Post) {
-        let due = self.deadline(delay, retry);
-        if due.is_none_or(|due| due > now) {
-            return;
-        }
-        if let Some(in_flight) = &mut self.in_flight {
-            in_flight.repeats = in_flight.repeats.saturating_add(1);
-            post.counters.states_repeated += 1;
-        }
-        self.gather(now);
-        self.send(now, post);
-    }
-
-    /// Whether the next repeat would be one too many.
-    fn is_deaf(&self, now: Time, retry: Duration) -> bool {
-        self.in_flight
-            .as_ref()
-            .is_some_and(|sent| sent.repeats >= MAX_REPEATS && sent.sent + retry <= now)
-    }
-
-    /// Statements waiting or on their way.
-    fn pending(&self) -> usize {
-        self.queue.len() + self.in_flight.as_ref().map_or(0, |sent| sent.flows.len())
-    }
-
-    fn send(&mut self, now: Time, post: &mut Post) {
-        if let Some(in_flight) = &mut self.in_flight {
-            in_flight.sent = now;
-            let state = Control::State {
-                sequence: in_flight.sequence,
-                filled: None,
-                listed: None,
-                flows: List::Values(&in_flight.flows),
-            };
-            if post.send_control(self.to, &state) {
-                post.counters.states_sent += 1;
-            }
-        }
-    }
-
-    /// Renumbers the message on its way: the tracker counts otherwise than this host.
-    fn renumber(&mut self, sequence: u64) {
-        self.sequence = sequence;
-        if let Some(in_flight) = &mut self.in_flight {
-            in_flight.sequence = sequence;
-        }
-    }
-}
-
 /// The statements for all trackers and ingress nodes of the view.
 #[derive(Clone, Debug)]
 pub(crate) struct Statements {
-    ranking: Ranking,
-    /// Sorted by tracker.
-    trackers: Vec<Channel>,
+    key: HashKey,
+    owed: Owed,
+    /// Every tracker of the view, sorted.
+    trackers: Vec<Tracker>,
     /// Sorted by ingress.
     ingresses: Vec<Channel>,
+    rounds: Rounds,
+    /// Before the first number of a message in this life of the host.
+    base: u64,
     max: usize,
-    delay: Duration,
-    retry: Duration,
+    pace: Pace,
+}
+
+/// A flow of this host and what is to be told of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    pub(crate) handle: Handle,
+    pub(crate) hash: FlowHash,
+    pub(crate) statement: FlowStatement,
 }
 
 impl Statements {
-    pub(crate) fn new(key: HashKey, view: &View, max: u32, timers: &Timers) -> Self {
+    pub(crate) fn new(
+        key: HashKey,
+        incarnation: u32,
+        view: &View,
+        max: u32,
+        timers: &Timers,
+        now: Time,
+    ) -> Self {
         let mut statements = Self {
-            ranking: Ranking::new(key, view),
+            key,
+            owed: Owed::new(key, view),
             trackers: Vec::new(),
             ingresses: Vec::new(),
+            rounds: Rounds::new(now, timers.refresh),
+            base: u64::from(incarnation) << 32,
             max: max as usize,
-            delay: timers.state_delay,
-            retry: timers.state_retry,
+            pace: pace(timers),
         };
-        statements.set_view(key, view);
+        statements.set_view(now, view);
         statements
     }
 
-    /// The active trackers.
-    pub(crate) fn trackers(&self) -> &[NodeNumber] {
-        self.ranking.trackers()
+    /// The trackers that are not believed dead: what a host says to all trackers, it says to these.
+    pub(crate) fn alive(&self) -> impl Iterator<Item = NodeNumber> + '_ {
+        let alive = self.trackers.iter().filter(|tracker| tracker.is_alive);
+        alive.map(Tracker::node)
+    }
+
+    /// The flow's top two trackers.
+    pub(crate) fn ranks(&self, flow: FlowHash) -> Ranks {
+        self.owed.ranks(flow)
     }
 
     /// Statements waiting or on their way.
     pub(crate) fn pending(&self) -> usize {
-        let channels = self.trackers.iter().chain(&self.ingresses);
-        channels.map(Channel::pending).sum()
+        self.channels().map(Channel::pending).sum()
     }
 
-    /// Whether no tracker's queue is more than half full.
-    pub(crate) fn has_spare_room(&self) -> bool {
-        let max = self.max / 2;
-        self.trackers
-            .iter()
-            .all(|channel| channel.queue.len() <= max)
+    /// Trackers that are still to be told of something that is owed to them.
+    pub(crate) fn unfilled(&self) -> usize {
+        let alive = self.trackers.iter().filter(|tracker| tracker.is_alive);
+        alive
+            .filter(|tracker| tracker.channel.mark.is_none())
+            .count()
     }
 
     /// Takes other time spans.
     pub(crate) fn set_timers(&mut self, timers: &Timers) {
-        self.delay = timers.state_delay;
-        self.retry = timers.state_retry;
+        self.pace = pace(timers);
+        self.rounds.set_refresh(timers.refresh);
     }
 
-    /// Acts on another view. What waited for a tracker that left is forgotten; what a new one
-    /// ranks for is told to it by the next refresh of each flow.
-    pub(crate) fn set_view(&mut self, key: HashKey, view: &View) {
-        self.ranking = Ranking::new(key, view);
-        self.trackers = keep(&mut self.trackers, self.ranking.trackers());
+    /// Acts on another view. Returns whether a tracker is believed alive that was not, or in a life
+    /// that was not known.
+    ///
+    /// What waited for a tracker that is gone is forgotten: if it returns, it is told everything
+    /// that is owed to it (R10).
+    pub(crate) fn set_view(&mut self, now: Time, view: &View) -> bool {
+        let owed = Owed::new(self.key, view);
+        let before = core::mem::replace(&mut self.owed, owed);
+        let mut has_new = false;
+        let mut trackers = Vec::new();
+        let members = view.members().iter();
+        for member in members.filter(|member| member.role == Role::FlowTracker) {
+            let known = find(&mut self.trackers, member.node, Tracker::node).cloned();
+            let mut tracker = known.unwrap_or_else(|| Tracker::new(member.node, self.base));
+            let life = (tracker.is_alive, tracker.incarnation);
+            let fingerprint = view.ranked_fingerprint(Some(member.node));
+            tracker.see(now, member, fingerprint, before.active());
+            has_new |= tracker.is_alive && life != (true, tracker.incarnation);
+            trackers.push(tracker);
+        }
+        self.trackers = trackers;
         let ingresses = view.members().iter();
-        let ingresses: Vec<_> = ingresses
-            .filter(|member| member.role == Role::Ingress && member.state != MemberState::Down)
-            .map(|member| member.node)
-            .collect();
-        self.ingresses = keep(&mut self.ingresses, &ingresses);
+        let ingresses = ingresses
+            .filter(|member| member.role == Role::Ingress && member.state != MemberState::Down);
+        let kept = ingresses.map(|member| {
+            let known = find(&mut self.ingresses, member.node, |channel| channel.to);
+            known
+                .cloned()
+                .unwrap_or_else(|| Channel::new(member.node, self.base))
+        });
+        self.ingresses = kept.collect();
+        has_new
     }
 
-    /// Queues a statement for the flow's top two trackers. One that finds no room is counted as
-    /// lost: the flow's next refresh makes it good, or the tracker's lease if the flow is over.
-    pub(crate) fn state(
-        &mut self,
-        now: Time,
-        hash: FlowHash,
-        statement: FlowStatement,
-        post: &mut Post,
-    ) {
-        let ranks = self.ranking.ranks(hash);
-        let max = self.max;
-        for tracker in [ranks.primary, ranks.secondary].into_iter().flatten() {
-            let Some(channel) = channel(&mut self.trackers, tracker) else {
+    /// Tells the trackers to which it is owed of a flow. A statement that finds no room is counted
+    /// as lost: it is made good by a walk, or, if the flow is over, by a list or the tracker's
+    /// lease.
+    pub(crate) fn state(&mut self, now: Time, told: &Told, post: &mut Post) {
+        let ranks = self.owed.ranks(told.hash);
+        let owed = &self.owed;
+        for tracker in self.trackers.iter_mut().filter(|tracker| tracker.is_alive) {
+            if !owed.is_owed(&ranks, told.hash, tracker.node()) {
                 continue;
-            };
-            if channel.put(now, statement, max) {
+            }
+            let statement = told.statement;
+            if tracker.channel.put(now, statement, self.max, self.pace) {
                 post.counters.statements += 1;
-            } else {
-                post.counters.statements_lost += 1;
+                continue;
+            }
+            post.counters.statements_lost += 1;
+            match statement.state {
+                FlowState::Accepted | FlowState::Established | FlowState::Closing => {
+                    tracker.lost(now, told.handle);
+                }
+                FlowState::Closed | FlowState::NotMine => {}
+            }
+        }
+    }
+
+    /// R10: "on accept a host compares the path with its own ranks and tells those not on it at
+    /// once". To be called after [`Self::state`].
+    pub(crate) fn hurry(&mut self, now: Time, hash: FlowHash, path: &Path, post: &mut Post) {
+        let ranks = self.owed.ranks(hash);
+        for rank in [ranks.primary, ranks.secondary].into_iter().flatten() {
+            let knows = path.primary == Some(rank) || path.secondary == Some(rank);
+            if knows {
+                continue;
+            }
+            if let Some(tracker) = find(&mut self.trackers, rank, Tracker::node) {
+                post.counters.states_hurried += 1;
+                tracker.channel.hurry(now, post);
+            }
+        }
+    }
+
+    /// A flow is this host's from now on.
+    pub(crate) fn gained(&mut self, flow: &Told) {
+        self.count(flow, Tracker::gained);
+    }
+
+    /// A flow of the birth that the statement names is this host's no more.
+    pub(crate) fn gave_up(&mut self, flow: &Told) {
+        self.count(flow, Tracker::gave_up);
+    }
+
+    fn count(&mut self, flow: &Told, change: impl Fn(&mut Tracker, Handle, FlowHash, u64)) {
+        let ranks = self.owed.ranks(flow.hash);
+        let digest = flow_digest(&flow.statement.key, flow.statement.birth);
+        let owed = &self.owed;
+        for tracker in self.trackers.iter_mut().filter(|tracker| tracker.is_alive) {
+            if owed.is_owed(&ranks, flow.hash, tracker.node()) {
+                change(tracker, flow.handle, flow.hash, digest);
             }
         }
     }
@@ -287,11 +223,10 @@ impl Statements {
         closed: FlowStatement,
         post: &mut Post,
     ) {
-        let max = self.max;
-        let Some(channel) = channel(&mut self.ingresses, ingress) else {
+        let Some(channel) = find(&mut self.ingresses, ingress, |channel| channel.to) else {
             return;
         };
-        if channel.put(now, closed, max) {
+        if channel.put(now, closed, self.max, self.pace) {
             post.counters.closes += 1;
         } else {
             post.counters.closes_lost += 1;
@@ -301,18 +236,18 @@ impl Statements {
     /// Takes back what waits to be said of a flow to trackers. What an ingress is told of its former
     /// life stays true.
     pub(crate) fn withdraw(&mut self, key: &FlowKey) {
-        for channel in &mut self.trackers {
-            channel.queue.remove(key);
+        for tracker in &mut self.trackers {
+            tracker.channel.queue.remove(key);
         }
     }
 
-    /// A node says which State it applied last. Returns false if that says nothing new. An ingress
-    /// acknowledges each State by its own number, and does not count.
+    /// A node says which State it applied last. Returns false if that says nothing new.
     ///
-    /// A tracker that counts otherwise decides: it lost its memory (0), or it remembers a former
-    /// life of this host (more than was sent). The message on its way is then sent again under
-    /// the number that the tracker expects. Lower numbers than expected are answers that came
-    /// late.
+    /// An ingress acknowledges each State by its own number, and does not count. A tracker may
+    /// remember a greater number than was sent: the message on its way is sent again under one that
+    /// it takes. Lower numbers are answers that came late. Two things a tracker says unasked: 0, when it
+    /// applied more before, is that it lost its memory; and the last number, with nothing on its
+    /// way, is that it lacks this host's mark (R10).
     pub(crate) fn acknowledge(
         &mut self,
         now: Time,
@@ -320,71 +255,94 @@ impl Statements {
         sequence: u64,
         post: &mut Post,
     ) -> bool {
-        let delay = self.delay;
-        let tracker = channel(&mut self.trackers, from);
-        let counts = tracker.is_some();
-        let Some(channel) = tracker.or_else(|| channel(&mut self.ingresses, from)) else {
-            return false;
+        let pace = self.pace;
+        let Some(tracker) = find(&mut self.trackers, from, Tracker::node) else {
+            let ingress = find(&mut self.ingresses, from, |channel| channel.to);
+            let awaited = |channel: &&mut Channel| {
+                let sent = channel.in_flight.as_ref();
+                sent.is_some_and(|sent| sent.sequence == sequence)
+            };
+            let Some(channel) = ingress.filter(awaited) else {
+                return false;
+            };
+            channel.arrived(now, pace, post);
+            return true;
         };
-        let Some(expected) = channel.in_flight.as_ref().map(|sent| sent.sequence) else {
-            return false;
-        };
-        if sequence == expected {
-            channel.arrived(now, delay, post);
+        if sequence == 0 && tracker.has_heard {
+            tracker.has_heard = false;
+            tracker.start_anew(now);
+            post.counters.forgotten += 1;
             return true;
         }
-        if !counts {
-            return false;
+        let expected = tracker.channel.in_flight.as_ref().map(|sent| sent.sequence);
+        match expected {
+            Some(expected) if sequence == expected => {
+                tracker.has_heard = true;
+                tracker.channel.arrived(now, pace, post);
+                true
+            }
+            Some(expected) if sequence > expected => {
+                let Some(next) = sequence.checked_add(1) else {
+                    return false;
+                };
+                post.counters.renumbered += 1;
+                tracker.channel.renumber(now, next, post);
+                true
+            }
+            Some(_) => false,
+            None => {
+                let asks = sequence == tracker.channel.sequence
+                    && now >= tracker.answered + pace.retry
+                    && tracker.channel.mark.is_some();
+                if asks {
+                    tracker.answered = now;
+                    tracker.channel.repeat_mark(now);
+                    post.counters.marks_repeated += 1;
+                }
+                asks
+            }
         }
-        let next = match sequence.checked_add(1) {
-            Some(next) if sequence > expected => next,
-            Some(next) if sequence == 0 && expected > 1 => next,
-            Some(_) | None => return false,
-        };
-        post.counters.renumbered += 1;
-        channel.renumber(next);
-        channel.send(now, post);
-        true
     }
 
     /// When [`Self::handle_timeout`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        let channels = self.trackers.iter().chain(&self.ingresses);
-        channels
-            .filter_map(|channel| channel.deadline(self.delay, self.retry))
-            .min()
+        let channels = self
+            .channels()
+            .filter_map(|channel| channel.deadline(self.pace));
+        channels.chain(self.next_digests()).min()
     }
 
-    /// Sends what was gathered for long enough, and repeats what was not acknowledged in time.
-    pub(crate) fn handle_timeout(&mut self, now: Time, post: &mut Post) {
-        for channel in &mut self.trackers {
-            channel.handle_timeout(now, self.delay, self.retry, post);
+    /// Sends what was gathered for long enough, repeats what was not acknowledged in time, and
+    /// sends the digests that are due, where births up to `high_water` were given.
+    pub(crate) fn handle_timeout(&mut self, now: Time, high_water: Birth, post: &mut Post) {
+        for tracker in &mut self.trackers {
+            tracker.channel.handle_timeout(now, self.pace, post);
         }
         for channel in &mut self.ingresses {
-            if channel.is_deaf(now, self.retry) {
+            if channel.is_deaf(now, self.pace, MAX_REPEATS) {
                 post.counters.closes_lost += channel.pending() as u64;
-                channel.in_flight = None;
-                channel.queue = Queue::default();
+                channel.clear();
             }
-            channel.handle_timeout(now, self.delay, self.retry, post);
+            channel.handle_timeout(now, self.pace, post);
         }
+        self.send_digests(now, high_water, post);
+    }
+
+    fn channels(&self) -> impl Iterator<Item = &Channel> {
+        let trackers = self.trackers.iter().map(|tracker| &tracker.channel);
+        trackers.chain(&self.ingresses)
     }
 }
 
-/// The channels to these nodes, sorted: those that there are already, and new ones.
-fn keep(channels: &mut [Channel], nodes: &[NodeNumber]) -> Vec<Channel> {
-    let kept = nodes.iter().map(|&to| match channel(channels, to) {
-        Some(channel) => channel.clone(),
-        None => Channel::new(to),
-    });
-    kept.collect()
+fn pace(timers: &Timers) -> Pace {
+    let (delay, retry): (Duration, Duration) = (timers.state_delay, timers.state_retry);
+    Pace { delay, retry }
 }
 
-fn channel(channels: &mut [Channel], to: NodeNumber) -> Option<&mut Channel> {
-    let at = channels
-        .binary_search_by_key(&to, |channel| channel.to)
-        .ok()?;
-    channels.get_mut(at)
+/// The one of this node, where they are sorted.
+fn find<T>(all: &mut [T], node: NodeNumber, of: impl Fn(&T) -> NodeNumber) -> Option<&mut T> {
+    let at = all.binary_search_by_key(&node, of).ok()?;
+    all.get_mut(at)
 }
 
 #[cfg(test)]

@@ -15,6 +15,12 @@ pub struct Counters {
     pub rejected_load: u64,
     /// Offers rejected because the flow table is full.
     pub rejected_full: u64,
+    /// Offers rejected because this host is draining.
+    pub rejected_draining: u64,
+    /// Offers of new flows without a tracker that were passed on to one (R13).
+    pub passed_on: u64,
+    /// New flows accepted though no tracker was there (R13).
+    pub accepted_alone: u64,
     /// Offers rejected because their number was rejected before (R5).
     pub rejected_again: u64,
     /// Rejected offers beyond what the filter of rejects is made for.
@@ -67,6 +73,22 @@ pub struct Counters {
     pub statements: u64,
     /// Statements that found no room.
     pub statements_lost: u64,
+    /// Statements queued by walks: of flows that a tracker was not told of before (R10), or of a
+    /// bucket that it asked for (R9).
+    pub walked: u64,
+    /// States sent without being gathered, to a tracker that was not on an accepted Offer's path
+    /// (R10).
+    pub states_hurried: u64,
+    /// Trackers that said that they lost what they were told.
+    pub forgotten: u64,
+    /// Questions of trackers for this host's mark that were answered (R10).
+    pub marks_repeated: u64,
+    /// Digests sent, one a bucket and tracker (R9).
+    pub digests: u64,
+    /// Digests put off because statements of their bucket were not acknowledged.
+    pub digests_late: u64,
+    /// Buckets that trackers wanted listed.
+    pub lists: u64,
     /// State messages sent, repeats included.
     pub states_sent: u64,
     /// State messages whose acknowledgement did not come in time.
@@ -104,6 +126,8 @@ pub struct ServiceStats {
     pub room: u32,
     /// Load, 0 (idle) to 65,535 (full).
     pub load: u16,
+    /// Whether its server answers the health check.
+    pub healthy: bool,
 }
 
 /// The agent's books and gauges.
@@ -127,6 +151,11 @@ pub struct Stats {
     pub flow_table_bytes: usize,
     /// Statements waiting for a tracker or ingress, or its acknowledgement.
     pub statements_pending: usize,
+    /// Trackers that are still to be told of flows before they may be ranked by this host's word
+    /// (R10).
+    pub trackers_unfilled: usize,
+    /// Whether new flows are rejected since this host leaves.
+    pub draining: bool,
     /// Each service, sorted.
     pub services: Vec<ServiceStats>,
 }

@@ -7,8 +7,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use jlb_protocol::keyed_hash::HashKey;
 use jlb_protocol::message::{
-    Control, FlowKind, FlowMessage, FlowState, FlowStatement, Intent, Path, Reason, ServiceLoad,
-    Tried,
+    BucketDigest, Control, FlowKind, FlowMessage, FlowState, FlowStatement, Intent, Listed, Path,
+    Reason, ServiceLoad, Tried,
 };
 use jlb_protocol::number::Role;
 use jlb_protocol::packet;
@@ -18,6 +18,7 @@ use jlb_protocol::{
     Birth, Destination, FlowKey, Message, NodeNumber, OfferNumber, Protocol, ServiceNumber, Time,
     View, wire,
 };
+use std::collections::{BTreeMap, VecDeque};
 use std::vec;
 use std::vec::Vec;
 
@@ -26,6 +27,10 @@ mod clients;
 pub(crate) use clients::{Client, client, client6, udp_client};
 
 pub(crate) const INCARNATION: u32 = 7;
+/// Before the first number of a State of this life of the host.
+const BASE: u64 = (INCARNATION as u64) << 32;
+/// Calls after which what is due should be done.
+const MAX_CALLS: usize = 1_000;
 pub(crate) const HASH_KEY: HashKey = HashKey::new([5; 16]);
 
 pub(crate) fn node(number: u16) -> NodeNumber {
@@ -75,6 +80,18 @@ pub(crate) fn view(others: &[u16]) -> View {
         state: MemberState::Active,
         incarnation: 0,
     });
+    View::new(members)
+}
+
+/// This host, the ingress 1, and trackers, each in a state and a life.
+pub(crate) fn trackers(trackers: &[(u16, MemberState, u32)]) -> View {
+    let mut members = view(&[1]).members().to_vec();
+    members.extend(trackers.iter().map(|&(number, state, incarnation)| Member {
+        node: node(number),
+        role: Role::FlowTracker,
+        state,
+        incarnation,
+    }));
     View::new(members)
 }
 
@@ -140,10 +157,18 @@ pub(crate) enum Sent {
         load: u16,
         packet: Vec<u8>,
     },
+    /// The number counts from the last [`Bed::settle`] on.
     State {
         to: NodeNumber,
         sequence: u64,
+        filled: Option<u64>,
+        listed: Option<Listed>,
         flows: Vec<FlowStatement>,
+    },
+    Digest {
+        to: NodeNumber,
+        sequence: u64,
+        buckets: Vec<BucketDigest>,
     },
     Load {
         to: NodeNumber,
@@ -174,6 +199,10 @@ pub(crate) struct Bed {
     pub(crate) agent: HostAgent,
     pub(crate) view: View,
     pub(crate) now: Time,
+    /// The numbers of the last States before the part of a test that counts.
+    settled: BTreeMap<NodeNumber, u64>,
+    /// The numbers that were acknowledged last.
+    acknowledged: BTreeMap<NodeNumber, u64>,
 }
 
 impl Bed {
@@ -185,14 +214,56 @@ impl Bed {
             agent: HostAgent::new(config, view.clone(), 99, now),
             view,
             now,
+            settled: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
         }
     }
 
-    /// An agent whose kernel had no socket.
+    /// An agent whose kernel had no socket, and whose trackers have heard that.
     pub(crate) fn new(config: Config) -> Self {
+        let mut bed = Self::started(config);
+        bed.settle();
+        bed
+    }
+
+    /// An agent whose kernel had no socket, and that has said nothing yet.
+    pub(crate) fn started(config: Config) -> Self {
         let mut bed = Self::unready(config);
         bed.load(&[]);
         bed
+    }
+
+    /// Lets the trackers be told and acknowledge all that is owed to them and due now. The next State of
+    /// each has the number 1 again.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..MAX_CALLS {
+            let due = self.agent.poll_timeout();
+            if due.is_none_or(|due| due > self.now) {
+                break;
+            }
+            self.agent.handle_timeout(self.now);
+            let mut sent = self.drain();
+            while let Some(message) = sent.pop() {
+                if let Sent::State { to, sequence, .. } = message {
+                    assert_eq!(self.ack(to, sequence), Verdict::Done);
+                    sent.extend(self.drain());
+                }
+            }
+        }
+        assert_eq!(self.stats().trackers_unfilled, 0);
+        self.settled = self.acknowledged.clone();
+    }
+
+    /// The fingerprint by which a tracker of the view is filled.
+    pub(crate) fn fingerprint(&self, tracker: u16) -> u64 {
+        self.view.ranked_fingerprint(Some(node(tracker)))
+    }
+
+    /// Takes another view.
+    pub(crate) fn see(&mut self, view: View) {
+        self.view = view;
+        self.agent.handle_view(self.now, self.view.clone());
+        self.check();
     }
 
     pub(crate) fn wait(&mut self, millis: u64) {
@@ -203,6 +274,13 @@ impl Bed {
     pub(crate) fn run(&mut self, millis: u64) -> Vec<Sent> {
         let mut sent = self.run_with_loads(millis);
         sent.retain(|sent| !matches!(sent, Sent::Load { .. }));
+        sent
+    }
+
+    /// The Loads that are sent up to `millis` from now.
+    pub(crate) fn run_loads(&mut self, millis: u64) -> Vec<Sent> {
+        let mut sent = self.run_with_loads(millis);
+        sent.retain(|sent| matches!(sent, Sent::Load { .. }));
         sent
     }
 
@@ -218,29 +296,35 @@ impl Bed {
         sent
     }
 
-    /// Like [`Self::run`], with trackers that acknowledge every State at once.
-    pub(crate) fn run_acked(&mut self, millis: u64) -> Vec<FlowStatement> {
+    /// Like [`Self::run`], with trackers and ingress nodes that acknowledge every State at once.
+    pub(crate) fn converse(&mut self, millis: u64) -> Vec<Sent> {
         let end = self.now + Duration::from_millis(millis);
-        let mut statements = Vec::new();
+        let mut all = Vec::new();
         while let Some(next) = self.agent.poll_timeout().filter(|&next| next <= end) {
             self.now = self.now.max(next);
             self.agent.handle_timeout(self.now);
-            let mut sent = self.drain();
-            while let Some(message) = sent.pop() {
-                if let Sent::State {
-                    to,
-                    sequence,
-                    flows,
-                } = message
-                {
-                    statements.extend(flows);
+            let mut sent = VecDeque::from(self.drain());
+            while let Some(message) = sent.pop_front() {
+                if let Sent::State { to, sequence, .. } = message {
                     assert_eq!(self.ack(to, sequence), Verdict::Done);
                     sent.extend(self.drain());
                 }
+                all.push(message);
             }
         }
         self.now = end;
-        statements
+        all.retain(|sent| !matches!(sent, Sent::Load { .. }));
+        all
+    }
+
+    /// The statements of [`Self::converse`].
+    pub(crate) fn run_acked(&mut self, millis: u64) -> Vec<FlowStatement> {
+        let sent = self.converse(millis);
+        let flows = sent.into_iter().filter_map(|sent| match sent {
+            Sent::State { flows, .. } => Some(flows),
+            Sent::Flow { .. } | Sent::Digest { .. } | Sent::Load { .. } => None,
+        });
+        flows.flatten().collect()
     }
 
     pub(crate) fn handle(&mut self, from: NodeNumber, message: &Message<'_>) -> Verdict {
@@ -249,7 +333,19 @@ impl Bed {
         verdict
     }
 
+    /// The number of the last State before the part of a test that counts.
+    pub(crate) fn settled(&self, tracker: NodeNumber) -> u64 {
+        self.settled.get(&tracker).copied().unwrap_or(BASE)
+    }
+
+    /// Acknowledges by the numbers that [`Sent::State`] has.
     pub(crate) fn ack(&mut self, tracker: NodeNumber, sequence: u64) -> Verdict {
+        let before = self.settled(tracker);
+        let sequence = match sequence {
+            0 => 0,
+            sequence => sequence.saturating_add(before),
+        };
+        self.acknowledged.insert(tracker, sequence);
         self.handle(tracker, &Message::Control(Control::Ack { sequence }))
     }
 
@@ -387,7 +483,13 @@ impl Bed {
             let Destination::Node(to) = transmit.to else {
                 panic!("the agent sends to nodes only")
             };
-            all.push(read(to, &wire::decode(transmit.buf.as_slice()).unwrap()));
+            let mut sent = read(to, &wire::decode(transmit.buf.as_slice()).unwrap());
+            if let Sent::State { to, sequence, .. } = &mut sent
+                && *sequence > 0
+            {
+                *sequence -= self.settled(*to);
+            }
+            all.push(sent);
             self.agent.recycle(transmit.buf);
         }
         all
@@ -409,11 +511,21 @@ fn read(to: NodeNumber, message: &Message<'_>) -> Sent {
             packet: flow.packet.to_vec(),
         },
         Message::Control(Control::State {
-            sequence, flows, ..
+            sequence,
+            filled,
+            listed,
+            flows,
         }) => Sent::State {
             to,
             sequence: *sequence,
+            filled: *filled,
+            listed: *listed,
             flows: flows.iter().collect(),
+        },
+        Message::Control(Control::Digest { sequence, buckets }) => Sent::Digest {
+            to,
+            sequence: *sequence,
+            buckets: buckets.iter().collect(),
         },
         Message::Control(Control::Load { services }) => Sent::Load {
             to,

@@ -4,6 +4,8 @@ use core::time::Duration;
 use jlb_protocol::packet::{self, Transport};
 use jlb_protocol::{DropReason, PacketBuf, Time};
 
+mod digest;
+
 /// ICMP errors sent in a second at most, and in one burst. RFC 4443 section 2.4 (f) demands a
 /// limit: an error is larger than the datagram, which may be forged. TCP resets are smaller than
 /// what they answer, and have none.

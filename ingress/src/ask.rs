@@ -1,11 +1,12 @@
 //! Asking the trackers for a flow's host: the first Open, its repeats, and its end.
 
 use crate::answers::Answer;
-use crate::ingress::Ingress;
-use crate::pending::{Attempt, Question, Relation};
+use crate::ingress::{Ingress, REPEATS_PER_CALL};
+use crate::pending::{Asked, Attempt, Question, Relation};
 use jlb_flow_table::Handle;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{
     Birth, Destination, DropReason, FlowKey, NodeNumber, OfferNumber, PacketBuf, Time, Transmit,
     wire,
@@ -40,42 +41,87 @@ impl Ingress {
             .matching
             .service(key.service())
             .ok_or(DropReason::NoService)?;
+        if self.settled && self.is_alone() {
+            return Err(DropReason::NoTracker);
+        }
         let flow = self.config.hash_key.flow_hash(&key);
-        let tracker = self
-            .ranking
-            .ranks(flow)
-            .primary
-            .ok_or(DropReason::NoTracker)?;
         let timers = &self.config.timers;
-        let mut attempt = Attempt::new(question, flow, service.search_ttl, tracker, timers, now);
+        let mut attempt = Attempt::new(question, flow, service.search_ttl, timers, now);
         attempt.disowned = disowned;
         let handle = self.pending.admit(key, attempt, packet)?;
+        if self.searches_alone() {
+            self.begin_own_search(now, handle)
+                .inspect_err(|_| drop(self.pending.take(handle)))?;
+        } else {
+            self.ask_primary(handle);
+            self.send_open(handle);
+            self.pending.arm(handle, now);
+        }
         match question.intent {
             Intent::Syn => self.stats.attempts_syn += 1,
             Intent::MidFlow => self.stats.attempts_mid_flow += 1,
             Intent::Datagram => self.stats.attempts_datagram += 1,
         }
-        self.send_open(handle);
-        self.pending.arm(handle, now);
         Ok(())
     }
 
-    /// Repeats an attempt that is due, or gives it up (R5).
-    pub(crate) fn repeat(&mut self, now: Time, handle: Handle) {
+    /// Whether no other node is to be seen that could be asked: then it is this one that is cut off,
+    /// and its word that nobody has a flow would be worth nothing.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.ranking.trackers().is_empty() && !self.sees_host
+    }
+
+    /// R13: whether there is no tracker, as far as can be known.
+    fn searches_alone(&self) -> bool {
+        self.settled && self.ranking.trackers().is_empty()
+    }
+
+    /// Repeats an attempt that is due, or gives it up (R5). Returns how many messages that took.
+    pub(crate) fn repeat(&mut self, now: Time, handle: Handle) -> usize {
         let max = self.config.timers.open_retry_max;
         let Some(attempt) = self.pending.get_mut(handle) else {
-            return;
+            return 0;
         };
         if now >= attempt.ends {
             self.stats.open_timeouts += 1;
             self.give_up(handle, DropReason::OpenTimeout);
-            return;
+            return 1;
         }
+        if attempt.outdated {
+            return self.ask_anew(now, handle);
+        }
+        let mut sent = 1;
         if !attempt.queued {
             attempt.retry = attempt.retry.saturating_mul(2).min(max);
-            self.send_open_again(handle);
+            if !planted::is(Bug::NeverRepeats) {
+                sent = self.ask_again(now, handle);
+            }
         }
         self.pending.arm(handle, now);
+        sent
+    }
+
+    /// Sends once more what the attempt asks. Returns how many messages that took.
+    fn ask_again(&mut self, now: Time, handle: Handle) -> usize {
+        let Some((_, attempt)) = self.pending.get(handle) else {
+            return 0;
+        };
+        match attempt.asked {
+            Asked::Nobody if self.searches_alone() && !self.is_alone() => {
+                self.go_on_alone(now, handle)
+            }
+            Asked::Nobody => 1,
+            Asked::Tracker { .. } => {
+                self.send_open(handle);
+                self.stats.open_repeats += 1;
+                1
+            }
+            Asked::AllHosts => self.ask_who_has_again(now, handle),
+            Asked::Host => {
+                self.send_own_offer(handle);
+                1
+            }
+        }
     }
 
     /// Asks the next rank, since the tracker that was asked does not act. When each has said so,
@@ -85,80 +131,169 @@ impl Ingress {
         let Some(attempt) = self.pending.get_mut(handle) else {
             return;
         };
-        attempt.rank += 1;
+        let Asked::Tracker { tracker, rank, .. } = attempt.asked else {
+            return;
+        };
         attempt.queued = false;
-        match self.ranking.at_rank(attempt.flow, attempt.rank) {
-            Some(tracker) => {
-                attempt.tracker = Some(tracker);
+        if let Some(next) = self.ranking.at_rank(attempt.flow, rank + 1) {
+            attempt.asked = Asked::Tracker {
+                tracker: next,
+                rank: rank + 1,
+                not_acting: Some(tracker),
+            };
+            if !attempt.went_round {
                 attempt.retry = retry;
-                self.send_open_again(handle);
             }
-            None => {
-                attempt.rank = 0;
-                attempt.tracker = self.ranking.ranks(attempt.flow).primary;
-            }
+            self.send_open(handle);
+            self.stats.open_repeats += 1;
+        } else {
+            attempt.went_round = true;
+            self.ask_primary(handle);
         }
         self.pending.arm(handle, now);
     }
 
-    /// Turns every attempt to the tracker that the ranking says now. One that asks a lower rank
-    /// stays with it while that is active: the first had said that it does not act.
-    pub(crate) fn retarget(&mut self, now: Time) {
+    /// Turns the attempt to the first tracker of the ranking.
+    fn ask_primary(&mut self, handle: Handle) {
+        let Some(attempt) = self.pending.get_mut(handle) else {
+            return;
+        };
+        attempt.asked = match self.ranking.ranks(attempt.flow).primary {
+            Some(tracker) => Asked::Tracker {
+                tracker,
+                rank: 0,
+                not_acting: None,
+            },
+            None => Asked::Nobody,
+        };
+    }
+
+    /// Turns every attempt to whom the ranking says now. One that asks a lower rank stays with it
+    /// while that is active: the first had said that it does not act.
+    ///
+    /// With `all`, also those ask again that stay where they are: a node that is lost has perhaps
+    /// taken their question with it. They do at once, but not within `open_retry` of having asked, so
+    /// that a view that changes many times in a row asks no question more often than that. What is
+    /// more than a call may send is left to [`Ingress::handle_timeout`].
+    pub(crate) fn retarget(&mut self, now: Time, all: bool) {
+        let retry = self.config.timers.open_retry;
+        let searches_alone = self.searches_alone();
+        let goes_on = searches_alone && !self.is_alone();
+        let mut sent = 0;
         for handle in self.pending.handles() {
             let Some((key, attempt)) = self.pending.get(handle) else {
                 continue;
             };
             let flow = self.config.hash_key.flow_hash(key);
-            let primary = self.ranking.ranks(flow).primary;
-            let asked = attempt.tracker;
-            let lower = attempt.rank > 0
-                && asked.is_some_and(|asked| self.ranking.trackers().contains(&asked));
-            if lower || asked == primary {
+            let stays = match attempt.asked {
+                Asked::Tracker { tracker, rank, .. } if rank > 0 => {
+                    self.ranking.trackers().contains(&tracker)
+                }
+                Asked::Tracker { tracker, .. } => self.ranking.ranks(flow).primary == Some(tracker),
+                Asked::Host => {
+                    let intent = attempt.question.intent;
+                    let may_have = |host| self.may_have_flows(host, intent);
+                    searches_alone && attempt.offered().is_some_and(may_have)
+                }
+                Asked::AllHosts if goes_on && sent < REPEATS_PER_CALL => {
+                    sent += self.review_waiting(now, handle);
+                    continue;
+                }
+                Asked::AllHosts | Asked::Nobody => false,
+            };
+            if stays && (!all || attempt.outdated) {
                 continue;
             }
-            let retry = self.config.timers.open_retry;
+            let at = if stays && !attempt.queued {
+                now.max(self.pending.asked_at(handle) + retry)
+            } else {
+                now
+            };
             if let Some(attempt) = self.pending.get_mut(handle) {
                 attempt.flow = flow;
-                attempt.tracker = primary;
-                attempt.rank = 0;
-                attempt.retry = retry;
-                attempt.queued = false;
             }
-            self.send_open_again(handle);
+            if at <= now && sent < REPEATS_PER_CALL {
+                sent += self.ask_anew(now, handle);
+            } else {
+                self.pending.outdate(handle, at);
+            }
+        }
+    }
+
+    /// Finds out whom to ask as if the attempt had just begun, but for what it knows of its search,
+    /// and asks. Returns how many messages that took.
+    fn ask_anew(&mut self, now: Time, handle: Handle) -> usize {
+        let retry = self.config.timers.open_retry;
+        let Some(attempt) = self.pending.get_mut(handle) else {
+            return 0;
+        };
+        attempt.outdated = false;
+        attempt.queued = false;
+        attempt.retry = retry;
+        self.stats.view_repeats += 1;
+        let is_lower = match attempt.asked {
+            Asked::Tracker { tracker, rank, .. } => {
+                rank > 0 && self.ranking.trackers().contains(&tracker)
+            }
+            Asked::Nobody | Asked::AllHosts | Asked::Host => false,
+        };
+        let is_blind = !self.settled && self.ranking.trackers().is_empty();
+        if is_blind || self.is_alone() {
+            if let Some(attempt) = self.pending.get_mut(handle) {
+                attempt.asked = Asked::Nobody;
+            }
             self.pending.arm(handle, now);
+            return 1;
         }
+        if self.ranking.trackers().is_empty() {
+            return self.go_on_alone(now, handle);
+        }
+        if !is_lower {
+            self.ask_primary(handle);
+        }
+        self.pending.arm(handle, now);
+        self.ask_again(now, handle)
     }
 
-    fn send_open_again(&mut self, handle: Handle) {
-        if self.send_open(handle) {
-            self.stats.open_repeats += 1;
-        }
-    }
-
-    /// Sends the attempt's Open to the tracker that it asks; false if it has none.
-    fn send_open(&mut self, handle: Handle) -> bool {
+    /// Sends the attempt's Open to the tracker that it asks.
+    fn send_open(&mut self, handle: Handle) {
         let Some((key, attempt)) = self.pending.get(handle) else {
-            return false;
+            return;
         };
-        let Some(tracker) = attempt.tracker else {
-            return false;
+        let Asked::Tracker {
+            tracker,
+            not_acting,
+            ..
+        } = attempt.asked
+        else {
+            return;
         };
+        // What this ingress's own search found out goes along: how many Offers are left, who
+        // rejected, and who may have taken the flow without the answer having come (R13). That host
+        // is to be offered it first, under the number that it knows.
+        let own = attempt.own.as_deref();
+        let own = own.filter(|_| attempt.question.intent != Intent::MidFlow);
+        let offered = own.and_then(|own| own.offered);
+        let disowned = attempt.disowned.filter(|_| offered.is_none());
+        let step = own.map_or(attempt.search_ttl, |own| {
+            own.steps.saturating_add(u8::from(offered.is_some()))
+        });
         let message = FlowMessage {
             kind: FlowKind::Open,
             key: *key,
             offer: OfferNumber {
                 isn: attempt.question.isn,
-                step: attempt.search_ttl,
+                step,
             },
             intent: attempt.question.intent,
             path: Path {
                 ingress: Some(self.config.node),
                 primary: Some(tracker),
-                secondary: None,
-                host: attempt.disowned.map(|(host, _)| host),
+                secondary: not_acting,
+                host: offered.or(disowned.map(|(host, _)| host)),
             },
-            birth: attempt.disowned.map(|(_, birth)| birth),
-            tried: Tried::NONE,
+            birth: disowned.map(|(_, birth)| birth),
+            tried: own.map_or(Tried::NONE, |own| own.tried),
             reason: Reason::None,
             load: 0,
             packet: attempt.first(),
@@ -166,12 +301,22 @@ impl Ingress {
         let flow = attempt.flow;
         let mut buf = self.outbox.buffer();
         let encoded = wire::encode_flow(&message, &mut buf);
+        self.send_new(encoded, tracker, flow, buf);
+    }
+
+    /// Sends a message made here, or counts why not.
+    pub(crate) fn send_new(
+        &mut self,
+        built: Result<(), DropReason>,
+        to: NodeNumber,
+        flow: FlowHash,
+        buf: PacketBuf,
+    ) {
         self.stats.ledger.created += 1;
-        match self.finish(encoded, Destination::Node(tracker), flow, buf) {
+        match self.finish(built, Destination::Node(to), flow, buf) {
             Ok(()) => self.stats.ledger.sent += 1,
             Err(reason) => self.stats.ledger.drop_for(reason),
         }
-        true
     }
 
     /// Queues a copy of a client packet as Data for its flow's host.
@@ -240,6 +385,9 @@ impl Ingress {
         // answer, and the client's own packets have waited behind it.
         let mut answer = Answer::Unanswerable;
         for packet in attempt.packets() {
+            if planted::is(Bug::RefusesInSilence) {
+                break;
+            }
             answer = self.answer_limit.refuse(packet, &mut buf, now);
             if answer != Answer::Unanswerable {
                 break;
@@ -275,6 +423,9 @@ impl Ingress {
             for _ in 0..attempt.held() {
                 self.stats.ledger.held -= 1;
                 self.stats.ledger.drop_for(reason);
+                if planted::is(Bug::CountsTwice) {
+                    self.stats.ledger.drop_for(reason);
+                }
             }
         }
     }

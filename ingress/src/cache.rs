@@ -11,6 +11,8 @@ use jlb_flow_table::{FlowTable, Handle};
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::{Birth, FlowKey, NodeNumber, ServiceNumber, Time};
 
+mod digest;
+
 /// The grain of last use and of deadlines, as a power of two of nanoseconds: 134 ms.
 const TICK_SHIFT: u32 = 27;
 

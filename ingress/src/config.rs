@@ -6,6 +6,15 @@ use jlb_protocol::keyed_hash::HashKey;
 use jlb_protocol::services::ServiceMatch;
 use jlb_protocol::{NodeNumber, ServiceNumber};
 
+/// A host that serves a service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PoolHost {
+    /// The host's node number.
+    pub node: NodeNumber,
+    /// Its share relative to the others, 1 to 65,535.
+    pub weight: u16,
+}
+
 /// A service, as an ingress needs it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Service {
@@ -15,6 +24,11 @@ pub struct Service {
     pub matching: ServiceMatch,
     /// Offers that a search may make, 1 to 16 (R6).
     pub search_ttl: u8,
+    /// The hosts that serve it, each once: the ingress asks them itself while no tracker is there
+    /// (R13).
+    pub hosts: Vec<PoolHost>,
+    /// Whether all other host agents of the view serve it too, with weight 1.
+    pub any_host: bool,
 }
 
 /// Bounds (R14).
@@ -31,7 +45,12 @@ pub struct Limits {
     pub max_pending_packets_per_flow: u16,
     /// Bytes of all waiting packets together, shared like [`Self::max_pending`].
     pub max_pending_bytes: usize,
-    /// Messages waiting to be sent.
+    /// Flows for which all hosts of the pool may be asked in [`Timers::who_has`] while no tracker is
+    /// there (R13), repeats included: half for flows that may be new, half for those that should
+    /// exist. Each question is a message to every host of the pool and one back. Too small, and
+    /// flows wait for their clients' repeats then; too large, and a flood loads every host.
+    pub max_who_has: u32,
+    /// Messages waiting to be sent. No fewer than a pool has hosts.
     pub max_outbox: usize,
 }
 
@@ -48,6 +67,8 @@ pub struct Timers {
     /// next packet asks for its host again. At most 4 seconds where the client has not gone on since
     /// the Accept, or has sent a FIN or RST.
     pub cache_idle: Duration,
+    /// The time that [`Limits::max_who_has`] is counted in.
+    pub who_has: Duration,
 }
 
 /// An ingress's configuration.
@@ -65,4 +86,8 @@ pub struct Config {
     pub limits: Limits,
     /// Time spans.
     pub timers: Timers,
+    /// Flows of a host that has been down for this long are asked for again, so that their clients
+    /// are reset instead of hanging; `None` never. Too short, and connections that a broken network
+    /// would have left alone are reset.
+    pub dead_host: Option<Duration>,
 }

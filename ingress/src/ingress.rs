@@ -1,24 +1,30 @@
 //! The state machine's contract with its driver.
 
 use crate::answers::AnswerLimit;
-use crate::cache::{Cache, Hint, Idle};
+use crate::cache::{Cache, Entry, Hint, Idle};
 use crate::config::Config;
+use crate::hosts::Hosts;
 use crate::matching::{Matching, Target};
 use crate::messages::End;
 use crate::pending::Pending;
 use crate::stats::Stats;
+use crate::who_has::WhoHasRate;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{Control, Intent};
 use jlb_protocol::packet;
+use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::rank::Ranking;
+use jlb_protocol::view::Member;
 use jlb_protocol::wire;
 use jlb_protocol::{
-    DropReason, Ledger, Message, NodeNumber, Outbox, PacketBuf, Role, Time, Transmit, View,
+    DropReason, FlowKey, Ledger, MemberState, Message, NodeNumber, Outbox, PacketBuf, Role, Time,
+    Transmit, View,
 };
 
-/// Attempts repeated or given up in one call of [`Ingress::handle_timeout`], so that the driver
-/// drains the outbox in between.
-const REPEATS_PER_CALL: usize = 256;
+/// Attempts repeated or given up, or messages that this takes, in one call of
+/// [`Ingress::handle_timeout`] or [`Ingress::handle_view`], so that the driver drains the outbox in
+/// between.
+pub(crate) const REPEATS_PER_CALL: usize = 256;
 
 /// What is to be done with a packet after [`Ingress::process`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +78,12 @@ pub struct Ingress {
     pub(crate) view: View,
     pub(crate) matching: Matching,
     pub(crate) ranking: Ranking,
+    pub(crate) hosts: Hosts,
+    /// Whether the view has a host that is not down.
+    pub(crate) sees_host: bool,
+    /// Whether the view tells by now who is there, see [`Ingress::handle_settled`].
+    pub(crate) settled: bool,
+    pub(crate) who_has: WhoHasRate,
     pub(crate) cache: Cache,
     pub(crate) pending: Pending,
     pub(crate) outbox: Outbox,
@@ -88,6 +100,10 @@ impl Ingress {
         Self {
             matching: Matching::new(&config.services),
             ranking: Ranking::new(config.hash_key, &view),
+            hosts: Hosts::new(config.dead_host, &view, now),
+            sees_host: sees_host(&view),
+            settled: true,
+            who_has: WhoHasRate::default(),
             cache: Cache::new(config.limits.max_flows, idle, seed),
             pending: Pending::new(&config.limits, seed.rotate_left(32)),
             outbox: Outbox::new(config.limits.max_outbox),
@@ -136,11 +152,11 @@ impl Ingress {
             return Err(DropReason::TooBig);
         }
         self.stats.icmp_errors += u64::from(hint == Hint::Nothing);
-        if question.intent == Intent::Syn {
+        if question.intent == Intent::Syn && !planted::is(Bug::SynAsData) {
             // R7: a SYN is never data. The entry of an earlier life stays until the Accept replaces
             // it: the SYN may be forged, and the old connection alive.
             self.stats.syns += 1;
-        } else if let Some(entry) = self.cache.hit(&key, hint, now) {
+        } else if let Some(entry) = self.live_hit(&key, hint, now) {
             wire::encapsulate_data(buf, key.service(), Some(entry.birth))?;
             self.stats.cache_hits += 1;
             return Ok(Verdict::Forward {
@@ -157,6 +173,17 @@ impl Ingress {
         Ok(Verdict::Held)
     }
 
+    /// The entry for a packet that is forwarded now; none if its host is dead, for then the flow is
+    /// asked for and the client hears what became of it.
+    fn live_hit(&mut self, key: &FlowKey, hint: Hint, now: Time) -> Option<Entry> {
+        let entry = self.cache.hit(key, hint, now)?;
+        if self.hosts.is_dead(entry.host) {
+            self.stats.dead_host_misses += 1;
+            return None;
+        }
+        Some(entry)
+    }
+
     /// Takes a message from another node, whose seal the link has verified.
     pub fn handle_message(&mut self, now: Time, from: NodeNumber, message: &Message<'_>) {
         self.stats.ledger.received += 1;
@@ -164,7 +191,7 @@ impl Ingress {
             Message::Flow(message) => self.handle_flow(now, from, message),
             Message::Control(Control::State {
                 sequence, flows, ..
-            }) => self.handle_state(from, *sequence, flows),
+            }) => self.handle_state(now, from, *sequence, flows),
             // Hellos end in the link; nothing else is meant for an ingress.
             Message::Control(
                 Control::Hello { .. }
@@ -188,6 +215,9 @@ impl Ingress {
     /// Acts on another view from now on: attempts whose primary has changed ask the new one, and
     /// flows of hosts that are no members any more are forgotten. Those of hosts that are believed
     /// down stay: they may be alive (R4).
+    ///
+    /// Where a tracker or host was lost, or a tracker has become active, every attempt asks again at
+    /// once: its question or the answer may have been lost with that node.
     pub fn handle_view(&mut self, now: Time, view: View) {
         self.ranking = Ranking::new(self.config.hash_key, &view);
         let is_host = |view: &View, node| {
@@ -201,8 +231,22 @@ impl Ingress {
         if has_lost_one {
             self.cache.retain_hosts(|host| is_host(&view, host));
         }
+        self.hosts.set_view(&view, now);
+        self.sees_host = sees_host(&view);
+        let ask_all = has_lost(&self.view, &view) || has_new_tracker(&self.view, &view);
         self.view = view;
-        self.retarget(now);
+        self.retarget(now, ask_all);
+    }
+
+    /// Says whether the view tells who is there, as it does in the beginning: not for a while after a
+    /// start or a pause of this node, when a node that is down in it has perhaps not been heard of
+    /// yet. Until it does the ingress does not conclude that there is no tracker (R13), and what would
+    /// be asked waits.
+    pub fn handle_settled(&mut self, now: Time, settled: bool) {
+        if self.settled != settled {
+            self.settled = settled;
+            self.retarget(now, false);
+        }
     }
 
     /// Acts on another configuration from now on. Flows of services that are gone, or whose VIP or
@@ -213,6 +257,7 @@ impl Ingress {
         let old = core::mem::replace(&mut self.matching, matching);
         self.cache.set_idle(Idle::new(config.timers.cache_idle));
         self.pending.set_limits(&config.limits);
+        self.hosts.set_after(config.dead_host, now);
         self.ranking = Ranking::new(config.hash_key, &self.view);
         self.config = config;
         let new = &self.matching;
@@ -224,17 +269,22 @@ impl Ingress {
                 self.give_up(handle, DropReason::NoService);
             }
         }
-        self.retarget(now);
+        self.retarget(now, false);
     }
 
     /// Repeats what is unanswered and forgets what is over. Does a bounded part of it:
     /// [`Self::poll_timeout`] is not after `now` if something is left.
     pub fn handle_timeout(&mut self, now: Time) {
-        for _ in 0..REPEATS_PER_CALL {
+        let mut sent = 0;
+        while sent < REPEATS_PER_CALL {
             let Some(handle) = self.pending.pop_due(now) else {
                 break;
             };
-            self.repeat(now, handle);
+            // An attempt that was over already counts too, so that the loop ends.
+            sent += self.repeat(now, handle).max(1);
+        }
+        if self.hosts.next_deadline().is_some_and(|due| due <= now) {
+            self.hosts.settle(now);
         }
         self.stats.expired += self.cache.expire(now);
     }
@@ -243,7 +293,11 @@ impl Ingress {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let deadlines = [self.pending.next_deadline(), self.cache.next_deadline()];
-        deadlines.into_iter().flatten().min().map(Time::from_nanos)
+        let deadline = deadlines.into_iter().flatten().min().map(Time::from_nanos);
+        [deadline, self.hosts.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The next packet or message to send.
@@ -272,9 +326,38 @@ impl Ingress {
         stats.pending = u64::from(self.pending.len());
         stats.pending_bytes = self.pending.bytes() as u64;
         stats.outbox = self.outbox.len() as u64;
+        stats.dead_hosts = self.hosts.dead() as u64;
         stats.hosts = self.cache.spread();
         stats
     }
+}
+
+/// Whether the view has a host that is not believed down.
+fn sees_host(view: &View) -> bool {
+    view.members()
+        .iter()
+        .any(|member| member.role == Role::HostAgent && member.state != MemberState::Down)
+}
+
+/// Whether a tracker or host of `old` is gone in `new`: down, no member, or in another life.
+fn has_lost(old: &View, new: &View) -> bool {
+    let lives = |member: &&Member| match member.role {
+        Role::FlowTracker | Role::HostAgent => member.state != MemberState::Down,
+        Role::Ingress => false,
+    };
+    old.members().iter().filter(lives).any(|member| {
+        let now = new.member(member.node).filter(lives);
+        now.is_none_or(|now| now.incarnation != member.incarnation)
+    })
+}
+
+/// Whether a tracker has become active.
+fn has_new_tracker(old: &View, new: &View) -> bool {
+    let mut active = new.active(Role::FlowTracker);
+    active.any(|tracker| {
+        let before = old.member(tracker);
+        before.is_none_or(|before| before.state != MemberState::Active)
+    })
 }
 
 #[cfg(test)]

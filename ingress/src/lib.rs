@@ -11,14 +11,19 @@ mod answers;
 mod ask;
 mod cache;
 pub mod config;
+mod digest;
+mod hosts;
 mod ingress;
 mod matching;
 mod messages;
+mod own_search;
 mod pending;
+mod pool;
 mod statements;
 mod stats;
 #[cfg(test)]
 mod testbed;
+mod who_has;
 
 pub use config::Config;
 pub use ingress::{Ingress, Packet, Verdict};

@@ -3,10 +3,11 @@
 use crate::cache::{Hint, Phase};
 use crate::ingress::Ingress;
 use crate::matching::{Target, hint_of};
-use crate::pending::Attempt;
+use crate::pending::{Asked, Attempt};
 use jlb_flow_table::Handle;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Reason};
 use jlb_protocol::packet;
+use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{DropReason, NodeNumber, Role, Time};
 
 /// How a message ended that was not dropped.
@@ -51,18 +52,20 @@ impl Ingress {
         from: NodeNumber,
         message: &FlowMessage<'_>,
     ) -> Result<End, DropReason> {
-        let sender = match message.kind {
-            FlowKind::Accept | FlowKind::Refuse | FlowKind::Wait | FlowKind::NotActing => {
-                Role::FlowTracker
+        let role = self.view.member(from).map(|member| member.role);
+        let is_senders = match message.kind {
+            FlowKind::Accept => role == Some(Role::FlowTracker) || role == Some(Role::HostAgent),
+            FlowKind::Refuse | FlowKind::Wait | FlowKind::NotActing => {
+                role == Some(Role::FlowTracker)
             }
-            FlowKind::Reject => Role::HostAgent,
+            FlowKind::Reject => role == Some(Role::HostAgent),
             FlowKind::Open
             | FlowKind::Offer
             | FlowKind::Data
             | FlowKind::WhoHas
             | FlowKind::Release => return Err(DropReason::WrongRole),
         };
-        if self.view.member(from).map(|member| member.role) != Some(sender) {
+        if !is_senders {
             return Err(DropReason::WrongRole);
         }
         if message.path.ingress != Some(self.config.node) {
@@ -72,16 +75,20 @@ impl Ingress {
             return Err(DropReason::UnknownService);
         }
         match message.kind {
+            FlowKind::Accept if role == Some(Role::HostAgent) => {
+                self.check_own_accept(from, message)?;
+                self.handle_accept(now, message)
+            }
             FlowKind::Accept => self.handle_accept(now, message),
             FlowKind::Reject => self.handle_reject(now, from, message),
             FlowKind::Refuse => {
-                let handle = self.answered(message)?;
+                let handle = self.answered_by_tracker(message)?;
                 self.stats.refusals += 1;
                 self.refuse(now, handle);
                 Ok(End::Consumed)
             }
             FlowKind::Wait => {
-                let handle = self.answered(message)?;
+                let handle = self.answered_by_tracker(message)?;
                 if let Some(attempt) = self.pending.get_mut(handle) {
                     self.stats.waits += u64::from(!attempt.queued);
                     attempt.queued = true;
@@ -92,8 +99,8 @@ impl Ingress {
             FlowKind::NotActing => {
                 let handle = self.answered(message)?;
                 // Of an attempt that has moved on to another rank, the answer is old news.
-                match self.pending.get(handle) {
-                    Some((_, attempt)) if attempt.tracker == Some(from) => {}
+                match self.pending.get(handle).map(|(_, attempt)| attempt.asked) {
+                    Some(Asked::Tracker { tracker, .. }) if tracker == from => {}
                     _ => return Err(DropReason::StaleAnswer),
                 }
                 self.stats.not_acting += 1;
@@ -108,9 +115,36 @@ impl Ingress {
         }
     }
 
-    /// The attempt that a tracker's answer is about. The step is the search's own: it only has to
+    /// An Accept straight from a host answers only an Offer that this ingress itself sent to it (R13),
+    /// also while a tracker has been asked since: that host has the flow.
+    fn check_own_accept(
+        &self,
+        from: NodeNumber,
+        message: &FlowMessage<'_>,
+    ) -> Result<(), DropReason> {
+        if message.path.host != Some(from) {
+            return Err(DropReason::WrongNode);
+        }
+        let attempt = self.answered(message).ok();
+        let attempt = attempt.and_then(|handle| self.pending.get(handle));
+        match attempt {
+            Some((_, attempt)) if attempt.offered() != Some(from) => Err(DropReason::WrongRole),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The attempt that a tracker's Refuse or Wait is about, if it is to be heeded.
+    fn answered_by_tracker(&self, message: &FlowMessage<'_>) -> Result<Handle, DropReason> {
+        let handle = self.answered(message)?;
+        match self.pending.get(handle) {
+            Some((_, attempt)) if attempt.heeds_trackers() => Ok(handle),
+            Some(_) | None => Err(DropReason::StaleAnswer),
+        }
+    }
+
+    /// The attempt that an answer is about. The step is the search's own: it only has to
     /// be one that this attempt can have.
-    fn answered(&self, message: &FlowMessage<'_>) -> Result<Handle, DropReason> {
+    pub(crate) fn answered(&self, message: &FlowMessage<'_>) -> Result<Handle, DropReason> {
         let handle = self
             .pending
             .find(&message.key)
@@ -145,7 +179,9 @@ impl Ingress {
         let key = message.key;
         let entry = self.cache.get(&key);
         // R9: births of one host are in order; those of two hosts can't be compared.
-        if entry.is_some_and(|entry| entry.host == host && birth < entry.birth) {
+        if entry.is_some_and(|entry| entry.host == host && birth < entry.birth)
+            && !planted::is(Bug::OlderBirthCounts)
+        {
             return Err(DropReason::StaleAccept);
         }
         let Ok(handle) = self.answered(message) else {
@@ -181,18 +217,23 @@ impl Ingress {
         Ok(End::Consumed)
     }
 
-    /// A host gives back a packet of a flow that it does not own.
+    /// A host does not take a flow that this ingress offered to it, or gives back a packet of a flow
+    /// that it does not own.
     fn handle_reject(
         &mut self,
         now: Time,
         from: NodeNumber,
         message: &FlowMessage<'_>,
     ) -> Result<End, DropReason> {
-        if message.reason != Reason::NotOwner {
-            return Err(DropReason::StaleReject);
-        }
         if message.path.host != Some(from) {
             return Err(DropReason::WrongNode);
+        }
+        if let Some(handle) = self.own_offer(from, message) {
+            self.handle_own_reject(now, from, handle);
+            return Ok(End::Consumed);
+        }
+        if message.reason != Reason::NotOwner {
+            return Err(DropReason::StaleReject);
         }
         let (key, question) = match self.matching.classify(message.packet)? {
             Target::Flow { key, question, .. } if key == message.key => (key, question),
@@ -205,7 +246,8 @@ impl Ingress {
         let birth = message.birth.ok_or(DropReason::StaleReject)?;
         let entry = self.cache.get(&key);
         if let Some(entry) = entry {
-            if entry.host != from || birth < entry.birth {
+            let other = entry.host != from && !self.hosts.is_dead(entry.host);
+            if other || (entry.host == from && birth < entry.birth) {
                 // The packet went by an older entry. This can't go round in circles: a Reject of
                 // the life that the entry names is never sent on.
                 self.send_data(&key, entry.flow(), entry.host, entry.birth, message.packet)?;
@@ -214,8 +256,10 @@ impl Ingress {
             }
             // R4: the entry names that host, and that life or one before it (R9): were a later
             // one not believed, the entry would lead all packets astray until it is idle.
-            self.cache.remove(&key);
-            self.stats.disowned += 1;
+            if entry.host == from {
+                self.cache.remove(&key);
+                self.stats.disowned += 1;
+            }
         }
         let opening = self
             .pending

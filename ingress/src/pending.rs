@@ -6,8 +6,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use jlb_flow_table::{FlowTable, Handle};
 use jlb_protocol::keyed_hash::FlowHash;
-use jlb_protocol::message::Intent;
+use jlb_protocol::message::{Intent, Tried};
+use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{Birth, DropReason, FlowKey, NodeNumber, Time};
+
+mod digest;
 
 /// The grain of repeats.
 const TICK: Duration = Duration::from_millis(1);
@@ -48,6 +51,41 @@ impl Question {
     }
 }
 
+/// Who is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Asked {
+    /// Nobody, since this ingress sees no other node, or does not know yet whom there is, or has asked
+    /// all hosts too often just now.
+    Nobody,
+    /// A tracker.
+    Tracker {
+        tracker: NodeNumber,
+        /// Its rank: each lower one said that it does not act.
+        rank: usize,
+        /// The one that said so last; this tracker then leads without it.
+        not_acting: Option<NodeNumber>,
+    },
+    /// All hosts of the pool, whether they have the flow; see [`OwnSearch::waiting`].
+    AllHosts,
+    /// The host of [`OwnSearch::offered`], whether it takes the flow.
+    Host,
+}
+
+/// What an attempt's search without trackers knows (R13).
+#[derive(Clone, Debug)]
+pub(crate) struct OwnSearch {
+    /// Offers that may still be made: the step of the last one made.
+    pub(crate) steps: u8,
+    /// Hosts that rejected it or were lost.
+    pub(crate) tried: Tried,
+    /// The host that this ingress has offered the flow to and that has not answered.
+    pub(crate) offered: Option<NodeNumber>,
+    /// Hosts that were asked whether they have the flow and have not answered.
+    pub(crate) waiting: Vec<NodeNumber>,
+    /// Hosts that have answered that they don't.
+    pub(crate) without: Vec<NodeNumber>,
+}
+
 /// One question under way.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
@@ -56,16 +94,20 @@ pub(crate) struct Attempt {
     pub(crate) flow: FlowHash,
     /// Offers that the search may make (R6).
     pub(crate) search_ttl: u8,
-    /// Who is asked; `None` while the view has no tracker.
-    pub(crate) tracker: Option<NodeNumber>,
-    /// The rank of who is asked: each lower one said that it does not act.
-    pub(crate) rank: usize,
+    /// Who is asked.
+    pub(crate) asked: Asked,
+    /// The search that this ingress runs or ran itself.
+    pub(crate) own: Option<Box<OwnSearch>>,
     /// The host that just said that this life of the flow is not its own (R4).
     pub(crate) disowned: Option<(NodeNumber, Birth)>,
     /// When the attempt is given up.
     pub(crate) ends: Time,
     /// The wait before the next repeat.
     pub(crate) retry: Duration,
+    /// All trackers have said that they do not act: the waits grow from then on.
+    pub(crate) went_round: bool,
+    /// Since the view has changed, whom to ask is to be found out anew.
+    pub(crate) outdated: bool,
     /// A tracker has queued the flow: nothing is repeated.
     pub(crate) queued: bool,
     /// Packets held, oldest first; the first is the one that travels with the Open.
@@ -73,12 +115,11 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// An attempt that begins now, without packets.
+    /// An attempt that begins now, without packets, and that asks nobody yet.
     pub(crate) fn new(
         question: Question,
         flow: FlowHash,
         search_ttl: u8,
-        tracker: NodeNumber,
         timers: &Timers,
         now: Time,
     ) -> Self {
@@ -86,13 +127,30 @@ impl Attempt {
             question,
             flow,
             search_ttl,
-            tracker: Some(tracker),
-            rank: 0,
+            asked: Asked::Nobody,
+            own: None,
             disowned: None,
             ends: now + timers.open_timeout,
             retry: timers.open_retry,
+            went_round: false,
+            outdated: false,
             queued: false,
             packets: Vec::new(),
+        }
+    }
+
+    /// The host that this ingress has offered the flow to and that has not answered.
+    pub(crate) fn offered(&self) -> Option<NodeNumber> {
+        self.own.as_ref().and_then(|own| own.offered)
+    }
+
+    /// Whether a tracker may refuse or queue the flow. While hosts are asked who has it, such words
+    /// are of a search that is over; while one is asked to take it, it may have passed the Offer on
+    /// to a tracker that it sees (R13), but never a mid-flow one.
+    pub(crate) fn heeds_trackers(&self) -> bool {
+        match (self.asked, self.question.intent) {
+            (Asked::Tracker { .. }, _) | (Asked::Host, Intent::Syn | Intent::Datagram) => true,
+            (Asked::Host, Intent::MidFlow) | (Asked::AllHosts | Asked::Nobody, _) => false,
         }
     }
 
@@ -207,7 +265,7 @@ impl Pending {
         let Some(attempt) = self.table.get(handle) else {
             return Err(DropReason::PendingFull);
         };
-        if attempt.packets.len() >= max {
+        if attempt.packets.len() >= max && !planted::is(Bug::UnboundedPending) {
             return Err(DropReason::FlowQueueFull);
         }
         let intent = attempt.question.intent;
@@ -242,6 +300,21 @@ impl Pending {
         }
     }
 
+    /// Has the attempt ask anew at `at`, by what the view says then.
+    pub(crate) fn outdate(&mut self, handle: Handle, at: Time) {
+        if let Some(attempt) = self.table.get_mut(handle) {
+            attempt.outdated = true;
+            self.table.set_deadline(handle, at.as_nanos());
+        }
+    }
+
+    /// When the attempt has asked last, or before: it follows from when the next repeat is due.
+    pub(crate) fn asked_at(&self, handle: Handle) -> Time {
+        let due = self.table.deadline(handle).unwrap_or(0);
+        let retry = self.table.get(handle).map_or(0, |it| it.retry.as_nanos());
+        Time::from_nanos(due.saturating_sub(u64::try_from(retry).unwrap_or(u64::MAX)))
+    }
+
     /// An attempt that is due for a repeat or over.
     pub(crate) fn pop_due(&mut self, now: Time) -> Option<Handle> {
         self.table.pop_expired(now.as_nanos())
@@ -254,7 +327,8 @@ impl Pending {
     fn check_bytes(&self, intent: Intent, more: usize) -> Result<(), DropReason> {
         let max = self.limits.max_pending_bytes;
         let share = self.share(intent).bytes.saturating_add(more);
-        if self.bytes().saturating_add(more) > max || share > max - max / 4 {
+        let is_full = self.bytes().saturating_add(more) > max || share > max - max / 4;
+        if is_full && !planted::is(Bug::UnboundedPending) {
             return Err(DropReason::PendingBytesFull);
         }
         Ok(())

@@ -10,7 +10,8 @@ use crate::ingress::Ingress;
 use crate::messages::End;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{Control, FlowState, FlowStatement, List};
-use jlb_protocol::{Destination, DropReason, NodeNumber, Role, wire};
+use jlb_protocol::planted::{self, Bug};
+use jlb_protocol::{DropReason, NodeNumber, Role, Time, wire};
 
 impl Ingress {
     /// Forgets the flows that their host states to be over, and acknowledges.
@@ -18,6 +19,7 @@ impl Ingress {
     /// A flow with an attempt under way keeps that: it asks for the life after the one that ended.
     pub(crate) fn handle_state(
         &mut self,
+        now: Time,
         from: NodeNumber,
         sequence: u64,
         flows: &List<'_, FlowStatement>,
@@ -27,9 +29,9 @@ impl Ingress {
             Some(Role::Ingress | Role::FlowTracker) => return Err(DropReason::WrongRole),
             None => return Err(DropReason::UnknownSender),
         }
-        // What is not numbered answers a WhoHas, and only trackers ask that.
+        // What is not numbered answers a WhoHas.
         if sequence == 0 {
-            return Err(DropReason::WrongRole);
+            return self.handle_who_has_answers(now, from, flows);
         }
         for statement in flows.iter() {
             match statement.state {
@@ -45,10 +47,10 @@ impl Ingress {
     }
 
     fn handle_closed(&mut self, from: NodeNumber, statement: &FlowStatement) {
-        let ended = self
-            .cache
-            .get(&statement.key)
-            .is_some_and(|entry| entry.host == from && entry.birth <= statement.birth);
+        let ended = self.cache.get(&statement.key).is_some_and(|entry| {
+            let covers = entry.birth <= statement.birth || planted::is(Bug::OlderBirthCounts);
+            entry.host == from && covers
+        });
         if ended {
             self.cache.remove(&statement.key);
             self.stats.closed += 1;
@@ -59,11 +61,7 @@ impl Ingress {
     fn acknowledge(&mut self, host: NodeNumber, sequence: u64) {
         let mut buf = self.outbox.buffer();
         let encoded = wire::encode_control(&Control::Ack { sequence }, &mut buf);
-        self.stats.ledger.created += 1;
-        match self.finish(encoded, Destination::Node(host), FlowHash::NONE, buf) {
-            Ok(()) => self.stats.ledger.sent += 1,
-            Err(reason) => self.stats.ledger.drop_for(reason),
-        }
+        self.send_new(encoded, host, FlowHash::NONE, buf);
     }
 }
 

@@ -43,8 +43,25 @@ pub struct Stats {
     pub attempts_datagram: u64,
     /// Opens sent again since no answer came (R5), or to another tracker.
     pub open_repeats: u64,
+    /// Attempts that asked again at once since the view had changed.
+    pub view_repeats: u64,
     /// Attempts given up without an answer.
     pub open_timeouts: u64,
+
+    /// Attempts that this ingress searched for itself since it saw no tracker (R13).
+    pub own_searches: u64,
+    /// Offers that it sent to hosts itself, repeats included.
+    pub own_offers: u64,
+    /// Offers of its own that a host rejected.
+    pub own_rejects: u64,
+    /// Times that it asked all hosts of a pool who has a flow, repeats included.
+    pub who_has_asked: u64,
+    /// Flows whose host it found by asking all.
+    pub who_has_found: u64,
+    /// Times that it did not ask since it had asked too much just now.
+    pub who_has_limited: u64,
+    /// Packets of cached flows whose host is dead: asked for as if the cache did not have them.
+    pub dead_host_misses: u64,
 
     /// Attempts that ended with a host.
     pub accepts: u64,
@@ -84,6 +101,8 @@ pub struct Stats {
     pub pending_bytes: u64,
     /// Gauge: packets and messages waiting to be sent.
     pub outbox: u64,
+    /// Gauge: hosts that have been down for so long that they count as dead.
+    pub dead_hosts: u64,
     /// Flows by service and host, in that order.
     pub hosts: Vec<HostFlows>,
 }

@@ -2,7 +2,7 @@
 
 extern crate std;
 
-use crate::config::{Config, Limits, Service, Timers};
+use crate::config::{Config, Limits, PoolHost, Service, Timers};
 use crate::{Ingress, Packet, Stats, Verdict};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use etherparse::{
 };
 use jlb_protocol::keyed_hash::HashKey;
 use jlb_protocol::message::{
-    Control, FlowKind, FlowMessage, FlowStatement, Intent, List, Path, Reason, Tried,
+    Control, FlowKind, FlowMessage, FlowState, FlowStatement, Intent, List, Path, Reason, Tried,
 };
 use jlb_protocol::packet::TcpFlags;
 use jlb_protocol::rank::Ranking;
@@ -76,6 +76,13 @@ fn web(number: u32, vip: &str, protocol: Protocol, ports: Ports) -> Service {
             ports,
         },
         search_ttl: 4,
+        hosts: (21..=24)
+            .map(|number| PoolHost {
+                node: node(number),
+                weight: 1,
+            })
+            .collect(),
+        any_host: false,
     }
 }
 
@@ -96,6 +103,7 @@ pub(crate) fn config() -> Config {
             max_pending: 16,
             max_pending_packets_per_flow: 4,
             max_pending_bytes: 16_000,
+            max_who_has: 32,
             max_outbox: 64,
         },
         timers: Timers {
@@ -103,7 +111,9 @@ pub(crate) fn config() -> Config {
             open_retry_max: Duration::from_millis(200),
             open_timeout: Duration::from_secs(1),
             cache_idle: Duration::from_secs(60),
+            who_has: Duration::from_millis(200),
         },
+        dead_host: Some(Duration::from_secs(15)),
     }
 }
 
@@ -113,19 +123,30 @@ pub(crate) fn view() -> View {
 }
 
 pub(crate) fn view_of(trackers: &[u16]) -> View {
-    let member = |number: u16, role| Member {
+    let trackers: Vec<_> = trackers
+        .iter()
+        .map(|&it| (it, MemberState::Active))
+        .collect();
+    view_with(&trackers, &[])
+}
+
+/// Ingress 1, these trackers, and hosts 21 to 24, active but for those whose state is given.
+pub(crate) fn view_with(trackers: &[(u16, MemberState)], hosts: &[(u16, MemberState)]) -> View {
+    let member = |number: u16, role, state| Member {
         node: node(number),
         role,
-        state: MemberState::Active,
+        state,
         incarnation: 0,
     };
-    let mut members = vec![member(1, Role::Ingress)];
-    members.extend(
-        trackers
-            .iter()
-            .map(|&number| member(number, Role::FlowTracker)),
-    );
-    members.extend((21..=24).map(|number| member(number, Role::HostAgent)));
+    let mut members = vec![member(1, Role::Ingress, MemberState::Active)];
+    for &(number, state) in trackers {
+        members.push(member(number, Role::FlowTracker, state));
+    }
+    for number in 21..=24 {
+        let given = hosts.iter().find(|&&(host, _)| host == number);
+        let state = given.map_or(MemberState::Active, |&(_, state)| state);
+        members.push(member(number, Role::HostAgent, state));
+    }
     View::new(members)
 }
 
@@ -139,6 +160,7 @@ pub(crate) struct Sent {
     pub(crate) intent: Intent,
     pub(crate) path: Path,
     pub(crate) birth: Option<Birth>,
+    pub(crate) tried: Vec<NodeNumber>,
     pub(crate) packet: Vec<u8>,
 }
 
@@ -237,6 +259,12 @@ impl Bed {
             && after.dropped_total() == before.dropped_total() + 1
     }
 
+    /// The view changes.
+    pub(crate) fn sees(&mut self, view: View) {
+        self.ingress.handle_view(self.now, view);
+        self.check();
+    }
+
     /// Hands in what a host states of flows, as it comes from the wire.
     pub(crate) fn told(&mut self, from: u16, sequence: u64, flows: &[FlowStatement]) {
         let state = Control::State {
@@ -250,6 +278,18 @@ impl Bed {
         let message = wire::decode(buf.as_slice()).unwrap();
         self.ingress.handle_message(self.now, node(from), &message);
         self.check();
+    }
+
+    /// A host answers a WhoHas: with the life that it has of the flow, or that it has none.
+    pub(crate) fn says(&mut self, who_has: &Sent, life: Option<Birth>) {
+        let none = birth(0, 0);
+        let statement = FlowStatement {
+            key: who_has.key,
+            birth: life.unwrap_or(none),
+            isn: who_has.offer.isn,
+            state: life.map_or(FlowState::NotMine, |_| FlowState::Established),
+        };
+        self.told(who_has.to.get(), 0, &[statement]);
     }
 
     pub(crate) fn drain(&mut self) -> Drained {
@@ -324,6 +364,7 @@ pub(crate) fn taken_apart(to: NodeNumber, bytes: &[u8]) -> Sent {
         intent: message.intent,
         path: message.path,
         birth: message.birth,
+        tried: message.tried.iter().collect(),
         packet: message.packet.to_vec(),
     }
 }
@@ -368,6 +409,16 @@ pub(crate) fn accept(open: &Sent, host: u16, birth: Birth) -> FlowMessage<'stati
         path,
         birth: Some(birth),
         ..message
+    }
+}
+
+/// A host's Reject of an Offer.
+pub(crate) fn reject(offer: &Sent, reason: Reason) -> FlowMessage<'_> {
+    FlowMessage {
+        kind: FlowKind::Reject,
+        path: offer.path,
+        packet: &offer.packet,
+        ..answer(offer, FlowKind::Reject, reason)
     }
 }
 

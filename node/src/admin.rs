@@ -1,7 +1,8 @@
 //! The admin address: `/metrics`, `/healthz` and `/status`.
 
-use crate::data_path::Command;
+use crate::data_path::{Command, DataThread, word};
 use crate::error::Error;
+use crate::health::Health;
 use crate::metrics::{Identity, Metrics};
 use crate::report::Report;
 use crate::status::Status;
@@ -11,13 +12,12 @@ use hyper::header::CONTENT_TYPE;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use jlb_packet_io::wait::Waker;
+use jlb_protocol::view::Member;
+use serde_json::json;
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
@@ -44,8 +44,8 @@ pub(crate) struct Admin {
     pub(crate) identity: Identity,
     pub(crate) status: Rc<Status>,
     pub(crate) metrics: Metrics,
-    pub(crate) commands: SyncSender<Command>,
-    pub(crate) waker: Waker,
+    pub(crate) health: Health,
+    pub(crate) data_thread: DataThread,
     pub(crate) stopping: AtomicBool,
 }
 
@@ -125,7 +125,7 @@ impl Admin {
         Ok(match request.uri().path() {
             "/healthz" => self.healthz().await,
             "/metrics" => self.metrics().await,
-            "/status" => self.status_page(),
+            "/status" => self.status_page().await,
             _ => text(
                 StatusCode::NOT_FOUND,
                 "try /healthz, /metrics or /status\n".into(),
@@ -136,10 +136,9 @@ impl Admin {
     /// A consistent moment of the data thread.
     pub(crate) async fn report(&self) -> Result<Report, &'static str> {
         let (reply, answer) = oneshot::channel();
-        if self.commands.try_send(Command::Report(reply)).is_err() {
+        if !self.data_thread.try_tell(Command::Report(reply)) {
             return Err("the data thread does not take commands");
         }
-        self.waker.wake();
         match tokio::time::timeout(REPORT_TIMEOUT, answer).await {
             Ok(Ok(report)) => Ok(report),
             _ => Err("the data thread does not answer"),
@@ -161,39 +160,60 @@ impl Admin {
     }
 
     async fn metrics(&self) -> Response<Full<Bytes>> {
-        let report = match self.report().await {
+        let mut report = match self.report().await {
             Ok(report) => report,
             Err(error) => return text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
         };
+        self.health.report(&mut report);
         match self.metrics.encode(&self.identity, &self.status, report) {
             Ok(body) => text(StatusCode::OK, body),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
 
-    fn status_page(&self) -> Response<Full<Bytes>> {
-        let mut page = format!(
-            "node {} ({})\nconfiguration {:016x}\n",
-            self.identity.node, self.identity.role, self.identity.config_fingerprint
-        );
-        for (node, peer) in self.status.peers() {
-            let incarnation = peer
-                .incarnation
-                .map_or("-".into(), |number| number.to_string());
-            let config = match peer.same_config {
-                Some(true) => "same",
-                Some(false) => "other",
-                None => "unknown",
-            };
-            // Writing to a String can't fail.
-            let _ = writeln!(
-                page,
-                "peer {} incarnation {incarnation} starts {} configuration {config}",
-                self.status.name(node),
-                peer.starts,
-            );
-        }
-        text(StatusCode::OK, page)
+    /// What the node knows of itself and of all others.
+    async fn status_page(&self) -> Response<Full<Bytes>> {
+        let report = match self.report().await {
+            Ok(report) => report,
+            Err(error) => return text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        };
+        let peers = self.status.peers();
+        let members = report.members.iter().map(|line| {
+            let Member {
+                node,
+                role,
+                state,
+                incarnation,
+            } = line.member;
+            let peer = peers.get(&node).copied().unwrap_or_default();
+            json!({
+                "name": line.name,
+                "number": node.get(),
+                "role": role.as_str(),
+                "state": word(state),
+                "incarnation": incarnation,
+                "starts": peer.starts,
+                "same_configuration": peer.same_config,
+                "silent_seconds": line.silence.map(|silence| silence.as_secs_f64()),
+            })
+        });
+        let members: Vec<_> = members.collect();
+        let mut own = report.members.iter();
+        let own = own.find(|line| line.name == self.identity.node);
+        let page = json!({
+            "name": self.identity.node,
+            "role": self.identity.role,
+            "state": own.map(|line| word(line.member.state)),
+            "incarnation": own.map(|line| line.member.incarnation),
+            "not_ready": report.not_ready,
+            "configuration": format!("{:016x}", self.identity.config_fingerprint),
+            "view": format!("{:016x}", report.view),
+            "members": members,
+        });
+        let mut response = text(StatusCode::OK, format!("{page:#}\n"));
+        let kind = hyper::header::HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        response
     }
 }
 

@@ -1,52 +1,33 @@
 //! The data thread: one loop that owns the role, the link and all packet I/O.
 
+mod control;
+mod life;
+mod members;
+mod report;
+
+pub(crate) use control::{Channels, Command, DataThread, Notice};
+pub(crate) use life::{Fresh, Life};
+pub(crate) use members::{Members, word};
+
 use crate::clock;
 use crate::error::Error;
 use crate::kernel::sock_diag;
 use crate::machine::{Machine, Taken};
-use crate::report::Report;
 use crate::socket_watch::{Answer, SocketWatch};
 use crate::underlay::{BATCH, Underlay, is_temporary};
 use jlb_ingress::{Packet, Verdict};
+use jlb_packet_io::process;
 use jlb_packet_io::tun::Tun;
 use jlb_packet_io::udp::Origin;
-use jlb_packet_io::wait::{Interest, Poller, Waker};
-use jlb_protocol::link::{self, Link, Opened, Route};
-use jlb_protocol::{Destination, DropReason, Ledger, NodeNumber, PacketBuf, Time, Transmit, wire};
+use jlb_packet_io::wait::{Interest, Poller};
+use jlb_protocol::link::{Link, Opened, Route};
+use jlb_protocol::message::Control;
+use jlb_protocol::{
+    Destination, DropReason, Ledger, Message, NodeNumber, PacketBuf, Time, Transmit, wire,
+};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-
-/// What the control plane asks of the data thread.
-pub(crate) enum Command {
-    /// A consistent moment of all books and gauges.
-    Report(oneshot::Sender<Report>),
-    /// End the loop.
-    Stop,
-}
-
-/// What the data thread tells the control plane, as it happens.
-pub(crate) enum Notice {
-    /// The link learnt something of a peer.
-    Peer(link::Event),
-    /// The list of the machine's sockets can't be read.
-    DumpFailed(crate::kernel::Error),
-    /// What was tried, and why it failed. How often is counted elsewhere; this tells the reason, at
-    /// most once a [`COMPLAINT_INTERVAL`].
-    Failed(&'static str, String),
-}
-
-/// Why the node can't do its work yet, by whom it has a session with.
-pub(crate) type Readiness = Box<dyn Fn(&Link) -> Option<&'static str> + Send>;
-
-/// The channels between the data thread and the control plane.
-pub(crate) struct Channels {
-    pub(crate) commands: Receiver<Command>,
-    pub(crate) waker: Waker,
-    pub(crate) notices: mpsc::Sender<Notice>,
-}
 
 /// All that the data thread owns.
 pub(crate) struct DataPath<M> {
@@ -57,7 +38,8 @@ pub(crate) struct DataPath<M> {
     pub(crate) sockets: Option<SocketWatch>,
     pub(crate) channels: Channels,
     pub(crate) names: BTreeMap<NodeNumber, String>,
-    pub(crate) readiness: Readiness,
+    pub(crate) members: Members,
+    pub(crate) life: Life<M>,
     /// The TUN device's MTU, in bytes.
     pub(crate) max_inner: usize,
 }
@@ -66,6 +48,10 @@ const TUN: u64 = 0;
 const WAKER: u64 = 1;
 const CLOSES: u64 = 2;
 const FIRST_SOCKET: u64 = 16;
+
+/// How much the kernel prefers the data thread to ordinary ones: heartbeats must not be late when
+/// web servers take all processors, and yet these must not starve under a flood of packets.
+const NICE: i32 = -10;
 
 /// The longest sleep, even if no timer is due.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -96,17 +82,24 @@ impl<M: Machine> DataPath<M> {
                 verdict: Verdict::Pending,
             })
             .collect();
-        let turn = Turn {
+        let mut turn = Turn {
             path: self,
             packets,
             spare: Vec::new(),
             stack: Ledger::default(),
+            letters: Vec::new(),
             closes: Vec::new(),
             complaints: BTreeMap::new(),
             notices_lost: 0,
             started: clock::now(),
-            running: true,
+            ends: None,
         };
+        if let Err(error) = process::set_thread_nice(NICE) {
+            turn.notify(Notice::Failed(
+                "have the packet thread preferred to others",
+                error.to_string(),
+            ));
+        }
         turn.run(poller)
     }
 }
@@ -124,6 +117,8 @@ struct Turn<M> {
     /// Buffers to read into, at most [`MAX_SPARE`].
     spare: Vec<PacketBuf>,
     stack: Ledger,
+    /// What the membership wants sent at the end of the turn; it is bounded there.
+    letters: Vec<Transmit>,
     /// Room for what the kernel tells of closes.
     closes: Vec<sock_diag::Event>,
     /// When the last [`Notice::Failed`] went out, by what was tried: a handful.
@@ -131,40 +126,62 @@ struct Turn<M> {
     /// Notices for which the control plane had no room.
     notices_lost: u64,
     started: Time,
-    running: bool,
+    /// When the loop ends.
+    ends: Option<Time>,
 }
 
 impl<M: Machine> Turn<M> {
     fn run(mut self, mut poller: Poller) -> Result<(), Error> {
         let mut ready = Vec::new();
-        while self.running {
-            let wait = self.until_next_timer(clock::now());
+        self.handle_members(clock::now())?;
+        loop {
+            let before = clock::now();
+            if self.ends.is_some_and(|end| end <= before) {
+                return Ok(());
+            }
+            let wait = self.until_next_timer(before);
             ready.clear();
             let found = poller
                 .wait(Some(wait))
                 .map_err(Error::system("wait for packets"))?;
             ready.extend(found.map(|file| file.token));
-            let now = clock::now();
             for &token in &ready {
+                let now = self.look()?;
                 match token {
                     TUN => self.read_stack(now)?,
                     WAKER => self.path.channels.waker.clear(),
                     CLOSES => self.read_closes(now),
-                    socket => self.read_underlay(now, (socket - FIRST_SOCKET) as usize),
+                    socket => self.read_underlay((socket - FIRST_SOCKET) as usize)?,
                 }
             }
+            let now = self.look()?;
             self.handle_timers(now)?;
+            self.handle_members(now)?;
             self.drain(now);
-            self.handle_commands();
+            if self.handle_commands(now) {
+                self.handle_members(now)?;
+                self.drain(now);
+            }
         }
-        Ok(())
+    }
+
+    /// The time. If the process was paused until now, its new life has begun when this returns.
+    fn look(&mut self) -> Result<Time, Error> {
+        let now = clock::now();
+        let due = self.path.members.poll_timeout();
+        if due.is_some_and(|due| due <= now) {
+            self.handle_members(now)?;
+        }
+        Ok(now)
     }
 
     fn until_next_timer(&self, now: Time) -> Duration {
         [
             self.path.machine.poll_timeout(),
             self.path.link.poll_timeout(),
+            self.path.members.poll_timeout(),
             self.dump_due(),
+            self.ends,
         ]
         .into_iter()
         .flatten()
@@ -279,15 +296,22 @@ impl<M: Machine> Turn<M> {
         }
     }
 
-    fn read_underlay(&mut self, now: Time, socket: usize) {
+    fn read_underlay(&mut self, socket: usize) -> Result<(), Error> {
         let mut underlay = std::mem::replace(&mut self.path.underlay, Underlay::none());
+        let mut looked = None;
         let received = underlay.receive(socket, |buf, origin, local| {
-            self.handle_datagram(now, buf, origin, local)
+            // The process may have been paused while these were received: what came before that is
+            // not to be acted on afterwards (R11).
+            if let Ok(now) = looked.get_or_insert_with(|| self.look()) {
+                self.handle_datagram(*now, buf, origin, local);
+            }
         });
         self.path.underlay = underlay;
+        let now = looked.unwrap_or_else(|| Ok(clock::now()))?;
         if let Err(error) = received {
             self.complain(now, "read from the underlay", || error.to_string());
         }
+        Ok(())
     }
 
     fn handle_datagram(&mut self, now: Time, buf: &PacketBuf, origin: &Origin, local: IpAddr) {
@@ -308,19 +332,15 @@ impl<M: Machine> Turn<M> {
                 return;
             }
         };
+        self.path.members.handle_heard(now, node);
+        if let Message::Control(Control::Members { members }) = message {
+            self.path.members.handle_members(now, node, &members);
+            return;
+        }
         if self.path.machine.handle_message(now, node, &message) == Taken::Deliver
-            && let jlb_protocol::Message::Flow(flow) = message
+            && let Message::Flow(flow) = message
         {
             self.write_stack(now, flow.packet);
-        }
-    }
-
-    fn handle_link_events(&mut self, now: Time) {
-        while let Some(event) = self.path.link.poll_event() {
-            if let link::Event::PeerStarted { node, .. } = event {
-                self.path.machine.handle_peer_started(now, node);
-            }
-            self.notify(Notice::Peer(event));
         }
     }
 
@@ -371,6 +391,9 @@ impl<M: Machine> Turn<M> {
     fn drain(&mut self, now: Time) {
         while let Some(transmit) = self.path.machine.poll_transmit() {
             self.send(now, transmit);
+        }
+        for letter in std::mem::take(&mut self.letters) {
+            self.send(now, letter);
         }
         while let Some((route, buf)) = self.path.link.poll_hello() {
             match self
@@ -434,59 +457,6 @@ impl<M: Machine> Turn<M> {
             // The link counted why.
             (Err(_), _) => self.path.machine.recycle(buf),
         }
-    }
-
-    fn handle_commands(&mut self) {
-        loop {
-            match self.path.channels.commands.try_recv() {
-                Ok(Command::Report(reply)) => {
-                    let _ = reply.send(self.report());
-                }
-                Ok(Command::Stop) | Err(std::sync::mpsc::TryRecvError::Disconnected) => {
-                    self.running = false;
-                    return;
-                }
-                Err(std::sync::mpsc::TryRecvError::Empty) => return,
-            }
-        }
-    }
-
-    fn report(&self) -> Report {
-        let mut report = Report {
-            stack: self.stack.clone(),
-            link: self.path.link.ledger().clone(),
-            role: self.path.machine.ledger(),
-            ..Report::default()
-        };
-        let name = |node| {
-            self.path
-                .names
-                .get(&node)
-                .cloned()
-                .unwrap_or_else(|| NodeNumber::to_string(&node))
-        };
-        self.path.machine.report(&name, &mut report);
-        report.counter(
-            "jlb_notices_lost_total",
-            "Events that were not logged and do not show in the peers' state, since too many waited.",
-            &[],
-            self.notices_lost,
-        );
-        let now = clock::now();
-        for (node, _) in self.path.link.sessions() {
-            let heard = self.path.link.last_heard(node).unwrap_or(self.started);
-            report.gauge(
-                "jlb_peer_silence_seconds",
-                "Time since the peer was last heard of, or since this node started.",
-                &[("peer", &name(node))],
-                now.since(heard).as_secs_f64(),
-            );
-        }
-        let not_ready = self.path.machine.not_ready();
-        report.not_ready = not_ready
-            .or_else(|| (self.path.readiness)(&self.path.link))
-            .map(str::to_owned);
-        report
     }
 }
 

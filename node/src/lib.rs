@@ -8,6 +8,7 @@ pub mod admin;
 pub mod clock;
 mod data_path;
 mod error;
+mod health;
 mod incarnation;
 pub mod kernel;
 mod machine;

@@ -18,6 +18,10 @@ macro_rules! same_as_the_role {
         fn recycle(&mut self, buf: PacketBuf) {
             Self::recycle(self, buf);
         }
+
+        fn handle_view(&mut self, now: Time, view: &View) {
+            Self::handle_view(self, now, view.clone());
+        }
     };
 }
 
@@ -28,7 +32,7 @@ mod ingress;
 use crate::report::Report;
 use jlb_host_agent::Socket;
 use jlb_ingress::Packet;
-use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, Time, Transmit};
+use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View};
 use std::net::SocketAddr;
 
 /// What the data path hands a message's packet to.
@@ -46,9 +50,24 @@ pub(crate) trait Machine: Send {
     fn process(&mut self, now: Time, batch: &mut [Packet]) -> bool;
     /// A message from a peer.
     fn handle_message(&mut self, now: Time, from: NodeNumber, message: &Message<'_>) -> Taken;
-    /// The peer is there for the first time or in a new life. What today's roles keep of a peer
-    /// needs no help then: births and numbers of State tell them (R9).
+    /// The peer is there for the first time or in a new life. What roles keep of a peer needs no
+    /// help then: the view has its incarnation, and births and numbers of State tell them (R9).
     fn handle_peer_started(&mut self, _now: Time, _node: NodeNumber) {}
+    /// The peer speaks wire versions up to this one.
+    fn handle_peer_wire(&mut self, _now: Time, _node: NodeNumber, _wire: u8) {}
+    /// The peer ranks the trackers that have this fingerprint.
+    fn handle_peer_view(&mut self, _now: Time, _node: NodeNumber, _ranked: u64) {}
+    /// Who is alive, this node itself included.
+    fn handle_view(&mut self, now: Time, view: &View);
+    /// Whether this node has been there for long enough that nobody's absence from the view is a
+    /// matter of time.
+    fn handle_settled(&mut self, _now: Time, _settled: bool) {}
+    /// Whether the role knows what it must know to be active (R10).
+    fn is_filled(&self) -> bool {
+        true
+    }
+    /// Whether this machine's server of the service answers.
+    fn set_health(&mut self, _now: Time, _service: ServiceNumber, _healthy: bool) {}
     /// A complete list of the machine's sockets, begun at `started`.
     fn handle_sockets(&mut self, _now: Time, _started: Time, _sockets: &[Socket]) {}
     /// The kernel destroyed a socket.

@@ -1,6 +1,8 @@
 //! What the data thread tells of itself: a consistent moment of its books and gauges.
 
 use jlb_protocol::Ledger;
+use jlb_protocol::view::Member;
+use std::time::Duration;
 
 /// Whether a sample only grows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +28,17 @@ pub struct Sample {
     pub value: f64,
 }
 
+/// A node of the view.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MemberLine {
+    /// What the view says of it.
+    pub member: Member,
+    /// Its name, or its number if the configuration has no name for it.
+    pub name: String,
+    /// How long it has not been heard of; `None` if it never was, or is this node itself.
+    pub silence: Option<Duration>,
+}
+
 /// A consistent moment of the data thread, taken between two turns of its loop.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -37,6 +50,10 @@ pub struct Report {
     pub role: Ledger,
     /// The role's own counters and gauges.
     pub samples: Vec<Sample>,
+    /// The fingerprint of the node's view.
+    pub view: u64,
+    /// The view, sorted by number.
+    pub members: Vec<MemberLine>,
     /// Why the node can't do its work yet; `None` when it can.
     pub not_ready: Option<String>,
 }

@@ -2,14 +2,15 @@
 
 use crate::admin::Admin;
 use crate::clock;
-use crate::data_path::{Channels, Command, Notice};
+use crate::data_path::{Channels, Command, DataThread, Notice, word};
 use crate::error::Error;
+use crate::health::Health;
 use crate::incarnation;
 use crate::metrics::{Identity, Metrics};
 use crate::start::{Start, Started, host_setup, ingress_setup, peers_of};
 use crate::status::Status;
 use crate::watch::{self, Setup, Silences};
-use jlb_config::{ClusterConfig, Style};
+use jlb_config::{ClusterConfig, Node, Style};
 use jlb_packet_io::wait::Waker;
 use jlb_protocol::{NodeNumber, Role};
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{TrySendError, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -84,6 +85,7 @@ pub fn run(role: Role, options: &Options) -> Result<(), Error> {
         config,
         node: &node,
         incarnation,
+        state_dir: &options.state_dir,
         names: names.clone(),
         channels,
     };
@@ -100,8 +102,8 @@ pub fn run(role: Role, options: &Options) -> Result<(), Error> {
         identity,
         status: Rc::new(Status::new(names, peers_of(config, &node))),
         metrics,
-        commands,
-        waker,
+        health: health(config, &node),
+        data_thread: DataThread::new(commands, waker),
         stopping: AtomicBool::new(false),
     });
     info!(
@@ -119,8 +121,23 @@ pub fn run(role: Role, options: &Options) -> Result<(), Error> {
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let signals = signals()?;
-        control(admin, listener, told, started, options.stop_delay, signals).await
+        let delay = match role {
+            // Nothing is routed to a tracker: it waits only until others look after its flows.
+            Role::FlowTracker => config.timers.leave.min(options.stop_delay),
+            Role::Ingress | Role::HostAgent => options.stop_delay,
+        };
+        control(admin, listener, told, started, delay, signals).await
     })
+}
+
+/// The health checks of a host's own servers.
+fn health(config: &ClusterConfig, node: &Node) -> Health {
+    let services = config.services().iter();
+    let own = services.filter(|service| service.host(node.number).is_some());
+    Health::new(own.filter_map(|service| {
+        let check = service.health.clone()?;
+        Some((service.number, service.name.clone(), check))
+    }))
 }
 
 /// Each SIGTERM and SIGINT, as it comes.
@@ -180,6 +197,7 @@ async fn control(
         error = listen(&mut told, &admin.status) => error,
         error = keep_setup(setup) => error,
         error = watch_peers(&admin, silences) => error,
+        error = check_servers(&admin) => error,
         _ = serving => Err(Error::system("serve admin requests")(std::io::Error::other(
             "its task panicked; its last words are above",
         ))),
@@ -199,16 +217,19 @@ async fn stop(admin: &Admin, signals: &mut mpsc::Receiver<()>, delay: Duration) 
     }
     info!(?delay, "stopping: no longer ready");
     admin.stopping.store(true, Ordering::Relaxed);
-    // The time is over or there is a second signal: the same follows.
-    let _ = tokio::time::timeout(delay, signals.recv()).await;
-    // Full: requests wait for a thread that is busy, or stuck. A send that blocks would be deaf to
-    // signals.
+    let wait = async {
+        admin.data_thread.tell(|| Command::Drain).await;
+        std::future::pending::<()>().await
+    };
+    tokio::select! {
+        // Told first, however short the delay is.
+        biased;
+        () = wait => {}
+        // The time is over or there is a second signal: the same follows.
+        _ = tokio::time::timeout(delay, signals.recv()) => {}
+    }
     let tell = async {
-        while let Err(TrySendError::Full(_)) = admin.commands.try_send(Command::Stop) {
-            admin.waker.wake();
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        admin.waker.wake();
+        admin.data_thread.tell(|| Command::Stop).await;
         std::future::pending::<()>().await
     };
     let why = tokio::select! {
@@ -241,11 +262,22 @@ async fn watch_peers(admin: &Admin, mut silences: Silences) -> Result<(), Error>
     }
 }
 
+/// Has the servers of this host checked.
+async fn check_servers(admin: &Admin) -> Result<(), Error> {
+    admin.health.watch(&admin.data_thread).await;
+    Ok(())
+}
+
 /// Takes note of what the data thread tells, for as long as there is one.
 async fn listen(told: &mut mpsc::Receiver<Notice>, status: &Status) -> Result<(), Error> {
     while let Some(notice) = told.recv().await {
         match notice {
             Notice::Peer(event) => status.handle(event),
+            Notice::State(node, state) => status.tell_state(node, state),
+            Notice::OwnState(state) => info!(state = word(state), "this node's state changed"),
+            Notice::Paused(incarnation) => {
+                warn!(incarnation, "this node was paused, and begins a new life");
+            }
             Notice::DumpFailed(error) => error!(%error, "can't list the machine's sockets"),
             Notice::Failed(action, why) => warn!(why, "can't {action}"),
         }

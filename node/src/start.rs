@@ -1,23 +1,26 @@
 //! From a valid configuration to a running data thread.
 
 use crate::clock;
-use crate::data_path::{Channels, DataPath, Readiness};
+use crate::data_path::{Channels, DataPath, Fresh, Life, Members};
 use crate::error::Error;
+use crate::incarnation;
 use crate::kernel::host_setup::HostSetup;
 use crate::kernel::ingress_setup::IngressSetup;
 use crate::machine::Machine;
 use crate::socket_watch::SocketWatch;
 use crate::underlay::Underlay;
 use crate::watch::{Setup, Silences};
-use jlb_config::{ClusterConfig, Node};
+use jlb_config::{ClusterConfig, Membership, Node};
 use jlb_flow_tracker::FlowTracker;
 use jlb_host_agent::HostAgent;
 use jlb_ingress::Ingress;
+use jlb_membership::{Known, speak};
 use jlb_packet_io::tun::Tun;
-use jlb_protocol::link::{self, Link, MessageKey, MessageKeys, PeerAddress};
-use jlb_protocol::{NodeNumber, Role};
+use jlb_protocol::link::{self, Link, MessageKey, MessageKeys};
+use jlb_protocol::{NodeNumber, Role, Time, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::Path;
 use tokio::sync::oneshot;
 
 /// What starting the data thread takes.
@@ -25,6 +28,8 @@ pub(crate) struct Start<'a> {
     pub(crate) config: &'a ClusterConfig,
     pub(crate) node: &'a Node,
     pub(crate) incarnation: u32,
+    /// Where the incarnation is kept.
+    pub(crate) state_dir: &'a Path,
     pub(crate) names: BTreeMap<NodeNumber, String>,
     pub(crate) channels: Channels,
 }
@@ -41,20 +46,18 @@ pub(crate) struct Started {
 
 impl Start<'_> {
     pub(crate) fn role(self, role: Role) -> Result<Started, Error> {
-        let now = clock::now();
-        let view = self.config.view();
         let name = &self.node.name;
         let seed = seed()?;
-        let silences = Silences::new(self.config.timers.hello);
+        let silences = Silences::new(self.config.timers.hello, self.config.membership);
         let invalid = |error: jlb_config::RoleError| Error::Config(error.to_string());
         match role {
             Role::Ingress => {
                 let settings = self.config.ingress(name).map_err(invalid)?;
                 let setup = ingress_setup(self.config, self.node);
                 let tun = setup.apply().map_err(Error::Setup)?;
+                let (members, view, now) = self.membership();
                 let machine = Ingress::new(settings, view, seed, now);
-                let readiness = ingress_readiness(self.config);
-                let ended = self.spawn(machine, Some(tun), None, readiness)?;
+                let ended = self.spawn(machine, members, None, Some(tun), None)?;
                 Ok(Started {
                     ended,
                     setup: Some(Setup::Ingress(setup)),
@@ -63,8 +66,12 @@ impl Start<'_> {
             }
             Role::FlowTracker => {
                 let settings = self.config.flow_tracker(name).map_err(invalid)?;
-                let machine = FlowTracker::new(settings, view, seed, now);
-                let ended = self.spawn(machine, None, None, Box::new(|_| None))?;
+                let (members, view, now) = self.membership();
+                let machine = FlowTracker::new(settings.clone(), view, seed, now);
+                // What a paused tracker knew may be out of date, and what it bound is not bound any
+                // more (R11).
+                let fresh = move |now, view| FlowTracker::new(settings.clone(), view, seed, now);
+                let ended = self.spawn(machine, members, Some(Box::new(fresh)), None, None)?;
                 Ok(Started {
                     ended,
                     setup: None,
@@ -80,8 +87,9 @@ impl Start<'_> {
                 let setup = host_setup(self.config, self.node);
                 let tun = setup.apply().map_err(Error::Setup)?;
                 let sockets = SocketWatch::start(vips, self.channels.waker.clone())?;
+                let (members, view, now) = self.membership();
                 let machine = HostAgent::new(settings, view, seed, now);
-                let ended = self.spawn(machine, Some(tun), Some(sockets), Box::new(|_| None))?;
+                let ended = self.spawn(machine, members, None, Some(tun), Some(sockets))?;
                 Ok(Started {
                     ended,
                     setup: Some(Setup::Host(setup)),
@@ -91,30 +99,46 @@ impl Start<'_> {
         }
     }
 
-    fn link(&self) -> Result<Link, Error> {
+    /// The membership of this start, its first view, and the time: it takes a long way to the first
+    /// turn of the data thread for a pause.
+    fn membership(&self) -> (jlb_membership::Membership, View, Time) {
+        let now = clock::now();
+        let timers = &self.config.timers;
+        let fixed = match self.config.membership {
+            Membership::Static => true,
+            Membership::Dynamic => false,
+        };
+        // Where nobody is believed down, nobody needs to be heard of so often.
+        let pace = |heartbeat| if fixed { timers.hello } else { heartbeat };
+        let settings = jlb_membership::Config {
+            node: self.node.number,
+            role: self.node.role,
+            incarnation: self.incarnation,
+            heartbeat: pace(timers.heartbeat),
+            failure_timeout: timers.failure_timeout,
+            host_heartbeat: pace(timers.host_heartbeat),
+            host_timeout: timers.host_timeout,
+            max_nodes: self.config.limits.max_nodes,
+            fixed,
+        };
+        let known = self.config.nodes().iter().map(|node| Known {
+            node: node.number,
+            role: node.role,
+            v4: node.underlay.v4,
+            v6: node.underlay.v6,
+        });
+        let membership = jlb_membership::Membership::new(settings, known.collect(), now);
+        let view = membership.view().clone();
+        (membership, view, now)
+    }
+
+    fn link(&self, members: &Members) -> Result<Link, Error> {
         let all = self.config.peers();
-        let own = all.iter().find(|peer| peer.node == self.node.number);
         let wanted: BTreeSet<_> = peers_of(self.config, self.node).collect();
         let peers = all
             .iter()
             .filter(|peer| wanted.contains(&peer.node))
-            .filter_map(|peer| {
-                let own = own?;
-                let v4 = own
-                    .v4
-                    .zip(peer.v4)
-                    .map(|(a, b)| (IpAddr::V4(a), IpAddr::V4(b)));
-                let v6 = own
-                    .v6
-                    .zip(peer.v6)
-                    .map(|(a, b)| (IpAddr::V6(a), IpAddr::V6(b)));
-                let (local, remote) = v4.or(v6)?;
-                Some(PeerAddress {
-                    node: peer.node,
-                    local,
-                    remote,
-                })
-            })
+            .filter_map(|peer| members.address(peer.node, peer.v4, peer.v6))
             .collect();
         let mut keys = self
             .config
@@ -131,14 +155,14 @@ impl Start<'_> {
         let config = link::Config {
             node: self.node.number,
             role: self.node.role,
-            state: jlb_protocol::MemberState::Active,
+            state: members.state(),
             incarnation: self.incarnation,
             worker: 0,
             keys: MessageKeys::new(sending, keys.collect()),
             peers,
             port: self.config.port,
             hello_interval: self.config.timers.hello,
-            view: self.config.view().fingerprint(),
+            view: members.view().ranked_fingerprint(None),
             config: self.config.fingerprint(),
         };
         Ok(Link::new(config, seed()?, clock::now()))
@@ -147,20 +171,29 @@ impl Start<'_> {
     fn spawn<M: Machine + 'static>(
         self,
         machine: M,
+        membership: jlb_membership::Membership,
+        fresh: Option<Fresh<M>>,
         tun: Option<Tun>,
         sockets: Option<SocketWatch>,
-        readiness: Readiness,
     ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
         let addresses: Vec<IpAddr> = self.node.underlay.addresses().collect();
+        let members = Members::new(
+            membership,
+            self.node.number,
+            self.node.role,
+            self.node.underlay,
+        );
+        let (state_dir, name) = (self.state_dir.to_owned(), self.node.name.clone());
         let path = DataPath {
             machine,
-            link: self.link()?,
+            link: self.link(&members)?,
             underlay: Underlay::bind(&addresses, self.config.port)?,
             tun,
             sockets,
             channels: self.channels,
             names: self.names,
-            readiness,
+            members,
+            life: Life::new(move || incarnation::next(&state_dir, &name), fresh),
             max_inner: usize::from(self.config.max_inner()),
         };
         let (end, ended) = oneshot::channel();
@@ -199,40 +232,6 @@ pub(crate) fn peers_of(config: &ClusterConfig, own: &Node) -> impl Iterator<Item
         .iter()
         .filter(|peer| peer.number != own.number && speak(own.role, peer.role))
         .map(|peer| peer.number)
-}
-
-/// Whether nodes of these roles ever send each other anything.
-fn speak(a: Role, b: Role) -> bool {
-    a == Role::FlowTracker || b == Role::FlowTracker || a != b
-}
-
-/// An ingress is ready once a flow tracker and a host have answered. It stays so when they fall
-/// silent: if all ingress nodes took themselves out whenever the trackers are away, the flows that
-/// are established would be lost as well.
-fn ingress_readiness(config: &ClusterConfig) -> Readiness {
-    let roles: BTreeMap<NodeNumber, Role> = config
-        .nodes()
-        .iter()
-        .map(|node| (node.number, node.role))
-        .collect();
-    Box::new(move |link| {
-        let missing = |role| {
-            !link
-                .sessions()
-                .any(|(node, incarnation)| incarnation.is_some() && roles.get(&node) == Some(&role))
-        };
-        let waiting = [
-            (
-                missing(Role::FlowTracker),
-                "waiting for a flow tracker to answer",
-            ),
-            (missing(Role::HostAgent), "waiting for a host to answer"),
-        ];
-        waiting
-            .into_iter()
-            .find(|(missing, _)| *missing)
-            .map(|(_, why)| why)
-    })
 }
 
 fn seed() -> Result<u64, Error> {

@@ -2,8 +2,8 @@
 //! admin request.
 
 use dashmap::DashMap;
-use jlb_protocol::NodeNumber;
 use jlb_protocol::link::Event;
+use jlb_protocol::{MemberState, NodeNumber};
 use std::collections::BTreeMap;
 use tracing::{info, warn};
 
@@ -79,6 +79,18 @@ impl Status {
                     );
                 }
             }
+            Event::PeerSaid { .. } | Event::Stranger { .. } => {}
+        }
+    }
+
+    /// Writes to the log that a node is in another state than before.
+    pub(crate) fn tell_state(&self, node: NodeNumber, state: MemberState) {
+        let peer = self.name(node);
+        match state {
+            MemberState::Joining => info!(peer, "peer is joining"),
+            MemberState::Active => info!(peer, "peer is active"),
+            MemberState::Draining => info!(peer, "peer is draining"),
+            MemberState::Down => warn!(peer, "peer is down"),
         }
     }
 

@@ -5,6 +5,7 @@ use crate::kernel;
 use crate::kernel::host_setup::HostSetup;
 use crate::kernel::ingress_setup::IngressSetup;
 use crate::report::Report;
+use jlb_config::Membership;
 use jlb_protocol::DropReason;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -73,18 +74,29 @@ pub(crate) enum Finding {
 }
 
 /// Who is silent, so that each silence is told once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Silences {
     longest: Duration,
+    /// Only who was never heard of is told: the membership tells of the others.
+    only_unheard: bool,
+    /// Who was heard of at some look. A new life of this node forgets when that was.
+    heard: BTreeSet<String>,
     silent: BTreeSet<String>,
     unverified: u64,
 }
 
 impl Silences {
-    /// For peers that say Hello this often.
-    pub(crate) fn new(hello: Duration) -> Self {
+    /// For peers that say Hello this often, where membership is such.
+    pub(crate) fn new(hello: Duration, membership: Membership) -> Self {
+        let longest = SILENCE.max(hello.saturating_mul(HEARTBEATS));
+        let (longest, only_unheard) = match membership {
+            Membership::Static => (longest, false),
+            Membership::Dynamic => (SILENCE, true),
+        };
         Self {
-            longest: SILENCE.max(hello.saturating_mul(HEARTBEATS)),
+            longest,
+            only_unheard,
+            heard: BTreeSet::new(),
             silent: BTreeSet::new(),
             unverified: 0,
         }
@@ -93,6 +105,8 @@ impl Silences {
     /// What is new since the last look.
     pub(crate) fn look(&mut self, report: &Report) -> Vec<Finding> {
         let mut findings = Vec::new();
+        let heard = report.members.iter().filter(|line| line.silence.is_some());
+        self.heard.extend(heard.map(|line| line.name.clone()));
         for sample in &report.samples {
             if sample.name != "jlb_peer_silence_seconds" {
                 continue;
@@ -100,7 +114,8 @@ impl Silences {
             let Some((_, peer)) = sample.labels.first() else {
                 continue;
             };
-            if sample.value > self.longest.as_secs_f64() {
+            let counts = !(self.only_unheard && self.heard.contains(peer));
+            if counts && sample.value > self.longest.as_secs_f64() {
                 if self.silent.insert(peer.clone()) {
                     findings.push(Finding::Silent(peer.clone()));
                 }

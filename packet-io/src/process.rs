@@ -1,6 +1,8 @@
 //! The process itself: its parent, its processors, its clocks.
 
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{
+    Signal, getppid, getpriority_process, set_parent_process_death_signal, setpriority_process,
+};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 use std::io;
@@ -46,6 +48,24 @@ pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
+/// Has the kernel prefer the calling thread to ordinary ones, so that it is not late when all
+/// processors are busy. `nice` is -20 (most preferred) to 19; 0 is what processes begin with.
+///
+/// # Errors
+/// `PermissionDenied` without CAP_SYS_NICE, if the thread is to be preferred more than now.
+pub fn set_thread_nice(nice: i32) -> io::Result<()> {
+    // Linux keeps the value for each thread, and no process id means the caller (setpriority(2)).
+    Ok(setpriority_process(None, nice)?)
+}
+
+/// The calling thread's nice value.
+///
+/// # Errors
+/// None that happens in practice.
+pub fn thread_nice() -> io::Result<i32> {
+    Ok(getpriority_process(None)?)
+}
+
 /// Nanoseconds since the machine started, time asleep included; never goes back. A gap in it shows
 /// that the process was paused (R11).
 #[must_use]
@@ -61,3 +81,6 @@ pub fn boot_time_nanos() -> u64 {
 pub fn wall_clock_secs() -> u64 {
     u64::try_from(clock_gettime(ClockId::Realtime).tv_sec).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

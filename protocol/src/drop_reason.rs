@@ -91,7 +91,7 @@ drop_reasons! {
     Superseded = "superseded",
     /// A repeat of a packet whose question is still being asked.
     Repeat = "repeat",
-    /// The view has no flow tracker.
+    /// The view has no flow tracker, nor a host that an ingress could ask instead (R13).
     NoTracker = "no_tracker",
     /// The flow was refused: no host took it.
     Refused = "refused",
@@ -115,6 +115,8 @@ drop_reasons! {
     NotOwner = "not_owner",
     /// The host's own list of flows is not loaded yet (R4).
     NotReady = "not_ready",
+    /// A tracker that is not filled yet leads no search (R10, R11).
+    NotFilled = "not_filled",
     /// A SYN that came as data (R7).
     SynAsData = "syn_as_data",
     /// The message was passed on once already.

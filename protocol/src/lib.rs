@@ -6,7 +6,9 @@
 
 extern crate alloc;
 
+pub mod bucket;
 pub mod buffer;
+pub mod digest;
 pub mod drop_reason;
 pub mod flow;
 pub mod keyed_hash;
@@ -16,7 +18,9 @@ pub mod message;
 pub mod number;
 pub mod outbox;
 pub mod packet;
+pub mod planted;
 pub mod rank;
+pub mod rate;
 pub mod services;
 pub mod time;
 pub mod view;

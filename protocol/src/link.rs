@@ -3,9 +3,13 @@
 //!
 //! Call [`Link::open`] with each datagram and [`Link::seal`] with each message to send;
 //! [`Link::handle_timeout`] when [`Link::poll_timeout`] says so; and drain [`Link::poll_hello`] and
-//! [`Link::poll_event`] after each of them.
+//! [`Link::poll_event`] after each of them. Hellos are the heartbeat as well: who is a peer, how
+//! often it is greeted and what it is told of this node is set while the link runs (`heartbeat`,
+//! `roster`).
 
+mod heartbeat;
 mod peer;
+mod roster;
 mod tag;
 mod window;
 
@@ -15,8 +19,9 @@ pub use tag::{MessageKey, MessageKeys};
 use crate::buffer::PacketBuf;
 use crate::drop_reason::DropReason;
 use crate::ledger::Ledger;
-use crate::message::{Control, ControlKind, Message};
+use crate::message::ControlKind;
 use crate::number::{NodeNumber, Role};
+use crate::planted::{self, Bug};
 use crate::time::Time;
 use crate::view::MemberState;
 use crate::wire::{self, Seal};
@@ -24,7 +29,7 @@ use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use peer::{Letter, Peer};
+use peer::{Peer, Session};
 use subtle::ConstantTimeEq;
 use tag::Endpoints;
 
@@ -33,6 +38,16 @@ const FIRST_HELLO_RETRY: Duration = Duration::from_millis(50);
 
 /// The least time between two Hellos that a peer's messages provoke.
 const HELLO_SPACING: Duration = Duration::from_millis(10);
+
+/// Events that a peer may cause before they are polled: more than one datagram causes.
+const EVENTS_PER_PEER: usize = 4;
+
+/// Strangers that are told of before they are polled.
+const MAX_STRANGERS: usize = 16;
+
+/// Peers that are gone whose replay windows are kept, so that nothing is taken twice should they
+/// come back in the same life.
+const MAX_PARKED: usize = 1_024;
 
 /// Room for a Hello or its answer.
 const HELLO_LEN: usize = wire::SEALED_LEN + 64;
@@ -44,7 +59,7 @@ pub struct Config {
     pub node: NodeNumber,
     /// Its role.
     pub role: Role,
-    /// What it says of its own state.
+    /// What it says of its own state; [`Link::set_state`] changes it.
     pub state: MemberState,
     /// This start's incarnation: larger than at every earlier start, never 0.
     pub incarnation: u32,
@@ -52,13 +67,14 @@ pub struct Config {
     pub worker: u8,
     /// The keys that messages are sealed and opened with.
     pub keys: MessageKeys,
-    /// The nodes that this one speaks with.
+    /// The nodes that this one speaks with; [`Link::add_peer`] and [`Link::remove_peer`] change them.
     pub peers: Vec<PeerAddress>,
     /// The UDP port that every node listens on.
     pub port: u16,
-    /// Interval of the heartbeat.
+    /// Interval of the heartbeat, where [`Link::set_interval`] does not give a peer its own.
     pub hello_interval: Duration,
-    /// Fingerprint of this node's view.
+    /// What the node says of its view: [`crate::View::ranked_fingerprint`]. [`Link::set_view`]
+    /// changes it.
     pub view: u64,
     /// Fingerprint of the cluster-wide configuration.
     pub config: u64,
@@ -101,6 +117,38 @@ pub enum Event {
         /// Whether it equals ours.
         same: bool,
     },
+    /// A Hello or an answer came from a known life of the peer. What it says is the latest that it
+    /// said, also where an earlier Hello was overtaken and comes now.
+    PeerSaid {
+        /// The peer.
+        node: NodeNumber,
+        /// Its incarnation.
+        incarnation: u32,
+        /// Its role.
+        role: Role,
+        /// What it says of its own state.
+        state: MemberState,
+        /// The fingerprint of the trackers that it ranks.
+        view: u64,
+        /// The highest wire version that it speaks.
+        wire: u8,
+        /// Whether this answers one of our last Hellos: proof that both ways are open.
+        answer: bool,
+    },
+    /// A node that is no peer, or has another address than the peer of its number, says Hello; the
+    /// tag verifies. Hellos are not bound to a life of ours: this may be an old one, replayed.
+    Stranger {
+        /// The number that it gives itself.
+        node: NodeNumber,
+        /// The role that it gives itself.
+        role: Role,
+        /// Where it came from; the tag covers it.
+        address: IpAddr,
+        /// The address of ours that it came to.
+        local: IpAddr,
+        /// Its incarnation.
+        incarnation: u32,
+    },
 }
 
 /// The sessions of one worker.
@@ -108,14 +156,19 @@ pub enum Event {
 pub struct Link {
     config: Config,
     peers: Vec<Peer>,
-    /// When each peer's next Hello is due, and the peer's place: one entry a peer.
-    due: BTreeSet<(Time, usize)>,
+    /// When each peer's next Hello is due: one entry a peer.
+    due: BTreeSet<(Time, NodeNumber)>,
     nonce: u64,
     ledger: Ledger,
-    /// The places of the peers that have a Hello or an answer to get, each once.
-    outgoing: VecDeque<usize>,
-    /// At most two a peer; the oldest give way.
+    /// The peers that have a Hello or an answer to get, each once.
+    outgoing: VecDeque<NodeNumber>,
+    /// At most [`EVENTS_PER_PEER`] a peer and [`MAX_STRANGERS`]; the oldest give way.
     events: VecDeque<Event>,
+    /// The most that any peer that is gone was sent in this life: whoever comes anew begins above
+    /// it, since it may be the same node and know our counter.
+    sent_before: u64,
+    /// Sessions of peers that are gone, the oldest first, at most [`MAX_PARKED`].
+    parked: VecDeque<(NodeNumber, Session)>,
 }
 
 impl Link {
@@ -126,19 +179,27 @@ impl Link {
         let mut peers: Vec<_> = config
             .peers
             .iter()
-            .map(|address| Peer::new(address, now))
+            .map(|address| Peer::new(address, now, config.hello_interval))
             .collect();
         peers.sort_by_key(|peer| peer.node);
         peers.dedup_by_key(|peer| peer.node);
         Self {
             config,
-            due: (0..peers.len()).map(|at| (now, at)).collect(),
+            due: peers.iter().map(|peer| (now, peer.node)).collect(),
             peers,
             nonce: seed,
             ledger: Ledger::default(),
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
+            sent_before: 0,
+            parked: VecDeque::new(),
         }
+    }
+
+    /// The incarnation of this life.
+    #[must_use]
+    pub const fn incarnation(&self) -> u32 {
+        self.config.incarnation
     }
 
     /// The books of the link: datagrams received and messages to be sealed on one side; sent,
@@ -175,16 +236,15 @@ impl Link {
 
     /// The peers' incarnations, as far as they are known, sorted by number.
     pub fn sessions(&self) -> impl Iterator<Item = (NodeNumber, Option<u32>)> + '_ {
-        self.peers.iter().map(|peer| (peer.node, peer.incarnation))
+        self.peers
+            .iter()
+            .map(|peer| (peer.node, peer.incarnation()))
     }
 
     /// When the peer was last heard of.
     #[must_use]
     pub fn last_heard(&self, node: NodeNumber) -> Option<Time> {
-        let at = self
-            .peers
-            .binary_search_by_key(&node, |peer| peer.node)
-            .ok()?;
+        let at = self.peer(node).ok()?;
         self.peers.get(at)?.last_heard
     }
 
@@ -201,7 +261,7 @@ impl Link {
     ) -> Result<Route, DropReason> {
         self.ledger.created += 1;
         let sealed = self.peer(to).and_then(|at| {
-            let receiver = self.peers[at].incarnation.ok_or(DropReason::NoSession)?;
+            let receiver = self.peers[at].incarnation().ok_or(DropReason::NoSession)?;
             self.seal_for(at, receiver, source_port, buf)
         });
         self.count_sent(sealed)
@@ -230,6 +290,7 @@ impl Link {
     ) -> Result<Route, DropReason> {
         let peer = &mut self.peers[at];
         let route = peer.route(self.config.port);
+        let receiver = bound_to(receiver);
         let key = self.config.keys.sending();
         peer.sent += 1;
         let seal = Seal {
@@ -282,215 +343,74 @@ impl Link {
         bytes: &[u8],
     ) -> Result<Opened, DropReason> {
         let seal = Seal::read(bytes)?;
-        let at = self
-            .peer(seal.sender)
-            .map_err(|_| DropReason::UnknownSender)?;
-        let peer = &self.peers[at];
-        if !peer.has_address(from.ip()) {
-            return Err(DropReason::WrongAddress);
-        }
         let is_hello = seal.kind == ControlKind::Hello as u8;
-        let receiver = if is_hello { 0 } else { self.config.incarnation };
-        if seal.receiver != low_bits(receiver) {
-            // Most likely sent to our last life by a peer that has not heard of this one. A peer
-            // that sealed something for this life knows it, so that what still comes is old or
-            // forged, and provokes nothing.
-            if peer.incarnation.is_none() {
-                self.hello_soon(now, at);
-            }
-            return Err(DropReason::StaleIncarnation);
-        }
-        let key = self
-            .config
-            .keys
-            .find(seal.key_id)
-            .ok_or(DropReason::UnknownKey)?;
         let ends = Endpoints {
             from,
             to: SocketAddr::new(local, self.config.port),
         };
-        let tag = tag::compute(key, receiver, ends, bytes)?;
-        if !bool::from(tag.ct_eq(&seal.tag)) {
-            return Err(DropReason::BadTag);
+        let at = match self.peer(seal.sender) {
+            Ok(at) if self.peers[at].has_address(from.ip()) => at,
+            _ if is_hello => return self.open_stranger(&seal, ends, bytes),
+            Ok(_) => return Err(DropReason::WrongAddress),
+            Err(_) => return Err(DropReason::UnknownSender),
+        };
+        let receiver = if is_hello { 0 } else { self.config.incarnation };
+        let receiver = bound_to(receiver);
+        if seal.receiver != low_bits(receiver) {
+            // Most likely sent to our last life by a peer that has not heard of this one. A peer
+            // that sealed something for this life knows it, so that what still comes is old or
+            // forged, and provokes nothing.
+            if self.peers[at].incarnation().is_none() {
+                self.hello_soon(now, at);
+            }
+            return Err(DropReason::StaleIncarnation);
         }
+        self.verify(&seal, receiver, ends, bytes)?;
         if is_hello {
             return self.open_hello(now, at, &seal, bytes);
         }
         // A message sealed for this life of ours was made in it: a higher incarnation proves a
         // restart of the sender, a lower one is left over from before.
-        match self.peers[at].incarnation {
-            Some(known) if seal.incarnation < known => return Err(DropReason::StaleIncarnation),
-            Some(known) if seal.incarnation == known => {}
-            _ => {
-                self.peers[at].restarted(seal.incarnation);
-                let node = seal.sender;
-                self.event(Event::PeerStarted {
-                    node,
-                    incarnation: seal.incarnation,
-                });
-            }
+        let peer = &mut self.peers[at];
+        let met = peer.take(&seal)?;
+        peer.last_heard = Some(now);
+        if met {
+            self.event(Event::PeerStarted {
+                node: seal.sender,
+                incarnation: seal.incarnation,
+            });
         }
-        self.peers[at].accept(&seal)?;
-        self.peers[at].last_heard = Some(now);
         if seal.kind == ControlKind::HelloAck as u8 {
-            return self.open_answer(now, at, bytes);
+            return self.open_answer(now, at, &seal, bytes);
         }
         Ok(Opened::Message(seal.sender))
     }
 
-    fn open_hello(
-        &mut self,
-        now: Time,
-        at: usize,
+    fn verify(
+        &self,
         seal: &Seal,
+        receiver: u32,
+        ends: Endpoints,
         bytes: &[u8],
-    ) -> Result<Opened, DropReason> {
-        let Ok(Message::Control(Control::Hello { config, nonce, .. })) = wire::decode(bytes) else {
-            return Err(DropReason::BadBody);
-        };
-        match self.peers[at].incarnation {
-            // A Hello isn't bound to our life, so an old one may be replayed: it never teaches
-            // an incarnation. It only makes us ask, and its answer is of use to nobody else.
-            Some(known) if seal.incarnation < known => return Err(DropReason::StaleIncarnation),
-            Some(known) if seal.incarnation == known => {
-                self.peers[at].accept(seal)?;
-                self.peer_config(at, config);
-            }
-            _ => self.hello_soon(now, at),
-        }
-        self.peers[at].answer(seal.incarnation, nonce);
-        self.queue(at);
-        Ok(Opened::Handled)
-    }
-
-    fn open_answer(&mut self, now: Time, at: usize, bytes: &[u8]) -> Result<Opened, DropReason> {
-        let Ok(Message::Control(Control::HelloAck { config, nonce, .. })) = wire::decode(bytes)
-        else {
-            return Err(DropReason::BadBody);
-        };
-        self.peer_config(at, config);
-        let interval = self.config.hello_interval;
-        self.reschedule(at, |peer| peer.answered(now, nonce, interval));
-        Ok(Opened::Handled)
-    }
-
-    fn peer_config(&mut self, at: usize, fingerprint: u64) {
-        let peer = &mut self.peers[at];
-        if peer.config != Some(fingerprint) {
-            peer.config = Some(fingerprint);
-            let node = peer.node;
-            let same = fingerprint == self.config.config;
-            self.event(Event::PeerConfig {
-                node,
-                fingerprint,
-                same,
-            });
+    ) -> Result<(), DropReason> {
+        let key = self
+            .config
+            .keys
+            .find(seal.key_id)
+            .ok_or(DropReason::UnknownKey)?;
+        let tag = tag::compute(key, receiver, ends, bytes)?;
+        if bool::from(tag.ct_eq(&seal.tag)) {
+            Ok(())
+        } else {
+            Err(DropReason::BadTag)
         }
     }
 
     fn event(&mut self, event: Event) {
-        if self.events.len() >= 2 * self.peers.len() {
+        if self.events.len() >= EVENTS_PER_PEER * self.peers.len() + MAX_STRANGERS {
             self.events.pop_front();
         }
         self.events.push_back(event);
-    }
-
-    /// Changes when a peer's next Hello is due, in the order of all as well.
-    fn reschedule(&mut self, at: usize, change: impl FnOnce(&mut Peer)) {
-        let Some(peer) = self.peers.get_mut(at) else {
-            return;
-        };
-        let before = peer.next_hello;
-        change(peer);
-        if peer.next_hello != before {
-            self.due.remove(&(before, at));
-            self.due.insert((peer.next_hello, at));
-        }
-    }
-
-    fn hello_soon(&mut self, now: Time, at: usize) {
-        self.reschedule(at, |peer| peer.hello_soon(now));
-    }
-
-    fn queue(&mut self, at: usize) {
-        if let Some(peer) = self.peers.get_mut(at)
-            && !core::mem::replace(&mut peer.queued, true)
-        {
-            self.outgoing.push_back(at);
-        }
-    }
-
-    /// Makes the Hellos that are due.
-    pub fn handle_timeout(&mut self, now: Time) {
-        for _ in 0..self.peers.len() {
-            let Some(&(due, at)) = self.due.first() else {
-                return;
-            };
-            if due > now {
-                return;
-            }
-            // Weyl sequence: never repeats within 2^64 steps, and nothing depends on its secrecy.
-            self.nonce = self.nonce.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let nonce = self.nonce;
-            let interval = self.config.hello_interval;
-            self.reschedule(at, |peer| peer.asked(now, nonce, interval));
-            self.queue(at);
-        }
-    }
-
-    /// When [`Self::handle_timeout`] is due.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Time> {
-        self.due.first().map(|&(due, _)| due)
-    }
-
-    /// The next sealed message of the link's own, and where it goes. It is sent from the port that
-    /// every node listens on.
-    pub fn poll_hello(&mut self) -> Option<(Route, PacketBuf)> {
-        loop {
-            let at = *self.outgoing.front()?;
-            let Some(letter) = self.peers.get_mut(at).and_then(Peer::next_letter) else {
-                self.outgoing.pop_front();
-                continue;
-            };
-            if let Ok(sent) = self.seal_letter(at, letter) {
-                return Some(sent);
-            }
-        }
-    }
-
-    fn seal_letter(&mut self, at: usize, letter: Letter) -> Result<(Route, PacketBuf), DropReason> {
-        let (view, config) = (self.config.view, self.config.config);
-        let (state, role) = (self.config.state, self.config.role);
-        let (receiver, control) = match letter {
-            Letter::Hello { nonce } => (
-                0,
-                Control::Hello {
-                    view,
-                    config,
-                    nonce,
-                    state,
-                    role,
-                    wire: wire::WIRE_VERSION,
-                },
-            ),
-            Letter::Answer { incarnation, nonce } => (
-                incarnation,
-                Control::HelloAck {
-                    view,
-                    config,
-                    nonce,
-                    state,
-                    role,
-                    wire: wire::WIRE_VERSION,
-                },
-            ),
-        };
-        self.ledger.created += 1;
-        let mut buf = PacketBuf::new(HELLO_LEN);
-        let sealed = wire::encode_control(&control, &mut buf)
-            .and_then(|()| self.seal_for(at, receiver, self.config.port, &mut buf));
-        self.count_sent(sealed).map(|route| (route, buf))
     }
 
     /// What was learnt of peers.
@@ -501,6 +421,15 @@ impl Link {
 
 const fn low_bits(incarnation: u32) -> u16 {
     incarnation as u16
+}
+
+/// The incarnation of the receiver that a tag is over.
+fn bound_to(receiver: u32) -> u32 {
+    if planted::is(Bug::IgnoresReceiverIncarnation) {
+        0
+    } else {
+        receiver
+    }
 }
 
 #[cfg(test)]

@@ -278,7 +278,7 @@ pub enum FlowState {
 }
 
 /// One line of a State message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct FlowStatement {
     /// The flow.
     pub key: FlowKey,

@@ -58,16 +58,23 @@ impl Ranking {
         }
     }
 
-    /// The tracker of rank `rank` (0 is the primary); `None` if there are not that many.
+    /// The tracker of rank `rank` (0 is the primary); `None` if there are not that many. Looks
+    /// through all trackers once for each rank up to it, and allocates nothing.
     #[must_use]
     pub fn at_rank(&self, flow: FlowHash, rank: usize) -> Option<NodeNumber> {
-        let mut scored: Vec<_> = self
-            .trackers
-            .iter()
-            .map(|&node| (self.key.score(flow, node), node))
-            .collect();
-        scored.sort_unstable_by(|a, b| b.cmp(a));
-        scored.get(rank).map(|&(_, node)| node)
+        let mut above = None;
+        for _ in 0..=rank.min(self.trackers.len()) {
+            let scored = self
+                .trackers
+                .iter()
+                .map(|&node| (self.key.score(flow, node), node));
+            above = Some(
+                scored
+                    .filter(|&it| above.is_none_or(|above| it < above))
+                    .max()?,
+            );
+        }
+        above.map(|(_, node)| node)
     }
 }
 

@@ -37,8 +37,9 @@ pub const fn data_overhead(ipv6_underlay: bool) -> usize {
     ip + UDP_HEADER + geneve::HEADER_LEN + DATA_OPTIONS
 }
 
-/// The wire version that this build speaks; it understands all from 1. 2 added digests (R9).
-pub const WIRE_VERSION: u8 = 2;
+/// The wire version that this build speaks; it understands all from 1. 2 added digests (R9). The
+/// feature `wire-1` makes a build of the former version, to test that both work together.
+pub const WIRE_VERSION: u8 = if cfg!(feature = "wire-1") { 1 } else { 2 };
 
 /// The most statements, digests or loads that one control message may carry, in bytes, so that it
 /// fits the smallest underlay MTU (1,412 bytes with IPv6).

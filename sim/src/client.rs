@@ -57,6 +57,17 @@ enum Phase {
     Over,
 }
 
+/// How a client behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Habits {
+    /// Lives of its flow.
+    pub(crate) lives: u32,
+    /// A measure of how long it does nothing.
+    pub(crate) think: Duration,
+    /// How long it holds a connection, if it does.
+    pub(crate) hold: Duration,
+}
+
 /// A client.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -68,6 +79,8 @@ pub(crate) struct Client {
     /// The present life; the last one, when it is over.
     isn: u32,
     lives: u32,
+    think: Duration,
+    hold: Duration,
     /// Bytes, or datagrams, that are still to be sent after the one on its way.
     bytes: u32,
     sent: u32,
@@ -85,13 +98,16 @@ impl Client {
         protocol: Protocol,
         ends: Ends,
         begins: Time,
-        mut rng: Rng,
+        habits: Habits,
+        rng: Rng,
     ) -> Self {
         let lives = match protocol {
-            Protocol::Tcp => u32::try_from(rng.within(1, 4)).unwrap_or(1),
+            Protocol::Tcp => habits.lives,
             Protocol::Udp => 1,
         };
         Self {
+            think: habits.think,
+            hold: habits.hold,
             key,
             protocol,
             ends,
@@ -107,6 +123,23 @@ impl Client {
             wake: begins,
             rng,
         }
+    }
+
+    pub(crate) const fn ends(&self) -> Ends {
+        self.ends
+    }
+
+    /// The life of its flow that the client is in.
+    pub(crate) fn life(&self) -> Option<u32> {
+        (self.protocol == Protocol::Tcp && self.phase != Phase::Waiting).then_some(self.isn)
+    }
+
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.phase == Phase::SynSent
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -235,6 +268,12 @@ impl Client {
         };
         self.phase = Phase::SynSent;
         self.bytes = u32::try_from(self.rng.within(0, 6)).unwrap_or(0);
+        if !self.hold.is_zero() {
+            // A life that the client closes.
+            self.isn &= !7;
+            let each = (self.think * 3 / 4).as_millis().max(1);
+            self.bytes = u32::try_from(self.hold.as_millis() / each).unwrap_or(u32::MAX);
+        }
         self.sent = 0;
         self.acked = 0;
         self.sends = 0;
@@ -325,12 +364,15 @@ impl Client {
     /// Between two things that an open connection's client does: mostly short, sometimes longer
     /// than caches remember.
     fn think(&mut self) -> Duration {
+        if !self.hold.is_zero() {
+            return self.rng.span(self.think / 2, self.think);
+        }
         let most = match self.rng.within(0, 9) {
-            0..=5 => 50,
-            6..=8 => 1500,
-            _ => 9000,
+            0..=5 => self.think / 6,
+            6..=8 => self.think * 5,
+            _ => self.think * 30,
         };
-        self.rng.span(Duration::ZERO, Duration::from_millis(most))
+        self.rng.span(Duration::ZERO, most)
     }
 
     fn end_life(&mut self, now: Time) {

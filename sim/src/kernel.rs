@@ -49,6 +49,11 @@ impl Sock {
     pub(crate) const fn is_live(&self) -> bool {
         !matches!(self.phase, Phase::TimeWait)
     }
+
+    /// Whether the connection is open, and neither side has begun to close it.
+    pub(crate) const fn is_established(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
 }
 
 /// A segment of a client.
@@ -90,17 +95,22 @@ impl Kernel {
     }
 
     /// A segment arrives.
-    pub(crate) fn segment(&mut self, now: Time, key: FlowKey, segment: Segment) -> Vec<Effect> {
-        let mut effects = Vec::new();
+    pub(crate) fn segment(
+        &mut self,
+        now: Time,
+        key: FlowKey,
+        segment: Segment,
+        effects: &mut Vec<Effect>,
+    ) {
         let syn = segment.flags.contains(TcpFlags::SYN);
         let reset = segment.flags.contains(TcpFlags::RST);
         let Some(sock) = self.sockets.get_mut(&key) else {
             if syn {
-                self.half_open(now, key, segment.isn, &mut effects);
+                self.half_open(now, key, segment.isn, effects);
             } else if !reset {
                 effects.push(say(segment.isn, Reply::Reset, 0));
             }
-            return effects;
+            return;
         };
         if syn {
             match sock.phase {
@@ -108,7 +118,7 @@ impl Kernel {
                     effects.push(say(sock.isn, Reply::SynAck, 0));
                 }
                 Phase::TimeWait if sock.isn != segment.isn => {
-                    self.half_open(now, key, segment.isn, &mut effects);
+                    self.half_open(now, key, segment.isn, effects);
                 }
                 Phase::HalfOpen
                 | Phase::Open
@@ -119,10 +129,10 @@ impl Kernel {
                     effects.push(say(sock.isn, Reply::Challenge, sock.received));
                 }
             }
-            return effects;
+            return;
         }
         if !belongs(segment.seq, sock.isn) {
-            return effects;
+            return;
         }
         if reset {
             let (cookie, phase) = (sock.cookie, sock.phase);
@@ -134,10 +144,9 @@ impl Kernel {
                     aborted: true,
                 });
             }
-            return effects;
+            return;
         }
-        self.stream(now, key, segment, &mut effects);
-        effects
+        self.stream(now, key, segment, effects);
     }
 
     /// A segment with an acknowledgment, of the socket's own life.
@@ -203,13 +212,18 @@ impl Kernel {
     }
 
     /// The time of a socket has come.
-    pub(crate) fn timer(&mut self, now: Time, key: FlowKey, cookie: u64) -> Vec<Effect> {
-        let mut effects = Vec::new();
+    pub(crate) fn timer(
+        &mut self,
+        now: Time,
+        key: FlowKey,
+        cookie: u64,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(sock) = self.sockets.get_mut(&key) else {
-            return effects;
+            return;
         };
         if sock.cookie != cookie || sock.due > now {
-            return effects;
+            return;
         }
         let isn = sock.isn;
         match sock.phase {
@@ -257,7 +271,6 @@ impl Kernel {
                 self.sockets.remove(&key);
             }
         }
-        effects
     }
 
     fn half_open(&mut self, now: Time, key: FlowKey, isn: u32, effects: &mut Vec<Effect>) {

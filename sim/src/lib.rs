@@ -7,21 +7,30 @@
 
 mod checks;
 mod client;
+mod clock;
+mod command;
 mod conversation;
+mod disturbances;
+mod faults;
 mod kernel;
+mod machine;
 mod network;
 mod node;
 mod outcome;
 mod plan;
 mod planted;
+mod queue;
 mod rng;
+mod runner;
 mod segment;
 mod topology;
 mod trace;
 mod world;
 
 pub use checks::{Rule, Violation};
+pub use command::{SimArgs, command};
 pub use outcome::{Outcome, Tally};
-pub use plan::{Plan, Span};
+pub use plan::{Plan, PlanError, Span};
 pub use planted::Planted;
+pub use runner::{Summary, run_seeds};
 pub use world::World;

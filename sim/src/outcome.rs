@@ -3,35 +3,87 @@
 use crate::checks::Violation;
 use core::fmt;
 
-/// How much happened in a run, so that a run that tests nothing can be told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Tally {
+/// Declares the sums of a run, and how the sums of two runs are added.
+macro_rules! tally {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// How much happened in a run, so that a run that tests nothing can be told.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+        pub struct Tally {
+            $($(#[$doc])* pub $name: u64,)*
+            /// The most connections that were open at once.
+            pub most_live: u64,
+        }
+
+        impl Tally {
+            /// Adds another run's.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$name += other.$name;)*
+                self.most_live = self.most_live.max(other.most_live);
+            }
+        }
+    };
+}
+
+tally! {
     /// Events handled.
-    pub events: u64,
+    events,
+    /// Flows: TCP connections that clients tried to open, and UDP flows.
+    flows,
+    /// Flows of runs in which a node was killed, and a view changed, while a hundred connections
+    /// or more were open.
+    flows_in_crowds,
     /// TCP connections that clients tried to open.
-    pub attempts: u64,
+    attempts,
     /// Those that opened.
-    pub connected: u64,
+    connected,
     /// Those that were refused.
-    pub refused: u64,
+    refused,
     /// Those that the client gave up on.
-    pub timed_out: u64,
+    timed_out,
     /// Open connections that a host's stack reset.
-    pub reset_by_stack: u64,
+    reset_by_stack,
+    /// Open connections that an ingress reset.
+    reset_by_ingress,
+    /// Open connections that clients gave up on.
+    stalled,
+    /// What would have been violations, had no faults beyond the guarantees excused them.
+    excused,
     /// Packets delivered to a host's stack.
-    pub delivered: u64,
+    delivered,
     /// Offers that hosts rejected.
-    pub rejected: u64,
+    rejected,
     /// Searches for an owner among all hosts.
-    pub who_has: u64,
+    who_has,
     /// Releases that trackers sent.
-    pub releases: u64,
+    releases,
     /// Host agents killed and started again.
-    pub agent_restarts: u64,
+    agent_restarts,
     /// Ingress nodes killed and started again.
-    pub ingress_restarts: u64,
+    ingress_restarts,
+    /// Trackers killed and started again.
+    tracker_restarts,
+    /// Hosts that died, with their connections.
+    host_deaths,
+    /// Nodes that drained and left.
+    leaves,
+    /// Cuts between nodes.
+    cuts,
+    /// Pauses of nodes.
+    pauses,
+    /// Pauses that were long enough for their nodes to begin new lives.
+    new_lives,
+    /// Times that ECMP moved flows to other ingress nodes.
+    reshuffles,
+    /// Views handed to roles after the first.
+    view_changes,
+    /// Changes of the configuration.
+    config_changes,
+    /// Floods.
+    floods,
+    /// Connections whose records were compared with the kernels' sockets when all was quiet.
+    compared,
     /// Milliseconds of simulated time.
-    pub millis: u64,
+    millis,
 }
 
 /// The end of a run.
@@ -45,6 +97,28 @@ pub struct Outcome {
     pub violation: Option<Violation>,
     /// What happened to the flow concerned.
     pub trace: Vec<String>,
+    /// What recovery took, if the run lost a share of each tier.
+    pub recovery: Option<Recovery>,
+}
+
+/// What it took to recover from the loss of a share of all nodes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Recovery {
+    /// Connections that were open at the loss.
+    pub live: u64,
+    /// Nodes lost.
+    pub nodes: u64,
+    /// Simulated milliseconds until all nodes were up and knew it of each other, all trackers were
+    /// filled, and no host had anything left to tell.
+    pub millis: u64,
+    /// Messages that the nodes sent until then, heartbeats and clients' data among them.
+    pub messages: u64,
+    /// Bytes of these messages.
+    pub bytes: u64,
+    /// Bytes that the tables of all trackers had allocated before.
+    pub tracker_bytes_before: u64,
+    /// The most that they had allocated meanwhile.
+    pub most_tracker_bytes: u64,
 }
 
 impl Outcome {
@@ -64,24 +138,5 @@ impl fmt::Display for Outcome {
             Some(violation) => write!(f, "seed {}: {violation}", self.seed),
             None => write!(f, "seed {}: clean, {:?}", self.seed, self.tally),
         }
-    }
-}
-
-impl Tally {
-    /// Adds another run's.
-    pub fn add(&mut self, other: &Self) {
-        self.events += other.events;
-        self.attempts += other.attempts;
-        self.connected += other.connected;
-        self.refused += other.refused;
-        self.timed_out += other.timed_out;
-        self.reset_by_stack += other.reset_by_stack;
-        self.delivered += other.delivered;
-        self.rejected += other.rejected;
-        self.who_has += other.who_has;
-        self.releases += other.releases;
-        self.agent_restarts += other.agent_restarts;
-        self.ingress_restarts += other.ingress_restarts;
-        self.millis += other.millis;
     }
 }

@@ -1,6 +1,7 @@
 //! The packets of clients, and what can be read from packets again.
 
 use core::net::IpAddr;
+use jlb_protocol::Protocol;
 use jlb_protocol::packet::{self, TcpFlags, Transport};
 
 /// A client's life of a flow counts fewer bytes than this, so that a sequence number tells the
@@ -81,6 +82,25 @@ impl Ends {
         self.ip(17, &udp)
     }
 
+    /// A router's word that a packet of the server to the client was too big. Over IPv4 only.
+    pub(crate) fn too_big(&self) -> Option<Vec<u8>> {
+        let (IpAddr::V4(client), IpAddr::V4(vip)) = (self.client, self.vip) else {
+            return None;
+        };
+        let mut icmp = vec![3, 4, 0, 0, 0, 0, 5, 0];
+        icmp.extend([0x45, 0, 5, 220, 0, 0, 0x40, 0, 64, 6, 0, 0]);
+        icmp.extend(vip.octets());
+        icmp.extend(client.octets());
+        icmp.extend(self.vip_port.to_be_bytes());
+        icmp.extend(self.client_port.to_be_bytes());
+        icmp.extend([0; 4]);
+        let router = Self {
+            client: IpAddr::V4(core::net::Ipv4Addr::new(203, 0, 113, 1)),
+            ..*self
+        };
+        Some(router.ip(1, &icmp))
+    }
+
     fn ip(&self, protocol: u8, payload: &[u8]) -> Vec<u8> {
         let mut packet = Vec::with_capacity(40 + payload.len());
         let len = |more: usize| u16::try_from(payload.len() + more).unwrap_or(u16::MAX);
@@ -155,6 +175,32 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Read> {
         dst: packet.dst,
         kind,
     })
+}
+
+/// Whether it is a TCP segment with SYN and nothing else.
+pub(crate) fn is_syn(bytes: &[u8]) -> bool {
+    let kind = read(bytes).map(|read| read.kind);
+    matches!(kind, Some(Kind::Tcp { flags, .. }) if flags == TcpFlags::SYN)
+}
+
+/// The ends of a flow whose packet this is, and its protocol.
+pub(crate) fn ends(bytes: &[u8]) -> Option<(Ends, Protocol)> {
+    let packet = packet::parse(bytes).ok()?;
+    let (vip, protocol, vip_port) = packet.vip_endpoint()?;
+    let client_port = match packet.transport {
+        Transport::Tcp { src_port, .. } | Transport::Udp { src_port, .. } => src_port,
+        Transport::IcmpError { .. }
+        | Transport::EchoRequest
+        | Transport::OtherIcmp
+        | Transport::Other(_) => return None,
+    };
+    let ends = Ends {
+        client: packet.src,
+        client_port,
+        vip,
+        vip_port,
+    };
+    Some((ends, protocol))
 }
 
 /// One word for a TCP segment, for traces.

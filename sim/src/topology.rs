@@ -1,18 +1,17 @@
-//! The cluster of a run: nodes, services, limits and time spans, and the configuration of each
-//! role made from them.
+//! The cluster of a run: nodes, services, limits and time spans.
 
-use crate::plan::Plan;
+use crate::plan::{Plan, Span};
 use crate::rng::Rng;
 use crate::segment::Ends;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use jlb_flow_tracker::config as tracker;
 use jlb_host_agent::config as host;
-use jlb_ingress::config as ingress;
 use jlb_protocol::keyed_hash::HashKey;
 use jlb_protocol::services::{Ports, ServiceMatch};
-use jlb_protocol::view::Member;
-use jlb_protocol::{FlowKey, MemberState, NodeNumber, Protocol, Role, ServiceNumber, View};
+use jlb_protocol::{FlowKey, NodeNumber, Protocol, Role, ServiceNumber};
+
+mod configs;
 
 /// A service of the run.
 #[derive(Clone, Debug)]
@@ -21,6 +20,10 @@ pub(crate) struct Service {
     pub(crate) matching: ServiceMatch,
     pub(crate) hosts: Vec<NodeNumber>,
     pub(crate) search_ttl: u8,
+    /// The least and the most that it was in this run.
+    pub(crate) least_ttl: u8,
+    pub(crate) most_ttl: u8,
+    weight: u16,
     policy: tracker::PolicyKind,
     admission: host::AdmissionKind,
 }
@@ -29,17 +32,27 @@ pub(crate) struct Service {
 #[derive(Clone, Debug)]
 pub(crate) struct Topology {
     pub(crate) hash_key: HashKey,
+    /// All that there ever are, those that are started later as well.
     pub(crate) ingresses: Vec<NodeNumber>,
     pub(crate) trackers: Vec<NodeNumber>,
     pub(crate) hosts: Vec<NodeNumber>,
-    pub(crate) view: View,
+    /// Those that are started later.
+    pub(crate) late: Vec<NodeNumber>,
     pub(crate) services: Vec<Service>,
+    /// Whether views are fixed, and all nodes active in them for ever.
+    pub(crate) fixed_views: bool,
+    pub(crate) heartbeat: Duration,
+    pub(crate) host_heartbeat: Duration,
     /// Whether trackers may run out of room, so that flows are turned away for that.
     pub(crate) narrow: bool,
     max_untrusted: u32,
     max_searches: u32,
     cache_idle: Duration,
     max_cached: u32,
+    max_flows: u32,
+    /// Whether nodes that are started later are in nobody's file but their own.
+    strangers: bool,
+    dead_host: Option<Duration>,
 }
 
 /// Life of an unanswered or refused record, and of a search's memory.
@@ -52,48 +65,98 @@ pub(crate) const UDP_IDLE: Duration = Duration::from_secs(3);
 /// after its flow has ended, all together.
 pub(crate) const LONGEST_MEMORY: Duration = Duration::from_secs(70);
 
-const LINGER: Duration = Duration::from_secs(4);
-const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
+/// Flows of a host that is down for longer are reset: longer than any fault of the plans lasts.
+const DEAD_HOST: Duration = Duration::from_secs(15);
+
+/// Missed heartbeats after which a peer is down.
+pub(crate) const HEARTBEATS_MISSED: u32 = 4;
+
+const FIRST_INGRESS: u16 = 1;
+const FIRST_TRACKER: u16 = 101;
+const FIRST_HOST: u16 = 201;
 
 impl Topology {
     pub(crate) fn new(plan: &Plan, mut rng: Rng) -> Self {
-        let mut numbers = |first: u16, span: crate::plan::Span| {
-            let count = u16::try_from(rng.within(span.low, span.high)).unwrap_or(1);
-            let numbers = (0..count.min(9)).filter_map(|i| NodeNumber::new(first + i));
-            numbers.collect::<Vec<_>>()
+        let mut late = Vec::new();
+        let mut numbers = |first: u16, span: Span, joins: Span| {
+            let at_first = rng.within(span.low, span.high);
+            let joining = rng.within(joins.low, joins.high);
+            let count = u16::try_from(at_first + joining).unwrap_or(1);
+            let numbers = (0..count).filter_map(|i| NodeNumber::new(first + i));
+            let numbers = numbers.collect::<Vec<_>>();
+            let there = usize::try_from(at_first).unwrap_or(1);
+            late.extend(numbers.iter().skip(there));
+            numbers
         };
-        let ingresses = numbers(1, plan.ingresses);
-        let trackers = numbers(11, plan.trackers);
-        let hosts = numbers(21, plan.hosts);
-        let member = |role| {
-            move |&node| Member {
-                node,
-                role,
-                state: MemberState::Active,
-                incarnation: 0,
-            }
-        };
-        let members = ingresses.iter().map(member(Role::Ingress));
-        let members = members.chain(trackers.iter().map(member(Role::FlowTracker)));
-        let members = members.chain(hosts.iter().map(member(Role::HostAgent)));
-        let view = View::new(members.collect());
+        let ingresses = numbers(FIRST_INGRESS, plan.ingresses, Span::just(0));
+        let trackers = numbers(FIRST_TRACKER, plan.trackers, plan.tracker_joins);
+        let hosts = numbers(FIRST_HOST, plan.hosts, plan.host_joins);
         let services = services(plan, &hosts, &mut rng);
         let narrow = rng.chance(plan.narrow);
         let mut key = [0; 16];
         key[..8].copy_from_slice(&rng.next().to_be_bytes());
+        let clients = plan.tcp_clients.high + plan.udp_clients.high;
+        let fixed_views = rng.chance(plan.fixed_views);
+        let mut beat = |span: Span| Duration::from_millis(rng.within(span.low, span.high));
         Self {
             hash_key: HashKey::new(key),
+            heartbeat: beat(plan.heartbeat_ms),
+            host_heartbeat: beat(plan.host_heartbeat_ms),
             narrow,
-            max_untrusted: if narrow { 3 } else { 1000 },
-            max_searches: if narrow { 2 } else { 1000 },
+            max_untrusted: if narrow { 3 } else { 100_000 },
+            max_searches: if narrow { 2 } else { 100_000 },
             cache_idle: Duration::from_secs(rng.within(1, 20)),
-            max_cached: if rng.chance(200) { 4 } else { 1000 },
+            max_cached: if rng.chance(200) { 4 } else { 100_000 },
+            max_flows: u32::try_from(10_000 + clients).unwrap_or(u32::MAX),
+            strangers: !fixed_views && rng.chance(500),
+            fixed_views,
+            dead_host: rng.chance(700).then_some(DEAD_HOST),
             ingresses,
             trackers,
             hosts,
-            view,
+            late,
             services,
         }
+    }
+
+    /// Every node, sorted by number.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeNumber> + '_ {
+        let roles = [&self.ingresses, &self.trackers, &self.hosts];
+        roles.into_iter().flatten().copied()
+    }
+
+    pub(crate) const fn role(node: NodeNumber) -> Role {
+        match node.get() {
+            ..FIRST_TRACKER => Role::Ingress,
+            FIRST_TRACKER..FIRST_HOST => Role::FlowTracker,
+            FIRST_HOST.. => Role::HostAgent,
+        }
+    }
+
+    /// Nodes have this long to find each other before clients and faults begin.
+    pub(crate) fn warm_up(&self) -> Duration {
+        (self.host_heartbeat * HEARTBEATS_MISSED * 3).max(Duration::from_secs(3))
+    }
+
+    /// The underlay address of a node.
+    pub(crate) fn address(node: NodeNumber) -> Ipv4Addr {
+        let [high, low] = node.get().to_be_bytes();
+        Ipv4Addr::new(172, 16, high, low)
+    }
+
+    /// The node with this underlay address.
+    pub(crate) fn node_at(address: IpAddr) -> Option<NodeNumber> {
+        let IpAddr::V4(address) = address else {
+            return None;
+        };
+        let [_, _, high, low] = address.octets();
+        NodeNumber::new(u16::from_be_bytes([high, low]))
+    }
+
+    /// Whether nodes of these roles ever send each other anything.
+    pub(crate) fn speak(a: NodeNumber, b: NodeNumber) -> bool {
+        let (a, b) = (Self::role(a), Self::role(b));
+        a == Role::FlowTracker || b == Role::FlowTracker || a != b
     }
 
     pub(crate) fn service(&self, number: ServiceNumber) -> Option<&Service> {
@@ -103,16 +166,11 @@ impl Topology {
     }
 
     /// The ends and the key of the flow of client `index`.
-    pub(crate) fn flow(&self, index: usize, service: &Service) -> (FlowKey, Ends) {
-        let low = u16::try_from(index % 0xffff).unwrap_or(0);
-        let [high, low] = (low + 1).to_be_bytes();
+    pub(crate) fn flow(index: u32, service: &Service) -> (FlowKey, Ends) {
         let (vip, vip_port) = (service.matching.vip, first_port(service.matching.ports));
         let client = match vip {
-            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::new(198, 51, high, low)),
-            IpAddr::V6(_) => {
-                let last = u16::from_be_bytes([high, low]);
-                IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, last))
-            }
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from(CLIENTS_V4 + index)),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from(CLIENTS_V6 + u128::from(index))),
         };
         let client_port = 40_000;
         let key = FlowKey::new(client, client_port, service.number, vip_port);
@@ -125,93 +183,40 @@ impl Topology {
         (key, ends)
     }
 
-    pub(crate) fn ingress_config(&self, node: NodeNumber) -> ingress::Config {
-        let service = |service: &Service| ingress::Service {
-            number: service.number,
-            matching: service.matching,
-            search_ttl: service.search_ttl,
+    /// The number of the client that has this address, if any has.
+    pub(crate) fn client_at(address: IpAddr) -> Option<usize> {
+        let index = match address {
+            IpAddr::V4(v4) => u32::from(v4).checked_sub(CLIENTS_V4)?,
+            IpAddr::V6(v6) => u32::try_from(u128::from(v6).checked_sub(CLIENTS_V6)?).ok()?,
         };
-        ingress::Config {
-            node,
-            hash_key: self.hash_key,
-            services: self.services.iter().map(service).collect(),
-            max_inner: 1388,
-            limits: ingress::Limits {
-                max_flows: self.max_cached,
-                max_pending: 1000,
-                max_pending_packets_per_flow: 8,
-                max_pending_bytes: 1 << 20,
-                max_outbox: 4096,
-            },
-            timers: ingress::Timers {
-                open_retry: Duration::from_millis(20),
-                open_retry_max: Duration::from_millis(500),
-                open_timeout: OPEN_TIMEOUT,
-                cache_idle: self.cache_idle,
-            },
-        }
+        usize::try_from(index).ok().filter(|_| index < MAX_CLIENTS)
     }
 
-    pub(crate) fn tracker_config(&self, node: NodeNumber) -> tracker::Config {
-        let service = |service: &Service| tracker::Service {
-            number: service.number,
-            protocol: service.matching.protocol,
-            hosts: service.hosts.iter().map(pool_host).collect(),
-            policy: service.policy,
-            search_ttl: service.search_ttl,
-            overload: tracker::Overload::Refuse,
-        };
-        tracker::Config {
-            node,
-            hash_key: self.hash_key,
-            services: self.services.iter().map(service).collect(),
-            limits: tracker::Limits {
-                max_flows: 10_000,
-                max_untrusted: self.max_untrusted,
-                max_searches: self.max_searches,
-                max_who_has: 1000,
-                max_outbox: 4096,
-            },
-            timers: tracker::Timers {
-                offered: OFFERED,
-                lease: Duration::from_secs(8),
-                who_has: Duration::from_millis(1500),
-            },
+    /// Draws what a change of configuration may change.
+    pub(crate) fn reconfigure(&mut self, rng: &mut Rng) {
+        for service in &mut self.services {
+            service.weight = u16::try_from(rng.within(1, 4)).unwrap_or(1);
+            if let host::AdmissionKind::MaxConnections(limit) = &mut service.admission {
+                *limit = u32::try_from(rng.within(1, 4)).unwrap_or(1);
+            }
+            if rng.chance(500) {
+                let most = service.hosts.len().clamp(1, 16) as u64;
+                service.search_ttl = u8::try_from(rng.within(1, most)).unwrap_or(1);
+                service.least_ttl = service.least_ttl.min(service.search_ttl);
+                service.most_ttl = service.most_ttl.max(service.search_ttl);
+            }
         }
-    }
-
-    pub(crate) fn host_config(&self, node: NodeNumber, incarnation: u32) -> host::Config {
-        let own = |service: &&Service| service.hosts.contains(&node);
-        let service = |service: &Service| host::Service {
-            number: service.number,
-            matching: service.matching,
-            admission: service.admission,
-        };
-        host::Config {
-            node,
-            incarnation,
-            hash_key: self.hash_key,
-            services: self.services.iter().filter(own).map(service).collect(),
-            limits: host::Limits {
-                max_flows: 1000,
-                max_rejects: 1000,
-                max_statements: 1000,
-                max_outbox: 4096,
-            },
-            timers: host::Timers {
-                handshake: Duration::from_secs(8),
-                linger: LINGER,
-                udp_idle: UDP_IDLE,
-                refresh: Duration::from_millis(2500),
-                state_delay: Duration::from_millis(10),
-                state_retry: Duration::from_millis(200),
-                load_interval: Duration::from_secs(1),
-                socketless: Duration::from_secs(1),
-                reject_rotation: Duration::from_secs(10),
-            },
-        }
+        self.cache_idle = Duration::from_secs(rng.within(1, 20));
     }
 }
+
+/// The address of the first client: 10.0.0.0.
+const CLIENTS_V4: u32 = 0x0a00_0000;
+
+/// The address of the first client: 2001:db8:1::.
+const CLIENTS_V6: u128 = 0x2001_0db8_0001_0000_0000_0000_0000_0000;
+
+const MAX_CLIENTS: u32 = 1 << 24;
 
 const fn first_port(ports: Ports) -> u16 {
     match ports {
@@ -220,19 +225,12 @@ const fn first_port(ports: Ports) -> u16 {
     }
 }
 
-fn pool_host(&node: &NodeNumber) -> tracker::PoolHost {
-    tracker::PoolHost {
-        node,
-        weight: 1,
-        max_connections: None,
-    }
-}
-
 /// TCP and UDP on an IPv4 VIP, TCP on an IPv6 VIP.
 fn services(plan: &Plan, hosts: &[NodeNumber], rng: &mut Rng) -> Vec<Service> {
     let vip4 = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 80));
     let vip6 = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x80));
     let limited = rng.chance(plan.limited);
+    let share = (plan.tcp_clients.high / hosts.len().max(1) as u64 / 20).max(1);
     let kinds = [
         (1, vip4, Protocol::Tcp, 80),
         (2, vip4, Protocol::Udp, 53),
@@ -242,7 +240,7 @@ fn services(plan: &Plan, hosts: &[NodeNumber], rng: &mut Rng) -> Vec<Service> {
         .into_iter()
         .filter_map(|(number, vip, protocol, port)| {
             let number = ServiceNumber::new(number)?;
-            let limit = u32::try_from(rng.within(1, 4)).unwrap_or(1);
+            let limit = u32::try_from(rng.within(1, 4) * share).unwrap_or(1);
             let enough = u8::try_from(hosts.len().clamp(1, 16)).unwrap_or(16);
             let ttl = if rng.chance(700) {
                 enough
@@ -259,6 +257,9 @@ fn services(plan: &Plan, hosts: &[NodeNumber], rng: &mut Rng) -> Vec<Service> {
                 },
                 hosts: hosts.to_vec(),
                 search_ttl: ttl,
+                least_ttl: ttl,
+                most_ttl: ttl,
+                weight: 1,
                 policy: if rng.chance(500) {
                     tracker::PolicyKind::RoundRobin
                 } else {

@@ -3,28 +3,37 @@
 use crate::segment;
 use jlb_protocol::message::{Control, FlowMessage, Reason};
 use jlb_protocol::{FlowKey, NodeNumber, Time};
+use std::collections::VecDeque;
 
-/// The trace of one client's flow; of none unless asked for, since words cost time.
+/// The trace of one client's flow; of none unless asked for, since words cost
+/// time.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Trace {
+    is_on: bool,
     client: Option<usize>,
-    lines: Vec<String>,
+    lines: VecDeque<String>,
 }
 
 /// A trace keeps its latest lines.
 const MAX_LINES: usize = 4000;
 
 impl Trace {
-    pub(crate) fn of(client: usize) -> Self {
+    /// The trace of a client's flow, or only of what concerns every flow.
+    pub(crate) fn of(client: Option<usize>) -> Self {
         Self {
-            client: Some(client),
-            lines: Vec::new(),
+            is_on: true,
+            client,
+            lines: VecDeque::new(),
         }
+    }
+
+    pub(crate) const fn client(&self) -> Option<usize> {
+        self.client
     }
 
     /// Whether anything is noted at all.
     pub(crate) const fn is_on(&self) -> bool {
-        self.client.is_some()
+        self.is_on
     }
 
     /// Whether anything is noted of this client.
@@ -40,23 +49,23 @@ impl Trace {
 
     /// Notes what concerns every flow.
     pub(crate) fn note_all(&mut self, now: Time, words: impl FnOnce() -> String) {
-        if self.client.is_some() {
+        if self.is_on {
             self.line(now, &words());
         }
     }
 
     pub(crate) fn into_lines(self) -> Vec<String> {
-        self.lines
+        self.lines.into()
     }
 
     fn line(&mut self, now: Time, words: &str) {
         if self.lines.len() >= MAX_LINES {
-            self.lines.remove(0);
+            self.lines.pop_front();
         }
         let micros = now.as_nanos() / 1000;
         let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
         self.lines
-            .push(format!("{seconds:>4}.{micros:06}  {words}"));
+            .push_back(format!("{seconds:>4}.{micros:06}  {words}"));
     }
 }
 

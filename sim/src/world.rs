@@ -1,35 +1,45 @@
 //! The world: events in order of time, and what each of them does.
 
-use crate::checks::opens::{Attempt, Chances};
+use crate::checks::opens::Attempt;
+use crate::checks::quiet::Quiet;
 use crate::checks::searches::Searches;
 use crate::checks::{Rule, Violation, books, leaks};
 use crate::client::{Client, Origin};
 use crate::conversation::Answer;
-use crate::kernel::Kernel;
+use crate::disturbances::Disturbances;
+use crate::faults::Fault;
+use crate::kernel::{Effect, Kernel};
 use crate::network::Network;
-use crate::node::{Machine, Node, Sums};
+use crate::node::{Node, Sums};
 use crate::outcome::{Outcome, Tally};
 use crate::plan::Plan;
+use crate::queue::Queue;
 use crate::rng::Rng;
 use crate::topology::{LONGEST_MEMORY, Topology};
 use crate::trace::Trace;
-use core::net::IpAddr;
 use core::time::Duration;
-use jlb_flow_tracker::FlowTracker;
-use jlb_host_agent::{HostAgent, Socket};
-use jlb_ingress::Ingress;
-use jlb_protocol::{FlowKey, NodeNumber, Protocol, ServiceNumber, Time};
+use jlb_host_agent::Socket;
+use jlb_protocol::{FlowKey, NodeNumber, PacketBuf, ServiceNumber, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod chances;
 mod clients;
 mod delivery;
+mod dumps;
+mod faults;
 mod hosts;
+mod phases;
+mod recovery;
+mod shell;
+mod starts;
+mod strays;
+mod views;
 
 /// A run ends at the latest after this much simulated time, the memory of the nodes added.
 const LONGEST_RUN: Duration = Duration::from_secs(600);
 
 /// The cluster's sums are compared every so many events.
-const SUMS_EVERY: u64 = 256;
+const SUMS_EVERY: u64 = 4096;
 
 /// The least time between a node's timeout and its next.
 const GRAIN: Duration = Duration::from_micros(20);
@@ -37,16 +47,20 @@ const GRAIN: Duration = Duration::from_micros(20);
 /// Something that will happen.
 #[derive(Clone, Debug)]
 enum Event {
-    /// A message arrives, sealed for one life of its addressee.
-    Message {
+    /// A sealed message arrives.
+    Datagram {
         from: NodeNumber,
         to: NodeNumber,
-        life: u32,
+        port: u16,
         bytes: Vec<u8>,
     },
     /// A client's packet arrives at the router's ECMP choice.
     ClientPacket {
         client: usize,
+        packet: Vec<u8>,
+    },
+    /// A packet that no client of ours has sent.
+    Stray {
         packet: Vec<u8>,
     },
     /// An answer arrives at a client.
@@ -59,17 +73,14 @@ enum Event {
     ClientTimer(usize),
     SocketTimer {
         host: NodeNumber,
-        key: FlowKey,
+        key: Box<FlowKey>,
         cookie: u64,
     },
     /// A destroy event reaches the agent that listened when it was made.
     Destroyed {
         host: NodeNumber,
         life: u32,
-        key: FlowKey,
-        cookie: u64,
-        aborted: bool,
-        lost: bool,
+        told: Box<Told>,
     },
     DumpBegins {
         host: NodeNumber,
@@ -81,9 +92,34 @@ enum Event {
         started: Time,
         sockets: Option<Vec<Socket>>,
     },
-    Kill(NodeNumber),
+    /// One of the faults that were drawn.
+    Fault(usize),
     Start(NodeNumber),
-    Reshuffle,
+    Stop(NodeNumber),
+    Resume(NodeNumber),
+    Mend {
+        number: u32,
+        disturbances: Vec<usize>,
+    },
+    Truth {
+        node: NodeNumber,
+        disturbance: usize,
+    },
+    RouterLooks,
+    /// After the loss of a share of all nodes: is all well again?
+    RecoveryLooks,
+    Heal,
+    QuietBegins,
+    QuietEnds,
+}
+
+/// What sock_diag tells of a socket's end.
+#[derive(Clone, Debug)]
+struct Told {
+    key: FlowKey,
+    cookie: u64,
+    aborted: bool,
+    lost: bool,
 }
 
 /// What a host has besides its agent.
@@ -103,8 +139,15 @@ struct Dossier {
     /// The initial sequence numbers of its lives.
     lives: Vec<u32>,
     attempt: Attempt,
+    /// The hosts whose kernels have a socket of the flow.
+    sockets: Vec<NodeNumber>,
+    /// When that last changed, or a socket's state did.
+    changed: Time,
     /// The host of a UDP flow's last delivery, and its time.
     udp: Option<(NodeNumber, Time)>,
+    udp_began: Time,
+    is_live: bool,
+    is_over: bool,
 }
 
 /// A cluster, its network, kernels and clients, from one seed.
@@ -114,17 +157,36 @@ pub struct World {
     topology: Topology,
     rng: Rng,
     now: Time,
-    events: BTreeMap<(Time, u64), Event>,
-    scheduled: u64,
+    events: Queue<Event>,
     network: Network,
     nodes: BTreeMap<NodeNumber, Node>,
     hosts: BTreeMap<NodeNumber, HostSide>,
     clients: Vec<Client>,
     dossiers: Vec<Dossier>,
-    by_address: BTreeMap<IpAddr, usize>,
-    by_key: BTreeMap<FlowKey, usize>,
+    clients_over: usize,
+    /// Connections that are open now.
+    live: u64,
+    /// Whether a node was killed, and a view changed, while [`CROWD`] were open.
+    crash_in_crowd: bool,
+    change_in_crowd: bool,
+    /// Which ingress nodes the router sends to, how long it takes to notice that one is down, and
+    /// whether only the flows of nodes that are lost or added move then.
+    router: Vec<NodeNumber>,
+    router_takes: Duration,
+    resilient: bool,
     /// Decides which ingress each flow's packets go to.
     spread: u64,
+    faults: Vec<(Time, Fault)>,
+    disturbances: Disturbances,
+    /// Nodes that are gone for ever, and those that are draining.
+    gone: BTreeSet<NodeNumber>,
+    draining: BTreeSet<NodeNumber>,
+    cuts: u32,
+    heals_at: Time,
+    quiet: Quiet,
+    recovery: Option<recovery::Watch>,
+    /// Counts what changes whom a search may ask: views, configurations, lives of trackers.
+    epoch: u64,
     lost_events: u64,
     missed_sockets: u64,
     from_clients: u64,
@@ -132,7 +194,15 @@ pub struct World {
     tally: Tally,
     violation: Option<Violation>,
     trace: Trace,
+    effects: Vec<Effect>,
+    acts: Vec<crate::client::Act>,
+    /// Buffers of messages that have arrived.
+    spare: Vec<Vec<u8>>,
+    packets: Vec<PacketBuf>,
 }
+
+/// Open connections that make a crowd.
+const CROWD: u64 = 100;
 
 impl World {
     /// The world of this seed.
@@ -141,27 +211,48 @@ impl World {
         let mut rng = Rng::new(seed);
         let topology = Topology::new(&plan, rng.fork());
         let network = Network::new(&plan, rng.fork());
+        let now = Time::from_millis(1_000);
+        let faults_within = Duration::from_millis(plan.faults_within_ms);
         let mut world = Self {
             lost_events: rng.within(plan.lost_events.low, plan.lost_events.high),
             missed_sockets: rng.within(plan.missed_sockets.low, plan.missed_sockets.high),
+            router_takes: Duration::from_millis(
+                rng.within(plan.router_ms.low, plan.router_ms.high),
+            ),
+            resilient: rng.chance(500),
             seed,
-            topology,
             network,
-            now: Time::from_millis(1_000),
-            events: BTreeMap::new(),
-            scheduled: 0,
+            now,
+            events: Queue::new(),
             nodes: BTreeMap::new(),
             hosts: BTreeMap::new(),
             clients: Vec::new(),
             dossiers: Vec::new(),
-            by_address: BTreeMap::new(),
-            by_key: BTreeMap::new(),
+            clients_over: 0,
+            live: 0,
+            crash_in_crowd: false,
+            change_in_crowd: false,
+            router: topology.ingresses.clone(),
             spread: rng.next(),
+            faults: Vec::new(),
+            disturbances: Disturbances::default(),
+            gone: BTreeSet::new(),
+            draining: BTreeSet::new(),
+            cuts: 0,
+            heals_at: now + topology.warm_up() + faults_within + faults_within / 2,
+            quiet: Quiet::default(),
+            recovery: None,
+            epoch: 0,
             from_clients: 0,
             searches: Searches::default(),
             tally: Tally::default(),
             violation: None,
             trace: Trace::default(),
+            effects: Vec::new(),
+            acts: Vec::new(),
+            spare: Vec::new(),
+            packets: Vec::new(),
+            topology,
             rng,
             plan,
         };
@@ -177,14 +268,13 @@ impl World {
     pub fn run(self) -> Outcome {
         let (seed, plan) = (self.seed, self.plan.clone());
         let outcome = self.play();
-        let client = outcome.violation.as_ref().and_then(|found| found.client);
-        match client {
-            Some(client) => Self::new(seed, plan).traced(client).play(),
+        match &outcome.violation {
+            Some(found) => Self::new(seed, plan).traced(found.client).play(),
             None => outcome,
         }
     }
 
-    fn traced(mut self, client: usize) -> Self {
+    fn traced(mut self, client: Option<usize>) -> Self {
         self.trace = Trace::of(client);
         self
     }
@@ -192,9 +282,9 @@ impl World {
     fn play(mut self) -> Outcome {
         let begin = self.now;
         let mut end = begin + LONGEST_RUN;
-        let mut clients_over = false;
+        let mut drains = false;
         while self.violation.is_none() {
-            let Some(((at, _), event)) = self.events.pop_first() else {
+            let Some((at, event)) = self.events.pop() else {
                 break;
             };
             if at > end {
@@ -206,13 +296,18 @@ impl World {
             if self.tally.events.is_multiple_of(SUMS_EVERY) {
                 self.check_sums();
             }
-            if !clients_over && self.clients.iter().all(Client::is_over) {
-                clients_over = true;
-                end = self.now + LONGEST_MEMORY;
+            if !drains && self.quiet.is_over() {
+                if !self.plan.drain {
+                    break;
+                }
+                if self.clients_over >= self.clients.len() {
+                    drains = true;
+                    end = self.now + LONGEST_MEMORY;
+                }
             }
         }
         self.check_sums();
-        if self.violation.is_none() {
+        if self.violation.is_none() && drains {
             self.check_leaks();
         }
         self.tally.millis = u64::try_from(self.now.since(begin).as_millis()).unwrap_or(0);
@@ -222,18 +317,20 @@ impl World {
             tally: self.tally,
             violation: self.violation,
             trace: self.trace.into_lines(),
+            recovery: self.recovery.and_then(|watch| watch.done),
         }
     }
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Message {
+            Event::Datagram {
                 from,
                 to,
-                life,
+                port,
                 bytes,
-            } => self.message(from, to, life, &bytes),
-            Event::ClientPacket { client, packet } => self.client_packet(client, packet),
+            } => self.datagram(from, to, port, bytes),
+            Event::ClientPacket { client, packet } => self.client_packet(Some(client), packet),
+            Event::Stray { packet } => self.client_packet(None, packet),
             Event::Answer {
                 client,
                 answer,
@@ -241,15 +338,8 @@ impl World {
             } => self.answer(client, answer, origin),
             Event::NodeTimer(node) => self.node_timer(node),
             Event::ClientTimer(client) => self.client_timer(client),
-            Event::SocketTimer { host, key, cookie } => self.socket_timer(host, key, cookie),
-            Event::Destroyed {
-                host,
-                life,
-                key,
-                cookie,
-                aborted,
-                lost,
-            } => self.destroyed(host, life, &key, cookie, aborted, lost),
+            Event::SocketTimer { host, key, cookie } => self.socket_timer(host, *key, cookie),
+            Event::Destroyed { host, life, told } => self.destroyed(host, life, told),
             Event::DumpBegins { host, life } => self.begin_dump(host, life),
             Event::DumpEnds {
                 host,
@@ -257,20 +347,25 @@ impl World {
                 started,
                 sockets,
             } => self.end_dump(host, life, started, sockets),
-            Event::Kill(node) => self.kill(node),
+            Event::Fault(at) => self.fault(at),
             Event::Start(node) => self.start(node),
-            Event::Reshuffle => {
-                self.spread = self.rng.next();
-                self.trace
-                    .note_all(self.now, || "ECMP is reshuffled".to_owned());
-            }
+            Event::Stop(node) => self.stop(node),
+            Event::Resume(node) => self.resume(node),
+            Event::Mend {
+                number,
+                disturbances,
+            } => self.mend(number, &disturbances),
+            Event::Truth { node, disturbance } => self.tell_truth(node, disturbance),
+            Event::RouterLooks => self.router_looks(),
+            Event::RecoveryLooks => self.recovery_looks(),
+            Event::Heal => self.heal(),
+            Event::QuietBegins => self.begin_quiet(),
+            Event::QuietEnds => self.end_quiet(),
         }
     }
 
     fn schedule(&mut self, at: Time, event: Event) {
-        self.scheduled += 1;
-        self.events
-            .insert((at.max(self.now), self.scheduled), event);
+        self.events.push(at.max(self.now), event);
     }
 
     fn violate(&mut self, rule: Rule, client: Option<usize>, words: Option<String>) {
@@ -287,121 +382,10 @@ impl World {
         }
     }
 
-    fn add_nodes(&mut self) {
-        let view = self.topology.view.clone();
-        for node in self.topology.ingresses.clone() {
-            self.add_node(node, |world, seed, now| {
-                let config = world.topology.ingress_config(node);
-                Machine::Ingress(Box::new(Ingress::new(config, view.clone(), seed, now)))
-            });
-        }
-        for node in self.topology.trackers.clone() {
-            self.add_node(node, |world, seed, now| {
-                let config = world.topology.tracker_config(node);
-                Machine::Tracker(Box::new(FlowTracker::new(config, view.clone(), seed, now)))
-            });
-        }
-        for node in self.topology.hosts.clone() {
-            self.hosts.insert(node, HostSide::default());
-            self.add_node(node, |world, seed, now| {
-                let config = world.topology.host_config(node, 1);
-                Machine::Host(Box::new(HostAgent::new(config, view.clone(), seed, now)))
-            });
-        }
-    }
-
-    fn add_node(&mut self, node: NodeNumber, make: impl Fn(&Self, u64, Time) -> Machine) {
-        let skew = self
-            .rng
-            .span(Duration::from_secs(100), Duration::from_secs(9000));
-        let seed = self.rng.next();
-        let machine = make(self, seed, self.now + skew);
-        self.nodes.insert(node, Node::new(node, machine, skew));
-        self.settle(node);
-    }
-
-    fn add_clients(&mut self) {
-        let tcp = self.draw(self.plan.tcp_clients);
-        let udp = self.draw(self.plan.udp_clients);
-        for index in 0..tcp + udp {
-            let protocol = if index < tcp {
-                Protocol::Tcp
-            } else {
-                Protocol::Udp
-            };
-            let services: Vec<_> = self
-                .topology
-                .services
-                .iter()
-                .filter(|service| service.matching.protocol == protocol)
-                .collect();
-            let place = self.rng.place(services.len());
-            let Some(service) = services.get(place) else {
-                continue;
-            };
-            let (key, ends) = self.topology.flow(index, service);
-            let after = self.rng.span(Duration::ZERO, self.plan.begin_within);
-            let begins = self.now + Duration::from_millis(200) + after;
-            let number = self.clients.len();
-            let client = Client::new(key, protocol, ends, begins, self.rng.fork());
-            self.clients.push(client);
-            self.dossiers.push(Dossier::default());
-            self.by_address.insert(ends.client, number);
-            self.by_key.insert(key, number);
-            self.schedule(begins, Event::ClientTimer(number));
-        }
-    }
-
-    fn add_faults(&mut self) {
-        let within = self.plan.begin_within + Duration::from_secs(8);
-        for _ in 0..self.draw(self.plan.reshuffles) {
-            let at = self.now + self.rng.span(Duration::ZERO, within);
-            self.schedule(at, Event::Reshuffle);
-        }
-        let groups = [
-            (self.plan.agent_restarts, self.topology.hosts.clone()),
-            (self.plan.ingress_restarts, self.topology.ingresses.clone()),
-        ];
-        for (span, nodes) in groups {
-            for _ in 0..self.draw(span) {
-                let at = self.now + self.rng.span(Duration::ZERO, within);
-                if let Some(&node) = nodes.get(self.rng.place(nodes.len())) {
-                    self.schedule(at, Event::Kill(node));
-                }
-            }
-        }
-    }
-
-    fn draw(&mut self, span: crate::plan::Span) -> usize {
-        usize::try_from(self.rng.within(span.low, span.high)).unwrap_or(0)
-    }
-
-    /// What the cluster can do for a new flow of a service.
-    fn chances(&self, service: ServiceNumber) -> Chances {
-        let Some(service) = self.topology.service(service) else {
-            return Chances {
-                all_asked: false,
-                open_since: None,
-            };
-        };
-        let closed_at = |host: &NodeNumber| {
-            let side = self.hosts.get(host)?;
-            let closed = side.closed_at.get(&service.number).copied();
-            Some(closed.unwrap_or(Time::ZERO))
-        };
-        Chances {
-            all_asked: !self.topology.narrow
-                && usize::from(service.search_ttl) >= service.hosts.len(),
-            open_since: service.hosts.iter().filter_map(closed_at).min(),
-        }
-    }
-
     fn check_sums(&mut self) {
         let mut all = Sums::default();
         for node in self.nodes.values() {
-            let sums = node.sums();
-            all.received += sums.received;
-            all.sent += sums.sent;
+            all.add(node.sums());
         }
         let wrong = books::check_cluster(all, &self.network, self.from_clients);
         self.violate(Rule::Conservation, None, wrong);
@@ -411,26 +395,12 @@ impl World {
         let wrong: Vec<_> = self
             .nodes
             .values()
-            .filter_map(|node| leaks::check(node.number, &node.holdings()))
+            .filter_map(|node| {
+                let holdings = node.life.as_ref()?.machine.holdings();
+                leaks::check(node.number, &holdings)
+            })
             .collect();
         let wrong = (!wrong.is_empty()).then(|| wrong.join("; "));
         self.violate(Rule::NoLeak, None, wrong);
-    }
-
-    fn tally_nodes(&mut self) {
-        for node in self.nodes.values() {
-            match &node.machine {
-                Some(Machine::Tracker(tracker)) => {
-                    let stats = tracker.stats();
-                    self.tally.who_has += stats.who_has_asked;
-                    self.tally.releases += stats.releases;
-                }
-                Some(Machine::Host(agent)) => {
-                    let counters = agent.stats().counters;
-                    self.tally.rejected += counters.rejected_load + counters.rejected_again;
-                }
-                Some(Machine::Ingress(_)) | None => {}
-            }
-        }
     }
 }

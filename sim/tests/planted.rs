@@ -25,8 +25,7 @@ fn plan() -> Plan {
         hosts: jlb_sim::Span::new(3, 6),
         trackers: jlb_sim::Span::new(1, 3),
         limited: 1000,
-        agent_restarts: jlb_sim::Span::just(0),
-        ..Plan::default()
+        ..Plan::calm()
     }
 }
 

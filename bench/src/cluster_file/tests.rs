@@ -23,7 +23,8 @@ fn written(ingress: u16, trackers: u16, hosts: u16, ipv6: bool, policy: &str) ->
     );
     fs::create_dir_all(plan.directory()).unwrap();
     let _directory = Directory(plan.directory());
-    let path = write(&plan, policy).unwrap();
+    write(&plan, policy).unwrap();
+    let path = plan.directory().join(FILE);
     ClusterConfig::load(&path).unwrap().config
 }
 
@@ -35,6 +36,29 @@ fn the_usual_lab_is_a_valid_cluster() {
     assert_eq!(cluster.vips(), [IpAddr::from(VIP_V4), IpAddr::from(VIP_V6)]);
     assert_eq!(cluster.timers.linger.as_secs(), 2);
     assert!(!cluster.ipv6_underlay());
+}
+
+#[test]
+fn what_comes_later_is_in_its_own_file_alone() {
+    let counts = |count| Counts {
+        ingress: count,
+        trackers: count,
+        hosts: count,
+    };
+    let id = format!("s{}", std::process::id());
+    let plan = Plan::new(id, counts(2), false).with_spares(counts(1));
+    fs::create_dir_all(plan.directory()).unwrap();
+    let _directory = Directory(plan.directory());
+    write(&plan, "round-robin").unwrap();
+    let names = |name: &str| {
+        let file = path(&plan, plan.node(name).unwrap());
+        let cluster = ClusterConfig::load(&file).unwrap().config;
+        assert!(cluster.services().iter().all(|service| service.any_host));
+        assert!(cluster.node("host-2").is_some());
+        cluster.nodes().len()
+    };
+    assert_eq!(names("ingress-1"), 6);
+    assert_eq!(names("host-3"), 9);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use hyper::{Method, Request, StatusCode};
 use super::tally::ErrorKind;
 use crate::content;
 use crate::web::HOST_HEADER;
-use crate::web::body::Answer;
+use crate::web::body::{Answer, receipt};
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,39 +23,44 @@ pub enum What {
 
 /// A request that failed: the kind that is counted, and words for a person.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) kind: ErrorKind,
-    pub(super) words: String,
+pub(crate) struct Failure {
+    pub(crate) kind: ErrorKind,
+    pub(crate) words: String,
 }
 
 impl Failure {
-    pub(super) fn new(kind: ErrorKind, words: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: ErrorKind, words: impl Into<String>) -> Self {
         Self {
             kind,
             words: words.into(),
         }
     }
+
+    /// A failure of hyper's, with what is behind it.
+    pub(crate) fn of_hyper(error: &hyper::Error) -> Self {
+        Self::new(ErrorKind::of_hyper(error), words(error))
+    }
 }
 
 /// A right answer.
 #[derive(Debug)]
-pub(super) struct Answered {
+pub(crate) struct Answered {
     /// The host that it names, if it does.
-    pub(super) host: Option<String>,
+    pub(crate) host: Option<String>,
     /// Bytes of the body.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// The server keeps the connection open.
-    pub(super) reusable: bool,
+    pub(crate) reusable: bool,
 }
 
 /// Sends one request and reads its answer to the end.
-pub(super) async fn ask(
+pub(crate) async fn ask(
     sender: &mut SendRequest<Answer>,
     what: What,
     authority: &HeaderValue,
     last: bool,
 ) -> Result<Answered, Failure> {
-    let failed = |error: hyper::Error| Failure::new(ErrorKind::of_hyper(&error), words(&error));
+    let failed = |error: hyper::Error| Failure::of_hyper(&error);
     let (method, path, body) = match what {
         What::Small => (Method::GET, "/".to_owned(), Answer::empty()),
         What::Download(count) => (Method::GET, format!("/bytes/{count}"), Answer::empty()),
@@ -119,7 +124,7 @@ fn check(what: What, bytes: u64, short: &[u8]) -> Result<(), Failure> {
             wrong(format!("{bytes} bytes instead of {count}"))
         }
         What::Upload(count) => {
-            let expected = format!("{count} {:016x}\n", content::sum_of_first(count).value());
+            let expected = receipt(count, content::sum_of_first(count));
             if short == expected.as_bytes() {
                 return Ok(());
             }

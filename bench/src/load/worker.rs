@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::http1::SendRequest;
 use hyper::header::HeaderValue;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::connect::connect;
 use super::request::{Answered, Failure, What, ask};
 use super::tally::{ErrorKind, Tally};
 use super::{Load, Progress};
@@ -166,36 +165,10 @@ impl Worker {
     }
 
     async fn connect(&self) -> Result<Connection, Failure> {
-        let failed = |error: std::io::Error| {
-            let words = format!("connecting to {}: {error}", self.target);
-            Failure::new(ErrorKind::of_io(&error), words)
-        };
-        let socket = match self.target {
-            SocketAddr::V4(_) => TcpSocket::new_v4(),
-            SocketAddr::V6(_) => TcpSocket::new_v6(),
-        }
-        .map_err(failed)?;
-        if let Some(source) = self.source {
-            socket.bind((source, 0).into()).map_err(failed)?;
-        }
-        let stream = timeout(self.patience, socket.connect(self.target))
-            .await
-            .map_err(|_| {
-                let words = format!("no connection to {} in {:?}", self.target, self.patience);
-                Failure::new(ErrorKind::ConnectTimeout, words)
-            })?
-            .map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
+        let connected = connect(self.target, self.source, self.patience).await?;
         self.tally.borrow_mut().connections += 1;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| Failure::new(ErrorKind::of_hyper(&error), error.to_string()))?;
-        // What ends it shows in the request that was on it.
-        tokio::task::spawn_local(async move {
-            let _ = connection.await;
-        });
         Ok(Connection {
-            sender,
+            sender: connected.handshake().await?,
             requests: 0,
         })
     }

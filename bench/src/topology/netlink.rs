@@ -162,14 +162,21 @@ impl Netlink {
 
     /// Brings an interface up.
     pub(super) fn up(&mut self, name: &str) -> Result<()> {
+        self.set_up(name, true)
+    }
+
+    /// Brings an interface up or down.
+    pub(super) fn set_up(&mut self, name: &str, up: bool) -> Result<()> {
         let mut message = LinkMessage::default();
         message.header.index = self.index(name)?;
-        message.header.flags = LinkFlags::Up;
+        if up {
+            message.header.flags = LinkFlags::Up;
+        }
         message.header.change_mask = LinkFlags::Up;
         self.request(
             Request::Route(RouteNetlinkMessage::SetLink(message)),
             0,
-            format_args!("bring {name} up"),
+            format_args!("bring {name} {}", if up { "up" } else { "down" }),
         )
     }
 
@@ -233,8 +240,9 @@ impl Netlink {
         )
     }
 
-    /// A route for exactly one address over a next hop or a group of them.
-    pub(super) fn add_host_route(&mut self, destination: IpAddr, next_hop: u32) -> Result<()> {
+    /// A route for exactly one address over a next hop or a group of them, in place of the one that
+    /// there may be.
+    pub(super) fn set_host_route(&mut self, destination: IpAddr, next_hop: u32) -> Result<()> {
         let prefix = if destination.is_ipv4() { 32 } else { 128 };
         let mut message = route(destination, prefix);
         message
@@ -244,8 +252,9 @@ impl Netlink {
                 IpAddr::V6(address) => RouteAddress::Inet6(address),
             }));
         message.attributes.push(RouteAttribute::NhId(next_hop));
-        self.create(
+        self.request(
             Request::Route(RouteNetlinkMessage::NewRoute(message)),
+            NLM_F_CREATE | NLM_F_REPLACE,
             format_args!("route {destination} over next-hop group {next_hop}"),
         )
     }

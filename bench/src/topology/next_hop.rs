@@ -23,6 +23,8 @@ const NHA_RES_GROUP: u16 = 12;
 
 /// NEXTHOP_GRP_TYPE_RES
 const TYPE_RESILIENT: u16 = 1;
+/// NEXTHOP_GRP_TYPE_MPATH
+const TYPE_PLAIN: u16 = 0;
 
 // Attributes inside NHA_RES_GROUP; times in hundredths of a second.
 const NHA_RES_GROUP_BUCKETS: u16 = 1;
@@ -69,11 +71,6 @@ impl NextHopMessage {
 
     /// A resilient group whose members all weigh the same.
     pub(super) fn resilient_group(id: u32, members: &[u32], how: Resilience) -> Self {
-        // struct nexthop_grp: id, weight less one, two reserved fields.
-        let entries = members
-            .iter()
-            .flat_map(|member| member.to_ne_bytes().into_iter().chain([0; 4]))
-            .collect();
         let settings = [
             DefaultNla::new(NHA_RES_GROUP_BUCKETS, how.buckets.to_ne_bytes().to_vec()),
             number(NHA_RES_GROUP_IDLE_TIMER, how.idle_seconds * 100),
@@ -81,9 +78,23 @@ impl NextHopMessage {
         ];
         let attributes = vec![
             number(NHA_ID, id),
-            DefaultNla::new(NHA_GROUP, entries),
+            DefaultNla::new(NHA_GROUP, entries(members)),
             DefaultNla::new(NHA_GROUP_TYPE, TYPE_RESILIENT.to_ne_bytes().to_vec()),
             nested(NHA_RES_GROUP, &settings),
+        ];
+        Self {
+            id,
+            family: AF_UNSPEC,
+            attributes,
+        }
+    }
+
+    /// A group whose members all weigh the same and whose flows move as they come when it changes.
+    pub(super) fn plain_group(id: u32, members: &[u32]) -> Self {
+        let attributes = vec![
+            number(NHA_ID, id),
+            DefaultNla::new(NHA_GROUP, entries(members)),
+            DefaultNla::new(NHA_GROUP_TYPE, TYPE_PLAIN.to_ne_bytes().to_vec()),
         ];
         Self {
             id,
@@ -112,6 +123,14 @@ impl NetlinkSerializable for NextHopMessage {
         header.copy_from_slice(&[self.family, 0, RTPROT_STATIC, 0, 0, 0, 0, 0]);
         self.attributes.as_slice().emit(rest);
     }
+}
+
+/// Each member as struct nexthop_grp: id, weight less one, two reserved fields.
+fn entries(members: &[u32]) -> Vec<u8> {
+    members
+        .iter()
+        .flat_map(|member| member.to_ne_bytes().into_iter().chain([0; 4]))
+        .collect()
 }
 
 fn number(kind: u16, value: u32) -> DefaultNla {

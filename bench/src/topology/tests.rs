@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
-use crate::plan::Counts;
+use crate::plan::{Counts, VIP_V4, VIP_V6};
 
 /// Takes the namespaces away however the test ends.
 struct Built(Plan);

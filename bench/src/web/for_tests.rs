@@ -1,11 +1,30 @@
 //! The server of the lab, inside a test.
 
+use tokio::sync::oneshot;
+
 use super::*;
 
-/// A server on free ports of the loopback, for as long as the test's process lives.
-pub(crate) fn start() -> (SocketAddr, SocketAddr) {
+/// A server on free ports of the loopback.
+pub(crate) struct Server {
+    pub(crate) http: SocketAddr,
+    pub(crate) echo: SocketAddr,
+    stop: oneshot::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Server {
+    /// Ends it with all its connections.
+    pub(crate) fn end(self) {
+        drop(self.stop);
+        self.thread.join().unwrap();
+    }
+}
+
+/// A server for so many connections at once.
+pub(crate) fn start_for(room: usize) -> Server {
     let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -16,13 +35,24 @@ pub(crate) fn start() -> (SocketAddr, SocketAddr) {
             tell.send((listener.local_addr().unwrap(), socket.local_addr().unwrap()))
                 .unwrap();
             tokio::task::spawn_local(echo::run(socket));
-            accept(
-                listener,
-                HeaderValue::from_static("h1"),
-                Arc::new(Semaphore::new(8)),
-            )
-            .await;
+            let name = HeaderValue::from_static("h1");
+            tokio::task::spawn_local(accept(listener, name, Arc::new(Semaphore::new(room))));
+            let _ = stopped.await;
         });
     });
-    told.recv().unwrap()
+    let (http, echo) = told.recv().unwrap();
+    Server {
+        http,
+        echo,
+        stop,
+        thread,
+    }
+}
+
+/// A small server for as long as the test's process lives.
+pub(crate) fn start() -> (SocketAddr, SocketAddr) {
+    let server = start_for(8);
+    let addresses = (server.http, server.echo);
+    std::mem::forget(server);
+    addresses
 }

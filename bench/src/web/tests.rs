@@ -79,3 +79,58 @@ fn datagrams_come_back() {
     let (length, from) = socket.recv_from(&mut buffer).unwrap();
     assert_eq!((&buffer[..length], from), (&b"hello"[..], echo));
 }
+
+#[test]
+fn dripped_bytes_are_the_known_ones_and_take_their_time() {
+    let (http, _) = start();
+    let mut stream = TcpStream::connect(http).unwrap();
+    stream
+        .write_all(b"GET /drip/70000/50 HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
+    let begin = tokio::time::Instant::now();
+    let mut got = Vec::new();
+    let mut buffer = vec![0; 1 << 16];
+    while got.len() < 300_000 {
+        let count = stream.read(&mut buffer).unwrap();
+        got.extend_from_slice(&buffer[..count]);
+    }
+    // The fifth of them comes after four pauses.
+    assert!(begin.elapsed() >= Duration::from_millis(190));
+    // The body is in chunks: the first of them is whole.
+    let body = got.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let size = got[body..]
+        .windows(2)
+        .position(|two| two == b"\r\n")
+        .unwrap();
+    let first = &got[body + size + 2..][..60_000];
+    assert!(content::matches(0, first));
+}
+
+#[test]
+fn each_piece_of_an_upload_gets_its_receipt() {
+    let (http, _) = start();
+    let mut stream = TcpStream::connect(http).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    stream
+        .write_all(b"POST /receipts HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        .unwrap();
+    let mut said = String::new();
+    for (offset, length) in [(0, 1000_u64), (1000, 500)] {
+        let piece = content::piece(offset, length);
+        stream
+            .write_all(format!("{length:x}\r\n").as_bytes())
+            .unwrap();
+        stream.write_all(&piece).unwrap();
+        stream.write_all(b"\r\n").unwrap();
+        let whole = offset + length;
+        let expected = body::receipt(whole, content::sum_of_first(whole));
+        // It answers before the upload is over.
+        while !said.contains(&expected) {
+            let mut buffer = [0; 1024];
+            let count = stream.read(&mut buffer).unwrap();
+            said.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+        }
+    }
+}

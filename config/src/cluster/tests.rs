@@ -99,6 +99,51 @@ fn what_is_allowed_but_probably_not_meant_is_a_warning() {
 }
 
 #[test]
+fn the_file_of_a_node_that_joins_names_some_of_the_others() {
+    let text = "[cluster]\nname = \"shop\"\nkey_file = \"cluster.key\"\n\
+                [[node]]\nnumber = 13\nname = \"tr-3\"\nrole = \"flow-tracker\"\nunderlay = [\"10.0.0.13\"]\n\
+                [[node]]\nnumber = 11\nname = \"tr-1\"\nrole = \"flow-tracker\"\nunderlay = [\"10.0.0.11\"]\n\
+                [[service]]\nnumber = 1\nname = \"web\"\nvip = \"192.0.2.10\"\nprotocol = \"tcp\"\n\
+                ports = 80\nhosts = \"any\"\n";
+    let loaded = loaded(text);
+    let messages: Vec<&str> = loaded
+        .warnings
+        .findings()
+        .iter()
+        .map(|it| it.message())
+        .collect();
+    assert_eq!(
+        messages,
+        [
+            "the file names no node with the role \"ingress\"",
+            "the file names no node with the role \"host-agent\"",
+        ]
+    );
+    let service = &loaded.config.services()[0];
+    assert!(service.any_host && service.hosts.is_empty());
+    assert_eq!(loaded.config.membership, Membership::Dynamic);
+}
+
+#[test]
+fn any_host_is_every_host_agent_of_the_file() {
+    let text = CLUSTER.replace(
+        "hosts = [\"web-3\"]",
+        "hosts = \"any\"\nmax_connections = 9",
+    );
+    let config = cluster(&text);
+    let hosts: Vec<_> = config.services()[1]
+        .hosts
+        .iter()
+        .map(|host| (host.node.get(), host.weight, host.max_connections))
+        .collect();
+    assert_eq!(
+        hosts,
+        [(101, 1, Some(9)), (102, 1, Some(9)), (103, 1, Some(9))]
+    );
+    assert_eq!(config.vips_of(config.nodes()[4].number).len(), 2);
+}
+
+#[test]
 fn any_takes_what_ranges_leave() {
     let text = CLUSTER.replace(
         "vip = \"2001:db8::80\"\nprotocol = \"udp\"",

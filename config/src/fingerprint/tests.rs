@@ -35,8 +35,32 @@ fn order_comments_and_what_concerns_one_node_make_no_difference() {
 }
 
 #[test]
+fn nodes_may_join_without_a_difference_where_membership_is_dynamic() {
+    let text = CLUSTER.replace("hosts = [\"web-3\"]", "hosts = \"any\"");
+    let fingerprint = cluster(&text).fingerprint();
+    let more = "[[node]]\nnumber = 104\nname = \"web-4\"\nrole = \"host-agent\"\n\
+                underlay = [\"10.0.0.104\"]\n\n[[node]]";
+    let joined = text.replacen("[[node]]", more, 1);
+    assert_eq!(cluster(&joined).services()[1].hosts.len(), 4);
+    assert_eq!(cluster(&joined).fingerprint(), fingerprint);
+    let limited = text.replacen("hosts = \"any\"", "hosts = \"any\"\nmax_connections = 5", 1);
+    assert_ne!(cluster(&limited).fingerprint(), fingerprint);
+    let fixed = |text: &str| {
+        let text = text.replacen("\"shop\"", "\"shop\"\nmembership = \"static\"", 1);
+        cluster(&text).fingerprint()
+    };
+    assert_ne!(fixed(&text), fingerprint);
+    assert_ne!(fixed(&joined), fixed(&text));
+}
+
+#[test]
 fn every_cluster_wide_setting_makes_a_difference() {
-    let mut seen = vec![cluster(CLUSTER).fingerprint()];
+    let fixed = CLUSTER.replacen("\"shop\"", "\"shop\"\nmembership = \"static\"", 1);
+    let mut seen = vec![
+        cluster(CLUSTER).fingerprint(),
+        cluster(&fixed).fingerprint(),
+    ];
+    assert_ne!(seen[0], seen[1]);
     for (from, to) in [
         ("\"shop\"", "\"shop2\""),
         ("name = \"shop\"", "name = \"shop\"\nport = 6082"),
@@ -61,9 +85,47 @@ fn every_cluster_wide_setting_makes_a_difference() {
         ("max_connections = 1000", "max_connections = 1001"),
         ("least-connections", "round-robin"),
         ("search_ttl = 2", "search_ttl = 3"),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\nmax_unhealthy_percent = 49",
+        ),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\nhealth = { kind = \"tcp\" }",
+        ),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\nhealth = { kind = \"http\" }",
+        ),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\nhealth = { kind = \"http\", path = \"/x\" }",
+        ),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\nhealth = { kind = \"tcp\", address = \"127.0.0.1:81\" }",
+        ),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\nhealth = { kind = \"tcp\", rise = 4 }",
+        ),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\nhealth = { kind = \"tcp\", fall = 4 }",
+        ),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\nhealth = { kind = \"tcp\", interval = \"2s\" }",
+        ),
+        ("[\"web-3\"]", "\"any\""),
+        (
+            "[[node]]",
+            "[timers]\ndead_host_reset = \"never\"\n[[node]]",
+        ),
+        ("[[node]]", "[timers]\nheartbeat = \"90ms\"\n[[node]]"),
     ] {
-        assert!(CLUSTER.contains(from), "{from}");
-        let fingerprint = cluster(&CLUSTER.replacen(from, to, 1)).fingerprint();
+        assert!(fixed.contains(from), "{from}");
+        let fingerprint = cluster(&fixed.replacen(from, to, 1)).fingerprint();
         assert!(!seen.contains(&fingerprint), "{to}");
         seen.push(fingerprint);
     }

@@ -15,6 +15,15 @@ fn an_ingress_knows_every_service() {
     assert_eq!(ingress.max_inner, config.max_inner());
     assert_eq!(ingress.limits.max_pending_bytes, 32 << 20);
     assert_eq!(ingress.timers.open_retry, Duration::from_millis(20));
+    assert_eq!(ingress.timers.who_has, Duration::from_millis(200));
+    assert_eq!(ingress.dead_host, Some(Duration::from_secs(15)));
+    let hosts: Vec<(u16, u16)> = ingress.services[0]
+        .hosts
+        .iter()
+        .map(|host| (host.node.get(), host.weight))
+        .collect();
+    assert_eq!(hosts, [(102, 1), (101, 3)]);
+    assert!(!ingress.services[0].any_host);
 }
 
 #[test]
@@ -31,6 +40,33 @@ fn a_tracker_knows_weights_and_limits_of_hosts() {
     assert_eq!(hosts, [(102, 1, Some(1000)), (101, 3, Some(7))]);
     assert_eq!(tracker.services[1].hosts[0].max_connections, None);
     assert_eq!(tracker.timers.lease, Duration::from_secs(60));
+    assert_eq!(tracker.dead_host, Some(Duration::from_secs(15)));
+    assert_eq!((http.any_host, http.max_unhealthy_percent), (false, 50));
+}
+
+#[test]
+fn what_is_said_of_hosts_that_fail_reaches_the_roles() {
+    let text = CLUSTER.replacen(
+        "[[node]]",
+        "[timers]\ndead_host_reset = \"never\"\n[[node]]",
+        1,
+    );
+    let text = text.replacen(
+        "search_ttl = 2",
+        "search_ttl = 2\nmax_unhealthy_percent = 20",
+        1,
+    );
+    let config = cluster(&text.replacen("hosts = [\"web-3\"]", "hosts = \"any\"", 1));
+    let tracker = config.flow_tracker("tr-1").unwrap();
+    assert_eq!(tracker.dead_host, None);
+    assert_eq!(tracker.services[0].max_unhealthy_percent, 20);
+    assert!(tracker.services[1].any_host);
+    let ingress = config.ingress("in-1").unwrap();
+    assert!(ingress.services[1].any_host && ingress.dead_host.is_none());
+    // A host that no service lists is in the one that takes any.
+    let host = config.host_agent("web-2", 1).unwrap();
+    let services: Vec<u32> = host.services.iter().map(|it| it.number.get()).collect();
+    assert_eq!(services, [4, 5]);
 }
 
 #[test]

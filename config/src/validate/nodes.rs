@@ -1,7 +1,7 @@
 //! The nodes: numbers, names, roles, addresses, and whether those that talk can.
 
 use super::{Once, addresses, name, one_of, right, within};
-use crate::cluster::{ADMIN_PORT, LogLevel, Node, Underlay};
+use crate::cluster::{ADMIN_PORT, LogLevel, Membership, Node, Underlay};
 use crate::overhead;
 use crate::problem::{Findings, Problem, quoted};
 use crate::schema::{Document, NodeTable, Table};
@@ -69,7 +69,11 @@ impl<'a> Known<'a> {
 }
 
 /// The nodes in the file's order; `None` if any of them has errors.
-pub(crate) fn nodes(document: &Document, findings: &mut Findings) -> Option<Vec<Node>> {
+pub(crate) fn nodes(
+    document: &Document,
+    membership: Option<Membership>,
+    findings: &mut Findings,
+) -> Option<Vec<Node>> {
     let before = findings.errors.len();
     let mut seen = Seen {
         numbers: Once::new(),
@@ -82,7 +86,7 @@ pub(crate) fn nodes(document: &Document, findings: &mut Findings) -> Option<Vec<
         .iter()
         .filter_map(|table| node(&table.table, &mut seen, findings))
         .collect();
-    roles(document, findings);
+    roles(document, membership, findings);
     (findings.errors.len() == before).then_some(nodes)
 }
 
@@ -253,8 +257,9 @@ fn tun(written: &Spanned<Text>, findings: &mut Findings) -> Option<String> {
     None
 }
 
-/// Every role must be there, and one flow tracker is allowed, but no redundancy.
-fn roles(document: &Document, findings: &mut Findings) {
+/// Every role must be there, unless others tell of such nodes; one flow tracker is allowed, but no
+/// redundancy.
+fn roles(document: &Document, membership: Option<Membership>, findings: &mut Findings) {
     let last = document.nodes.last();
     let place = last.map_or(document.cluster.header.clone(), |table| {
         table.header.clone()
@@ -271,16 +276,18 @@ fn roles(document: &Document, findings: &mut Findings) {
                 } else {
                     "no node at all"
                 };
-                findings.error(
-                    Problem::at(
-                        place.clone(),
-                        format!("the cluster has no node with the role \"{role}\""),
-                        here,
-                    )
-                    .help(format!(
+                let problem = |what| {
+                    let message = format!("{what} no node with the role \"{role}\"");
+                    Problem::at(place.clone(), message, here).help(format!(
                         "add a [[node]] with role = \"{role}\"; is the file complete?"
-                    )),
-                );
+                    ))
+                };
+                if membership == Some(Membership::Dynamic) {
+                    // The file of a node that joins names those that it joins through.
+                    findings.warn(problem("the file names"));
+                } else {
+                    findings.error(problem("the cluster has"));
+                }
             }
             (Some(only), None) if role == Role::FlowTracker.as_str() => findings.warn(
                 Problem::at(

@@ -1,11 +1,11 @@
 //! The services: numbers, names, VIPs, ports that do not overlap, and their hosts.
 
 use super::nodes::Known;
-use super::{Once, addresses, name, one_of, right, within};
+use super::{Once, addresses, health, name, one_of, right, within};
 use crate::cluster::{Node, Service, ServiceHost};
 use crate::problem::{Findings, Problem, did_you_mean, quoted};
 use crate::schema::{Document, ServiceTable, Table};
-use crate::value::{Number, Text};
+use crate::value::{HostsValue, Number, Text};
 use jlb_flow_tracker::config::{Overload, PolicyKind};
 use jlb_protocol::message::MAX_TRIED;
 use jlb_protocol::services::Ports;
@@ -25,6 +25,8 @@ const POLICIES: &[(&str, PolicyKind)] = &[
 const OVERLOADS_TO_COME: &[&str] = &["queue", "pool", "must-accept"];
 
 const DEFAULT_SEARCH_TTL: u8 = 4;
+
+const DEFAULT_MAX_UNHEALTHY_PERCENT: u8 = 50;
 
 /// The services in the file's order; `None` if any of them has errors.
 pub(crate) fn services(
@@ -95,7 +97,12 @@ fn service(
         "service.max_connections",
         findings,
     );
-    let hosts = hosts(table, limit, known, findings);
+    let any_host = matches!(table.hosts.get_ref(), HostsValue::Any);
+    let hosts = if any_host {
+        limit.map(|limit| every_host(limit, known))
+    } else {
+        hosts(table, limit, known, findings)
+    };
     let policy = match &table.policy {
         Some(written) => one_of(written, POLICIES, "service.policy", findings),
         None => Some(PolicyKind::RoundRobin),
@@ -111,6 +118,17 @@ fn service(
         Some(written) => overload(written, findings),
         None => Some(Overload::Refuse),
     };
+    let health = match &table.health {
+        Some(written) => health::check(written, table, vip, protocol, findings).map(Some),
+        None => Some(None),
+    };
+    let path = "service.max_unhealthy_percent";
+    let max_unhealthy_percent = match &table.max_unhealthy_percent {
+        Some(written) => {
+            within(written, 0..=100, path, findings).and_then(|percent| u8::try_from(percent).ok())
+        }
+        None => Some(DEFAULT_MAX_UNHEALTHY_PERCENT),
+    };
     Some(Service {
         number: number?,
         name: name?,
@@ -118,10 +136,26 @@ fn service(
         protocol: protocol?,
         ports: table.ports.get_ref().0,
         hosts: hosts?,
+        any_host,
+        max_connections: limit?,
         policy: policy?,
         search_ttl: search_ttl?,
         overload: overload?,
+        health: health?,
+        max_unhealthy_percent: max_unhealthy_percent?,
     })
+}
+
+/// All host agents of the file, each with a weight of 1.
+fn every_host(max_connections: Option<u32>, known: &Known<'_>) -> Vec<ServiceHost> {
+    let agents = known.host_agents();
+    let numbers = agents.into_iter().filter_map(|name| known.number_of(name));
+    let hosts = numbers.map(|node| ServiceHost {
+        node,
+        weight: 1,
+        max_connections,
+    });
+    super::sorted_by(hosts.collect(), |host| host.node)
 }
 
 fn vip(written: &Spanned<Text>, findings: &mut Findings) -> Option<IpAddr> {
@@ -186,7 +220,7 @@ fn hosts(
     findings: &mut Findings,
 ) -> Option<Vec<ServiceHost>> {
     let before = findings.errors.len();
-    let list = table.hosts.get_ref();
+    let list = table.hosts.get_ref().listed();
     if list.is_empty() {
         let service = quoted(&table.name.get_ref().0);
         findings.error(

@@ -1,7 +1,7 @@
 //! The cluster-wide settings: `[cluster]`, `[limits]`, `[timers]`, and what they must leave room for.
 
 use super::{name, one_of, within};
-use crate::cluster::{Node, Service};
+use crate::cluster::{Membership, Node, Service};
 use crate::overhead;
 use crate::problem::{Findings, Problem};
 use crate::schema::{ClusterTable, Document, Table};
@@ -54,16 +54,23 @@ pub(crate) fn cluster(table: &Table<ClusterTable>, findings: &mut Findings) -> O
             .and_then(|port| u16::try_from(port).ok()),
         None => Some(DEFAULT_PORT),
     };
-    let membership = match &table.membership {
-        Some(written) => one_of(written, &[("static", ())], "cluster.membership", findings),
-        None => Some(()),
-    };
-    membership?;
     Some(Settings {
         name: name?,
         underlay_mtu: underlay_mtu?,
         port: port?,
     })
+}
+
+/// Who belongs to the cluster; `None` if the file says what is not known.
+pub(crate) fn membership(
+    table: &Table<ClusterTable>,
+    findings: &mut Findings,
+) -> Option<Membership> {
+    let words = [Membership::Dynamic, Membership::Static].map(|word| (word.as_str(), word));
+    match &table.table.membership {
+        Some(written) => one_of(written, &words, "cluster.membership", findings),
+        None => Some(Membership::Dynamic),
+    }
 }
 
 /// Places of written keys by name.
@@ -124,6 +131,19 @@ pub(crate) fn limits(document: &Document, findings: &mut Findings) {
             findings,
         );
     }
+    if document.nodes.len() as u64 > u64::from(limits.max_nodes) {
+        unfit(
+            &places,
+            &["max_nodes"],
+            format!(
+                "`max_nodes` is {}, but the file has {} nodes",
+                limits.max_nodes,
+                document.nodes.len()
+            ),
+            "leave room for nodes that join: max_nodes = 4096",
+            findings,
+        );
+    }
     if limits.max_pending_bytes < u32::from(MAX_MTU) {
         unfit(
             &places,
@@ -140,6 +160,7 @@ pub(crate) fn limits(document: &Document, findings: &mut Findings) {
         let own = table
             .hosts
             .get_ref()
+            .listed()
             .iter()
             .filter_map(|host| host.max_connections.as_ref());
         for written in table.max_connections.iter().chain(own) {
@@ -161,11 +182,12 @@ pub(crate) fn limits(document: &Document, findings: &mut Findings) {
 }
 
 /// Each time span within its range, and those that the protocol relates in the right relation.
-pub(crate) fn timers(document: &Document, findings: &mut Findings) {
+pub(crate) fn timers(document: &Document, membership: Option<Membership>, findings: &mut Findings) {
     let places: Places = document.timers.written();
     let timers = document.timers.resolve();
     let mut in_range = true;
     for (name, span) in timers.entries() {
+        let Some(span) = span else { continue };
         let message = if span < SHORTEST {
             format!("`{name}` is shorter than 1ms")
         } else if span > LONGEST {
@@ -181,6 +203,7 @@ pub(crate) fn timers(document: &Document, findings: &mut Findings) {
     }
     if in_range {
         related(&places, &timers, findings);
+        lost_nodes(&places, &timers, membership, findings);
     }
 }
 
@@ -230,24 +253,6 @@ fn related(places: &Places, timers: &Timers, findings: &mut Findings) {
             findings,
         );
     }
-    let needed = timers
-        .open_timeout
-        .saturating_add(timers.open_retry_max)
-        .saturating_add(timers.hello.saturating_mul(3))
-        .saturating_add(LARGEST_DELAY);
-    if timers.offered < needed {
-        unfit(
-            places,
-            &["offered", "open_timeout", "open_retry_max", "hello"],
-            format!(
-                "`offered` with {:?} is too short: an ingress may ask for {needed:?}",
-                timers.offered
-            ),
-            "an offered record must outlive every repeat of its Open: offered = open_timeout + \
-             open_retry_max + 3 * hello + 1s or more (R3)",
-            findings,
-        );
-    }
     if timers.reject_rotation < timers.offered {
         unfit(
             places,
@@ -257,6 +262,88 @@ fn related(places: &Places, timers: &Timers, findings: &mut Findings) {
                 timers.reject_rotation, timers.offered
             ),
             "a host must remember what it rejected for as long as it may be asked again (R5)",
+            findings,
+        );
+    }
+}
+
+/// How soon a node is believed lost must fit how often it is heard of, and what waits for it.
+fn lost_nodes(
+    places: &Places,
+    timers: &Timers,
+    membership: Option<Membership>,
+    findings: &mut Findings,
+) {
+    for (heartbeat, its, timeout, other) in [
+        (
+            "heartbeat",
+            timers.heartbeat,
+            "failure_timeout",
+            timers.failure_timeout,
+        ),
+        (
+            "host_heartbeat",
+            timers.host_heartbeat,
+            "host_timeout",
+            timers.host_timeout,
+        ),
+    ] {
+        if its.saturating_mul(3) > other {
+            unfit(
+                places,
+                &[timeout, heartbeat],
+                format!(
+                    "`{timeout}` with {other:?} is less than three times `{heartbeat}` with {its:?}"
+                ),
+                &format!("two lost heartbeats are no failure: {timeout} = 3 * {heartbeat} or more"),
+                findings,
+            );
+        }
+    }
+    if let Some(reset) = timers.dead_host_reset
+        && reset < timers.host_timeout
+    {
+        unfit(
+            places,
+            &["dead_host_reset", "host_timeout"],
+            format!(
+                "`dead_host_reset` with {reset:?} is shorter than `host_timeout` with {:?}",
+                timers.host_timeout
+            ),
+            "a host must be down before its flows are given up: make it longer, or \"never\"",
+            findings,
+        );
+    }
+    let (detection, keys, sum): (_, &[_], _) = match membership {
+        Some(Membership::Static) => (timers.hello.saturating_mul(3), &["hello"], "3 * hello"),
+        Some(Membership::Dynamic) | None if timers.host_timeout > timers.failure_timeout => {
+            (timers.host_timeout, &["host_timeout"], "host_timeout")
+        }
+        Some(Membership::Dynamic) | None => (
+            timers.failure_timeout,
+            &["failure_timeout"],
+            "failure_timeout",
+        ),
+    };
+    let needed = timers
+        .open_timeout
+        .saturating_add(timers.open_retry_max)
+        .saturating_add(detection)
+        .saturating_add(LARGEST_DELAY);
+    if timers.offered < needed {
+        let mut all = vec!["offered", "open_timeout", "open_retry_max"];
+        all.extend(keys);
+        unfit(
+            places,
+            &all,
+            format!(
+                "`offered` with {:?} is too short: an ingress may ask for {needed:?}",
+                timers.offered
+            ),
+            &format!(
+                "an offered record must outlive every repeat of its Open and the failure of a \
+                 node: offered = open_timeout + open_retry_max + {sum} + 1s or more (R3)"
+            ),
             findings,
         );
     }

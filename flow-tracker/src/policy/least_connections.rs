@@ -3,6 +3,7 @@
 use super::{Candidate, Policy};
 use core::cmp::Ordering;
 use jlb_protocol::NodeNumber;
+use jlb_protocol::digest::{Digest, Digester};
 use jlb_protocol::keyed_hash::FlowHash;
 
 /// The host with the fewest connections for its weight; equal ones in turn.
@@ -41,5 +42,12 @@ impl Policy for LeastConnections {
 
     fn assigned(&mut self, _host: NodeNumber, _candidates: &[Candidate]) {
         self.turn = self.turn.wrapping_add(1);
+    }
+}
+
+impl Digest for LeastConnections {
+    fn digest(&self, into: &mut Digester<'_>) {
+        let Self { turn } = self;
+        into.value(turn);
     }
 }

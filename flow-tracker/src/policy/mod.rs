@@ -1,5 +1,6 @@
 //! How a service's host is chosen: one file per policy, all behind [`Policy`].
 
+mod digest;
 mod least_connections;
 mod round_robin;
 

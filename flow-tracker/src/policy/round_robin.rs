@@ -5,6 +5,7 @@
 use super::{Candidate, Policy};
 use alloc::collections::BTreeMap;
 use jlb_protocol::NodeNumber;
+use jlb_protocol::digest::{Digest, Digester};
 use jlb_protocol::keyed_hash::FlowHash;
 
 /// Each host in turn, by weight.
@@ -66,5 +67,12 @@ impl Policy for RoundRobin {
         if let Some(credit) = self.credit.get_mut(&host) {
             *credit -= total;
         }
+    }
+}
+
+impl Digest for RoundRobin {
+    fn digest(&self, into: &mut Digester<'_>) {
+        let Self { credit, seed: _ } = self;
+        into.value(credit);
     }
 }

@@ -1,11 +1,11 @@
 use super::*;
 use crate::testbed::{HASH_KEY, config, host, tracker, view, view_with, web};
-use jlb_protocol::MemberState;
+use jlb_protocol::{MemberState, Time};
 
 const FLOW: FlowHash = FlowHash(1);
 
 fn nodes(hosts: u16) -> Nodes {
-    Nodes::new(tracker(1), HASH_KEY, view(1, hosts))
+    Nodes::new(tracker(1), HASH_KEY, view(1, hosts), None, Time::ZERO)
 }
 
 fn pools(hosts: u16, change: impl Fn(&mut PoolHost)) -> Pools {
@@ -38,7 +38,7 @@ fn hosts_that_were_tried_or_are_not_active_are_not_chosen() {
     let mut pools = pools(4, |_| {});
     let view = view_with(&view(1, 4), host(1), MemberState::Draining);
     let view = view_with(&view, host(2), MemberState::Joining);
-    let nodes = Nodes::new(tracker(1), HASH_KEY, view);
+    let nodes = Nodes::new(tracker(1), HASH_KEY, view, None, Time::ZERO);
     let mut tried = Tried::NONE;
     tried.push(host(3));
     for _ in 0..5 {
@@ -121,4 +121,109 @@ fn a_report_for_another_pool_is_not_taken() {
         ..report(1, 1)
     };
     assert!(!pools.report(host(1), &unknown));
+}
+
+fn ill(connections: u32) -> ServiceLoad {
+    ServiceLoad {
+        healthy: false,
+        ..report(connections, u32::MAX)
+    }
+}
+
+#[test]
+fn an_unhealthy_host_is_asked_after_all_others() {
+    let mut pools = pools(3, |_| {});
+    let nodes = nodes(3);
+    pools.report(host(1), &ill(0));
+    // Even those without room come before it.
+    pools.report(host(2), &report(10, 0));
+    let mut tried = Tried::NONE;
+    for expected in [3, 2, 1] {
+        assert_eq!(take(&mut pools, &nodes, &tried), Some(host(expected)));
+        tried.push(host(expected));
+    }
+    assert_eq!(take(&mut pools, &nodes, &tried), None);
+    // It is well again.
+    pools.report(host(1), &report(0, 9));
+    let chosen: Vec<_> = (0..2)
+        .map(|_| take(&mut pools, &nodes, &Tried::NONE))
+        .collect();
+    assert!(chosen.contains(&Some(host(1))));
+}
+
+#[test]
+fn health_is_ignored_where_too_much_of_the_weight_is_unhealthy() {
+    let nodes = nodes(3);
+    // Hosts 1 and 2 are ill: two thirds of the weight, or four fifths, or none that is in service.
+    let cases = [
+        (67, 1, MemberState::Active, false),
+        (66, 1, MemberState::Active, true),
+        (79, 2, MemberState::Active, true),
+        (80, 2, MemberState::Active, false),
+        (0, 1, MemberState::Draining, false),
+        (100, 1, MemberState::Active, false),
+        (0, 1, MemberState::Active, true),
+    ];
+    for (percent, weight, state, is_ignored) in cases {
+        let mut config = config(tracker(1), 3);
+        for service in &mut config.services {
+            service.max_unhealthy_percent = percent;
+            service.hosts[0].weight = weight;
+            service.hosts[1].weight = weight;
+        }
+        let mut pools = Pools::new(&config.services, 5);
+        pools.report(host(1), &ill(0));
+        pools.report(host(2), &ill(0));
+        let mut view = view(1, 3);
+        for number in [1, 2] {
+            view = view_with(&view, host(number), state);
+        }
+        let here = Nodes::new(tracker(1), HASH_KEY, view, None, Time::ZERO);
+        let chosen: Vec<_> = (0..9)
+            .filter_map(|_| take(&mut pools, &here, &Tried::NONE))
+            .collect();
+        let to_the_ill = chosen.iter().any(|&chosen| chosen != host(3));
+        assert_eq!(to_the_ill, is_ignored, "{percent} {weight} {state:?}");
+        let mut tried = Tried::NONE;
+        tried.push(host(3));
+        let last = take(&mut pools, &nodes, &tried);
+        assert!(
+            last.is_some(),
+            "the ill are asked where nobody else is left"
+        );
+    }
+}
+
+#[test]
+fn hosts_join_a_pool_for_any_by_their_reports() {
+    let mut config = config(tracker(1), 0);
+    for service in &mut config.services {
+        service.any_host = true;
+    }
+    let mut pools = Pools::new(&config.services, 5);
+    let all = nodes(3);
+    assert_eq!(take(&mut pools, &all, &Tried::NONE), None);
+    // One that has not reported may have flows all the same.
+    let pool = pools.get(web()).unwrap();
+    assert_eq!(pool.live_hosts(&all).count(), 3);
+    assert!(pools.report(host(2), &report(1, 9)));
+    assert!(pools.report(host(2), &report(2, 9)));
+    assert_eq!(take(&mut pools, &all, &Tried::NONE), Some(host(2)));
+    let known = |pools: &Pools| pools.loads().map(|it| it.host).collect::<Vec<_>>();
+    assert_eq!(known(&pools), [host(2)]);
+    // It stays over a change of the configuration, and while it is down.
+    pools.reconfigure(&config.services);
+    let down = view_with(&view(1, 3), host(2), MemberState::Down);
+    pools.retain(&Nodes::new(tracker(1), HASH_KEY, down, None, Time::ZERO));
+    assert_eq!(known(&pools), [host(2)]);
+    // Not longer than it is a member.
+    pools.retain(&nodes(1));
+    assert!(known(&pools).is_empty());
+    // Nor where the list says who belongs to it.
+    assert!(pools.report(host(3), &report(1, 9)));
+    for service in &mut config.services {
+        service.any_host = false;
+    }
+    pools.reconfigure(&config.services);
+    assert!(known(&pools).is_empty());
 }

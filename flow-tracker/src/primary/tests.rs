@@ -10,6 +10,8 @@ use jlb_protocol::{
     DropReason, FlowKey, MemberState, Message, NodeNumber, OfferNumber, ServiceNumber,
 };
 
+mod recovery;
+
 #[test]
 fn a_flow_goes_down_through_the_secondary_and_its_acceptance_comes_back_the_same_way() {
     let mut bed = Bed::new(3, 4);
@@ -486,7 +488,14 @@ fn an_open_from_a_node_that_cannot_ask_is_dropped() {
     let unknown = NodeNumber::new(999).unwrap();
     let elsewhere = |path| FlowMessage { path, ..good };
     let cases = [
-        (host(1), good, DropReason::WrongRole),
+        (
+            host(1),
+            elsewhere(Path {
+                primary: Some(tracker(2)),
+                ..good.path
+            }),
+            DropReason::WrongNode,
+        ),
         (other_ingress(), good, DropReason::WrongNode),
         (unknown, good, DropReason::WrongNode),
         (
@@ -537,15 +546,6 @@ fn a_packet_of_another_protocol_or_service_is_dropped() {
     let key = FlowKey::new(udp.client(), 1, unknown, 80);
     bed.open(&key, Intent::Syn, 5);
     assert_eq!(bed.dropped(1, DropReason::UnknownService), 1);
-}
-
-#[test]
-fn a_view_without_trackers_gives_nobody_to_pass_the_open_on_to() {
-    let mut bed = Bed::new(1, 4);
-    let key = bed.flow(0);
-    set_state(&mut bed, tracker(1), MemberState::Draining);
-    bed.open(&key, Intent::Syn, 5);
-    assert_eq!(bed.dropped(1, DropReason::NoTracker), 1);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use super::*;
+use crate::nodes::Nodes;
 use crate::record::Life;
-use crate::testbed::{self, birth, config, host, tracker, web};
+use crate::testbed::{self, HASH_KEY, birth, config, host, tracker, view, web};
 use core::net::Ipv4Addr;
 
 fn key(port: u16) -> FlowKey {
@@ -11,21 +12,16 @@ fn records(max_flows: u32, max_untrusted: u32) -> Records {
     let mut config = config(tracker(1), 1);
     config.limits.max_flows = max_flows;
     config.limits.max_untrusted = max_untrusted;
-    Records::new(&config.limits, &config.timers, 1)
+    let nodes = Nodes::new(tracker(1), HASH_KEY, view(2, 3), None, Time::ZERO);
+    Records::new(&config.limits, &config.timers, nodes.ranked(), 1)
 }
 
 fn offered() -> Record {
-    Record {
-        isn: 5,
-        state: testbed::offered(host(1), 2),
-    }
+    Record::new(5, testbed::offered(host(1), 2))
 }
 
 fn owned(life: Life) -> Record {
-    Record {
-        isn: 5,
-        state: testbed::owned(life, host(1), birth(1), 2),
-    }
+    Record::new(5, testbed::owned(life, host(1), birth(1), 2))
 }
 
 #[test]
@@ -90,7 +86,10 @@ fn records_live_by_what_they_are() {
         .put(Time::ZERO, key(2), None, owned(Life::Accepted))
         .unwrap();
     assert_eq!(records.expire(Time::from_millis(4_990)), None);
-    assert_eq!(records.expire(Time::from_millis(5_000)), Some(key(1)));
+    assert_eq!(
+        records.expire(Time::from_millis(5_000)),
+        Some(Expiry::Over(key(1)))
+    );
     assert_eq!(records.untrusted(), 1);
 
     let (handle, _) = records.find(&key(2)).unwrap();
@@ -108,7 +107,10 @@ fn records_live_by_what_they_are() {
         )
         .unwrap();
     assert!(records.find(&key(2)).unwrap().1.is_asked(number));
-    assert_eq!(records.expire(Time::from_millis(90_000)), Some(key(2)));
+    assert_eq!(
+        records.expire(Time::from_millis(90_000)),
+        Some(Expiry::Over(key(2)))
+    );
     assert_eq!(records.next_deadline(), None);
 }
 
@@ -128,5 +130,8 @@ fn an_offer_lives_from_its_own_beginning() {
     assert_eq!(records.expire(Time::from_millis(9_980)), None);
     ask(&mut records, 9_980, 2, 6).unwrap();
     assert_eq!(records.expire(Time::from_millis(14_970)), None);
-    assert_eq!(records.expire(Time::from_millis(14_980)), Some(key(1)));
+    assert_eq!(
+        records.expire(Time::from_millis(14_980)),
+        Some(Expiry::Over(key(1)))
+    );
 }

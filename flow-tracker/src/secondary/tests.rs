@@ -463,3 +463,37 @@ fn without_room_for_searches_a_repeat_of_the_rejected_offer_is_rejected_in_place
     assert_eq!((next.kind, next.offer.step), (FlowKind::Offer, TTL - 2));
     assert_ne!(next.host(), offer.host());
 }
+
+#[test]
+fn a_straggler_of_the_attempt_before_does_not_come_between_two_steps() {
+    let mut bed = Bed::new(2, 3);
+    let key = bed.flow(0);
+    // The attempt before: refused by all.
+    bed.open(&key, Intent::Syn, 5);
+    let straggler = bed.take_one();
+    bed.hand_flow(straggler.to, straggler.from, &straggler.message());
+    for _ in 0..3 {
+        let offer = bed.settle_one();
+        if offer.kind == FlowKind::Offer {
+            bed.reject(&offer, Reason::Load);
+        }
+    }
+    assert_eq!(bed.settle_one().kind, FlowKind::Refuse);
+    // The next one is at its second step, which has not reached the secondary yet.
+    bed.open(&key, Intent::Syn, 900);
+    let first = bed.settle_one();
+    bed.hand_flow(tracker(2), first.host(), &first.reject(Reason::Load));
+    let reject = bed.take_one();
+    bed.hand_flow(straggler.to, straggler.from, &straggler.message());
+    assert_eq!(bed.dropped(2, DropReason::Superseded), 1);
+    bed.settle_silent();
+    bed.hand_flow(reject.to, reject.from, &reject.message());
+    let second = bed.settle_one();
+    assert_ne!(second.host(), first.host());
+    assert_eq!((second.offer.isn, second.offer.step), (900, 1));
+
+    // Nor is the primary asked for it again.
+    bed.open(&key, Intent::Syn, 5);
+    bed.settle_silent();
+    assert_eq!(bed.dropped(1, DropReason::Superseded), 1);
+}

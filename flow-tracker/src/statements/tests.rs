@@ -1,9 +1,7 @@
 use crate::record::{Life, Owned, State};
 use crate::testbed::{Bed, Sent, birth, host, ingress, not_mine, statement, tracker, view, web};
 use core::time::Duration;
-use jlb_protocol::message::{
-    BucketDigest, Control, FlowKind, FlowState, Intent, List, Reason, ServiceLoad,
-};
+use jlb_protocol::message::{Control, FlowKind, FlowState, Intent, Reason, ServiceLoad};
 use jlb_protocol::view::Member;
 use jlb_protocol::{Birth, DropReason, FlowKey, Message, NodeNumber, ServiceNumber, View};
 use jlb_protocol::{MemberState, Role};
@@ -374,13 +372,6 @@ fn load_of_an_unknown_service_is_counted() {
 #[test]
 fn control_messages_that_no_tracker_takes_are_dropped() {
     let mut bed = Bed::new(1, 3);
-    let buckets: List<'_, BucketDigest> = List::Values(&[]);
-    let digest = Control::Digest {
-        sequence: 1,
-        buckets,
-    };
-    bed.hand(tracker(1), host(1), &Message::Control(digest));
-    assert_eq!(bed.dropped(1, DropReason::NotImplemented), 1);
     let wrong = [
         Control::Ack { sequence: 1 },
         Control::SendFull { bucket: 1 },
@@ -428,4 +419,106 @@ fn a_host_that_is_no_member_any_more_is_forgotten() {
     bed.state_from(tracker(1), host(3), 2, &[it]);
     assert_eq!(acked(&mut bed), 2);
     assert_eq!(bed.stats(1).states_repeated, 0);
+}
+
+/// The tracker's record says that host 1 has the flow by the attempt `recorded`; host 2 claims it by
+/// the attempt `claimed`. Who has it then, and who is released?
+fn two_claims(
+    (recorded, life): (u32, FlowState),
+    (claimed, claim): (u32, FlowState),
+) -> (NodeNumber, Option<NodeNumber>) {
+    let mut bed = Bed::new(1, 2);
+    let key = bed.flow(0);
+    let it = statement(&key, birth(1), recorded, life);
+    bed.state_from(tracker(1), host(1), 0, &[it]);
+    let it = statement(&key, birth(2), claimed, claim);
+    bed.state_from(tracker(1), host(2), 0, &[it]);
+    let released = bed.settle().pop().map(|sent| {
+        assert_eq!(sent.kind, FlowKind::Release);
+        let lost = if sent.to == host(1) { 1 } else { 2 };
+        assert_eq!(sent.birth, Some(birth(lost)));
+        sent.to
+    });
+    let owner = bed.state(1, &key).unwrap().host().unwrap();
+    // The loser hears it each time, as long as it claims the flow.
+    let (loser, number) = if owner == host(1) {
+        (2, claimed)
+    } else {
+        (1, recorded)
+    };
+    let it = statement(&key, birth(loser), number, FlowState::Established);
+    bed.state_from(tracker(1), host(u16::try_from(loser).unwrap()), 0, &[it]);
+    let again = bed.settle().pop().map(|sent| sent.to);
+    if claim == FlowState::Established && life == FlowState::Established {
+        assert_eq!(again, released);
+    }
+    (owner, released)
+}
+
+#[test]
+fn of_two_established_lives_the_later_attempts_is_the_clients() {
+    use FlowState::{Accepted, Established};
+    let (first, second) = (host(1), host(2));
+    let cases = [
+        // The later attempt, across the wrap of sequence numbers too.
+        ((5, Established), (6, Established), (second, Some(first))),
+        ((6, Established), (5, Established), (first, Some(second))),
+        (
+            (u32::MAX, Established),
+            (6, Established),
+            (second, Some(first)),
+        ),
+        // A host that found the flow after a restart does not know its attempt.
+        ((5, Established), (0, Established), (first, Some(second))),
+        ((0, Established), (5, Established), (second, Some(first))),
+        ((0, Established), (0, Established), (first, None)),
+        ((5, Established), (5, Established), (first, None)),
+        // An accepted one waits for the client, or ends by its timer.
+        ((5, Established), (6, Accepted), (first, None)),
+        ((6, Accepted), (5, Established), (first, None)),
+        ((6, Accepted), (0, Established), (first, None)),
+        ((5, Accepted), (6, Established), (second, Some(first))),
+    ];
+    for (recorded, claimed, expected) in cases {
+        assert_eq!(
+            two_claims(recorded, claimed),
+            expected,
+            "{recorded:?} {claimed:?}"
+        );
+    }
+}
+
+#[test]
+fn mid_flow_packets_do_not_change_the_attempt_that_a_life_began_with() {
+    let mut bed = Bed::new(2, 2);
+    let key = bed.flow(0);
+    let owner = bed.establish(&key, 1_000, birth(1));
+    for seq in [5_000, 1 << 31, 3_000_000_000] {
+        bed.open(&key, Intent::MidFlow, seq);
+        let offer = bed.settle_one();
+        bed.accept(&offer, birth(1));
+        bed.settle_one();
+        assert_eq!(bed.record(1, &key).unwrap().former, 1_000);
+        assert_eq!(bed.record(2, &key).unwrap().former, 1_000);
+    }
+    // So an older life elsewhere loses, and a newer one wins.
+    let other = if owner == host(1) { host(2) } else { host(1) };
+    let old = statement(&key, birth(9), 999, FlowState::Established);
+    bed.state_from(tracker(1), other, 0, &[old]);
+    assert_eq!(bed.settle_one().to, other);
+    let new = statement(&key, birth(9), 1_001, FlowState::Established);
+    bed.state_from(tracker(1), other, 0, &[new]);
+    assert_eq!(bed.settle_one().to, owner);
+}
+
+#[test]
+fn a_tracker_that_does_not_rank_for_a_flow_releases_nobody() {
+    let mut bed = Bed::new(3, 2);
+    let key = bed.flow(0);
+    for (number, isn) in [(1, 5), (2, 6), (1, 5)] {
+        let it = statement(&key, birth(number), isn, FlowState::Established);
+        let from = host(u16::try_from(number).unwrap());
+        bed.state_from(tracker(3), from, 0, &[it]);
+    }
+    bed.settle_silent();
 }

@@ -17,7 +17,7 @@ fn big(max_flows: u32) -> Config {
 }
 
 #[test]
-fn a_million_ipv6_flows_take_no_more_than_64_bytes_each() {
+fn a_million_ipv6_flows_take_no_more_than_68_bytes_each() {
     let flows = 1_000_000_u32;
     let mut it = FlowTracker::new(big(flows), view(2, 4), 1, Time::ZERO);
     let mut batch = Vec::new();
@@ -45,7 +45,8 @@ fn a_million_ipv6_flows_take_no_more_than_64_bytes_each() {
     let stats = it.stats();
     assert_eq!(stats.flows, u64::from(flows));
     let per_flow = stats.table_bytes / u64::from(flows);
-    assert!(per_flow <= 64, "{per_flow} bytes");
+    // 36 for key and timer, 24 for the record with the id of the attempt before, 6 for the index.
+    assert!(per_flow <= 68, "{per_flow} bytes");
     assert_eq!(stats.ledger.imbalance(), 0);
 }
 

@@ -24,6 +24,8 @@ fn r3_the_clients_ack_establishes_and_is_stated_to_both_trackers() {
     let state_to = |tracker: Option<_>| Sent::State {
         to: tracker.unwrap(),
         sequence: 2,
+        filled: tracker.map(|tracker| bed.fingerprint(tracker.get())),
+        listed: None,
         flows: vec![expected],
     };
     assert_eq!(sent, [state_to(ranks.primary), state_to(ranks.secondary)]);
@@ -56,7 +58,7 @@ fn r7_a_syn_is_never_data() {
 
 #[test]
 fn r4_data_of_a_foreign_flow_goes_back_to_the_ingress_with_its_birth() {
-    let mut bed = Bed::new(config());
+    let mut bed = Bed::started(config());
     let packet = client(1).ack();
     let (verdict, sent) = bed.data(client(1), &packet);
     assert_eq!(verdict, Verdict::Done);
@@ -209,6 +211,8 @@ fn who_has_is_answered_to_the_asker_alone_and_unnumbered() {
         let expected = Sent::State {
             to: node(12),
             sequence: 0,
+            filled: None,
+            listed: None,
             flows: vec![FlowStatement {
                 key: client.key(),
                 birth,
@@ -259,7 +263,9 @@ fn a_release_disowns_silently_by_birth_or_by_attempt() {
             Verdict::Done
         );
         assert_eq!(bed.flows(), [0, 0, 0, 1]);
-        assert!(bed.run(60_000).is_empty(), "not a word to any tracker");
+        let told = bed.run_acked(60_000);
+        let closed = |line: &FlowStatement| line.state == FlowState::Closed && line.birth == birth;
+        assert!(told.len() == 2 && told.iter().all(closed), "{told:?}");
         let (_, sent) = bed.data(client(1), &client(1).ack());
         assert_eq!(rejected(&sent), Some((Reason::NotOwner, 0)));
         assert_eq!(bed.stats().counters.released, 1);
@@ -293,7 +299,9 @@ fn a_released_flows_socket_is_not_adopted_and_its_record_goes_with_it() {
     let stats = bed.stats();
     assert_eq!(stats.counters.ended_disowned, 1);
     assert_eq!(stats.counters.adopted, 0);
-    assert!(bed.run(60_000).is_empty());
+    let told = bed.run_acked(60_000);
+    assert!(told.iter().all(|line| line.state == FlowState::Closed));
+    assert_eq!(told.len(), 2);
 }
 
 #[test]
@@ -302,5 +310,7 @@ fn a_released_udp_flow_is_gone_at_once() {
     bed.offer(udp_client(1), &udp_client(1).udp(b"?"));
     assert_eq!(release(&mut bed, udp_client(1), None, 0), Verdict::Done);
     assert_eq!(bed.flows(), [0; 4]);
-    assert!(bed.run(60_000).is_empty());
+    let told = bed.run_acked(60_000);
+    assert!(told.iter().all(|line| line.state == FlowState::Closed));
+    assert_eq!(told.len(), 2);
 }

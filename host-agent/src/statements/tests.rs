@@ -2,16 +2,20 @@ use super::*;
 use crate::testbed::{Bed, HASH_KEY, Sent, birth, client, config, node, udp_client, view};
 use crate::{SocketState, Verdict};
 use jlb_protocol::message::FlowState;
+use jlb_protocol::rank::Ranking;
 use std::vec;
 
 mod closes;
+mod filling;
+mod leases;
+mod model;
 
 /// A bed with one tracker, so that every statement goes one way.
 fn one_tracker(mut config: crate::Config) -> Bed {
     config.limits.max_outbox = 1_000;
     let mut bed = Bed::new(config);
-    bed.view = view(&[10]);
-    bed.agent.handle_view(bed.now, bed.view.clone());
+    bed.see(view(&[10]));
+    bed.settle();
     bed
 }
 
@@ -51,6 +55,8 @@ fn statements_are_gathered_for_the_delay_and_the_latest_wins() {
         [Sent::State {
             to: node(10),
             sequence: 1,
+            filled: Some(bed.fingerprint(10)),
+            listed: None,
             flows: vec![expected],
         }]
     );
@@ -157,27 +163,10 @@ fn late_acknowledgements_change_nothing() {
 #[test]
 fn acknowledgements_of_strangers_and_of_nothing_are_stale() {
     let mut bed = one_tracker(config());
-    bed.ack(node(10), 0);
     bed.ack(node(10), 1);
     bed.ack(node(99), 0);
-    assert_eq!(bed.stats().counters.acks_stale, 3);
+    assert_eq!(bed.stats().counters.acks_stale, 2);
     assert!(bed.drain().is_empty());
-}
-
-#[test]
-fn a_tracker_that_lost_its_memory_is_counted_for_anew() {
-    let mut bed = one_tracker(config());
-    bed.accept(client(1), 500);
-    bed.run_acked(10);
-    bed.accept(client(2), 500);
-    let sent = bed.run(10);
-    assert_eq!(sequences(&sent), [(2, 1)]);
-    bed.ack(node(10), 0);
-    assert_eq!(sequences(&bed.drain()), [(1, 1)]);
-    bed.ack(node(10), 1);
-    bed.accept(client(3), 500);
-    assert_eq!(sequences(&bed.run(10)), [(2, 1)]);
-    assert_eq!(bed.stats().counters.renumbered, 1);
 }
 
 #[test]
@@ -290,22 +279,20 @@ fn a_tracker_that_leaves_is_told_nothing_more_and_the_next_rank_takes_over() {
         .into_iter()
         .filter(|&tracker| node(tracker) != first)
         .collect();
-    bed.view = view(&left);
-    bed.agent.handle_view(bed.now, bed.view.clone());
-    let sent = bed.run(10);
-    assert!(matches!(&sent[..], [Sent::State { to, .. }] if *to == second));
-    bed.ack(second, 1);
+    bed.see(view(&left));
     let third = client(1).ranks(&bed.view).secondary.unwrap();
-    let told = bed.run(20_100);
-    assert!(
-        told.iter()
-            .any(|sent| matches!(sent, Sent::State { to, .. } if *to == third))
-    );
-    assert!(
-        !told
-            .iter()
-            .any(|sent| matches!(sent, Sent::State { to, .. } if *to == first))
-    );
+    let told = bed.run(10);
+    for tracker in [second, third] {
+        let of_it = |sent: &&Sent| {
+            matches!(sent, Sent::State { to, flows, .. }
+            if *to == tracker && flows.len() == 1)
+        };
+        assert_eq!(told.iter().filter(of_it).count(), 1);
+    }
+    assert_eq!(told.len(), 2);
+    assert!(bed.run(180).is_empty());
+    let of_first = |sent: &Sent| matches!(sent, Sent::State { to, .. } if *to == first);
+    assert!(!bed.run(60_000).iter().any(of_first));
 }
 
 #[test]
@@ -315,27 +302,6 @@ fn without_trackers_nothing_is_queued() {
     bed.establish(client(1), 500);
     assert_eq!(bed.stats().statements_pending, 0);
     assert!(bed.run(60_000).is_empty());
-}
-
-#[test]
-fn a_queue_keeps_the_place_of_a_flow_that_changes() {
-    let mut queue = Queue::default();
-    let line = |port, counter| FlowStatement {
-        key: client(port).key(),
-        birth: birth(counter),
-        isn: 0,
-        state: FlowState::Accepted,
-    };
-    assert!(queue.put(line(1, 1), 2));
-    assert!(queue.put(line(2, 2), 2));
-    assert!(queue.put(line(1, 3), 2));
-    assert!(!queue.put(line(3, 4), 2));
-    queue.remove(&client(2).key());
-    assert!(queue.put(line(3, 4), 2));
-    assert_eq!(queue.take(), Some(line(1, 3)));
-    assert_eq!(queue.take(), Some(line(3, 4)));
-    assert_eq!(queue.take(), None);
-    assert!(queue.by_flow.is_empty());
 }
 
 #[test]
@@ -355,7 +321,7 @@ fn both_ranks_of_a_flow_are_told() {
                 Sent::State { to, flows, .. } => {
                     flows.iter().any(|line| line.key == key).then_some(*to)
                 }
-                Sent::Flow { .. } | Sent::Load { .. } => None,
+                Sent::Flow { .. } | Sent::Digest { .. } | Sent::Load { .. } => None,
             })
             .collect();
         told.sort_unstable();

@@ -41,6 +41,7 @@ fn a_syn_becomes_an_open_to_its_primary_with_the_packet_in_it() {
                 ..Path::default()
             },
             birth: None,
+            tried: vec![],
             packet: syn,
         }
     );

@@ -288,7 +288,8 @@ fn a_queued_flow_is_not_repeated() {
 fn a_tracker_that_does_not_act_makes_the_ingress_ask_the_next_rank_at_once() {
     let (mut bed, mut open) = asking(&syn());
     let ranks = ranks(&view(), &open.key);
-    for &next in &ranks[1..] {
+    assert_eq!(open.path.secondary, None);
+    for (at, &next) in ranks.iter().enumerate().skip(1) {
         bed.receive(
             open.to.get(),
             answer(&open, FlowKind::NotActing, Reason::NotFilled),
@@ -298,6 +299,11 @@ fn a_tracker_that_does_not_act_makes_the_ingress_ask_the_next_rank_at_once() {
         open = bed.message();
         assert_eq!(open.to, next);
         assert_eq!(open.path.primary, Some(next));
+        assert_eq!(
+            open.path.secondary,
+            Some(ranks[at - 1]),
+            "it leads without the one that does not act"
+        );
     }
     // Nobody is left: the first is asked again, by the timer.
     bed.receive(
@@ -305,8 +311,35 @@ fn a_tracker_that_does_not_act_makes_the_ingress_ask_the_next_rank_at_once() {
         answer(&open, FlowKind::NotActing, Reason::NotFilled),
     );
     assert!(bed.drain().messages.is_empty());
-    assert_eq!(bed.pass(Duration::from_millis(20)).messages[0].to, ranks[0]);
+    let again = bed.pass(Duration::from_millis(20)).messages;
+    assert_eq!((again[0].to, again[0].path.secondary), (ranks[0], None));
     assert_eq!(bed.check().not_acting, 3);
+}
+
+#[test]
+fn trackers_that_all_do_not_act_are_asked_in_rounds_that_grow_rare_until_the_attempt_ends() {
+    let (mut bed, open) = asking(&syn());
+    let begun = bed.now;
+    let mut opens = Vec::from([open]);
+    let mut rounds = Vec::new();
+    while bed.check().pending > 0 {
+        if opens.is_empty() {
+            bed.now = bed.ingress.poll_timeout().unwrap().max(bed.now);
+            bed.ingress.handle_timeout(bed.now);
+            opens.extend(bed.drain().messages);
+            if !opens.is_empty() {
+                rounds.push(bed.now.since(begun).as_millis());
+            }
+        }
+        for open in core::mem::take(&mut opens) {
+            let not_acting = answer(&open, FlowKind::NotActing, Reason::NotFilled);
+            bed.receive(open.to.get(), not_acting);
+        }
+        opens.extend(bed.drain().messages);
+    }
+    assert_eq!(rounds, [20, 60, 140, 300, 500, 700, 900]);
+    assert_eq!(bed.check().not_acting, 3 * 8);
+    assert_eq!(bed.dropped(DropReason::OpenTimeout), 1);
 }
 
 #[test]

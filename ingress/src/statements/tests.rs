@@ -175,12 +175,12 @@ fn many_statements_are_applied_one_by_one() {
 }
 
 #[test]
-fn only_hosts_of_the_view_state_anything_and_only_numbered() {
+fn only_hosts_of_the_view_state_anything_and_unasked_only_numbered() {
     let cases = [
         (11, 1, DropReason::WrongRole),
         (1, 1, DropReason::WrongRole),
         (99, 1, DropReason::UnknownSender),
-        (21, 0, DropReason::WrongRole),
+        (21, 0, DropReason::StaleState),
     ];
     for (from, sequence, reason) in cases {
         let mut bed = cached();

@@ -1,7 +1,10 @@
 use super::*;
+use crate::report::MemberLine;
+use jlb_packet_io::wait::Waker;
 use jlb_protocol::NodeNumber;
+use jlb_protocol::{MemberState, Role};
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn admin(commands: SyncSender<Command>) -> Rc<Admin> {
@@ -21,10 +24,30 @@ fn admin(commands: SyncSender<Command>) -> Rc<Admin> {
         },
         status: Rc::new(status),
         metrics: Metrics::new().unwrap(),
-        commands,
-        waker: Waker::new().unwrap(),
+        health: Health::default(),
+        data_thread: DataThread::new(commands, Waker::new().unwrap()),
         stopping: AtomicBool::new(false),
     })
+}
+
+/// The node itself, one that is there, and one that never was.
+fn members() -> Vec<MemberLine> {
+    let line = |number, name: &str, state, incarnation, silence| MemberLine {
+        member: Member {
+            node: NodeNumber::new(number).unwrap(),
+            role: Role::Ingress,
+            state,
+            incarnation,
+        },
+        name: name.into(),
+        silence,
+    };
+    let soon = Some(Duration::from_millis(250));
+    vec![
+        line(1, "alpha", MemberState::Draining, 5, None),
+        line(2, "beta", MemberState::Down, 0, None),
+        line(3, "gamma", MemberState::Active, 77, soon),
+    ]
 }
 
 /// A data thread that answers each request with this, and takes no more afterwards.
@@ -36,6 +59,8 @@ fn data_thread(inbox: Receiver<Command>, not_ready: Option<&'static str>, reques
             };
             let report = Report {
                 not_ready: not_ready.map(str::to_owned),
+                view: 0xdef,
+                members: members(),
                 ..Report::default()
             };
             let _ = reply.send(report);
@@ -107,15 +132,40 @@ fn a_data_thread_that_is_gone_or_takes_nothing_is_told_of() {
 }
 
 #[test]
-fn metrics_are_prometheus_text_and_status_lists_all_peers() {
+fn metrics_are_prometheus_text() {
     let (commands, inbox) = sync_channel(4);
     data_thread(inbox, None, 1);
-    let answers = ask(&admin(commands), &["GET /metrics", "GET /status"]);
+    let answers = ask(&admin(commands), &["GET /metrics"]);
     assert!(answers[0].contains("content-type: text/plain; version=0.0.4"));
     assert!(answers[0].contains("\njlb_ready 1\n"));
-    assert!(answers[1].contains("node alpha (ingress)\nconfiguration 0000000000000abc\n"));
-    assert!(answers[1].contains("peer beta incarnation - starts 0 configuration unknown\n"));
-    assert!(answers[1].contains("peer gamma incarnation 77 starts 1 configuration unknown\n"));
+}
+
+#[test]
+fn status_is_the_view_as_json() {
+    let (commands, inbox) = sync_channel(4);
+    data_thread(inbox, Some("waiting"), 1);
+    let answers = ask(&admin(commands), &["GET /status"]);
+    assert!(answers[0].contains("content-type: application/json"));
+    let body = answers[0].split("\r\n\r\n").nth(1).unwrap();
+    let page: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(page["name"], "alpha");
+    assert_eq!(page["state"], "draining");
+    assert_eq!(page["incarnation"], 5);
+    assert_eq!(page["not_ready"], "waiting");
+    assert_eq!(page["configuration"], "0000000000000abc");
+    assert_eq!(page["view"], "0000000000000def");
+    let members = page["members"].as_array().unwrap();
+    assert_eq!(members.len(), 3);
+    assert_eq!(members[1]["state"], "down");
+    assert_eq!(members[1]["silent_seconds"], serde_json::Value::Null);
+    let gamma = &members[2];
+    assert_eq!(
+        (&gamma["name"], &gamma["role"], &gamma["state"]),
+        (&json!("gamma"), &json!("ingress"), &json!("active"))
+    );
+    assert_eq!(gamma["incarnation"], 77);
+    assert_eq!(gamma["starts"], 1);
+    assert_eq!(gamma["silent_seconds"], 0.25);
 }
 
 #[test]

@@ -1,13 +1,17 @@
 use super::*;
+use crate::report::Report;
+use jlb_membership::{Known, Membership};
+use jlb_packet_io::wait::Waker;
 use jlb_protocol::keyed_hash::FlowHash;
-use jlb_protocol::link::{MessageKey, MessageKeys, PeerAddress};
+use jlb_protocol::link::{self, MessageKey, MessageKeys, PeerAddress};
 use jlb_protocol::message::{Control, FlowKind, FlowMessage, Intent, Path, Reason, Tried};
-use jlb_protocol::{FlowKey, Message, OfferNumber, ServiceNumber};
+use jlb_protocol::{FlowKey, MemberState, OfferNumber, Role, ServiceNumber, View};
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -27,6 +31,12 @@ struct Script {
     started: Vec<NodeNumber>,
     recycled: u64,
     ledger: Ledger,
+    view: View,
+    filled: bool,
+    /// State machines made anew.
+    renewed: u64,
+    /// How long the machine is to keep its thread, once.
+    hang: Option<Duration>,
 }
 
 /// A machine that sends what it is told to and wants every packet delivered.
@@ -57,6 +67,14 @@ impl Machine for Scripted {
         self.0.lock().unwrap().started.push(node);
     }
 
+    fn handle_view(&mut self, _: Time, view: &View) {
+        self.0.lock().unwrap().view = view.clone();
+    }
+
+    fn is_filled(&self) -> bool {
+        self.0.lock().unwrap().filled
+    }
+
     fn handle_timeout(&mut self, _: Time) {}
 
     fn poll_timeout(&self) -> Option<Time> {
@@ -65,6 +83,13 @@ impl Machine for Scripted {
 
     fn poll_transmit(&mut self) -> Option<Transmit> {
         let mut script = self.0.lock().unwrap();
+        if let Some(hang) = script.hang.take() {
+            drop(script);
+            // Nobody sends on a channel that both ends of are here.
+            let (_keep, nothing) = std::sync::mpsc::channel::<()>();
+            let _ = nothing.recv_timeout(hang);
+            script = self.0.lock().unwrap();
+        }
         let transmit = script.to_send.pop_front()?;
         script.ledger.created += 1;
         script.ledger.sent += 1;
@@ -91,27 +116,96 @@ struct Running {
     thread: JoinHandle<Result<(), Error>>,
 }
 
-fn start(number: u16, peer: u16, port: u16) -> Running {
+/// How long the nodes of these tests may be silent: so long that a busy machine is no pause.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// A node as [`pair`] starts it.
+struct Setting {
+    role: Role,
+    fixed: bool,
+}
+
+const FIXED: Setting = Setting {
+    role: Role::FlowTracker,
+    fixed: true,
+};
+
+fn members(number: u16, peers: &[u16], setting: &Setting) -> Members {
+    let underlay = |number| match address(number) {
+        IpAddr::V4(v4) => jlb_config::Underlay {
+            v4: Some(v4),
+            v6: None,
+        },
+        IpAddr::V6(_) => panic!("these tests are over IPv4"),
+    };
+    let known = |number, role| Known {
+        node: node(number),
+        role,
+        v4: underlay(number).v4,
+        v6: None,
+    };
+    let config = jlb_membership::Config {
+        node: node(number),
+        role: setting.role,
+        incarnation: 100 + u32::from(number),
+        heartbeat: Duration::from_millis(50),
+        failure_timeout: SILENCE,
+        host_heartbeat: Duration::from_millis(50),
+        host_timeout: SILENCE,
+        max_nodes: 8,
+        fixed: setting.fixed,
+    };
+    let other = match setting.role {
+        Role::FlowTracker => Role::FlowTracker,
+        Role::Ingress => Role::HostAgent,
+        Role::HostAgent => Role::Ingress,
+    };
+    let own = std::iter::once(known(number, setting.role));
+    let known = own.chain(peers.iter().map(|&peer| known(peer, other)));
+    let membership = Membership::new(config, known.collect(), clock::now());
+    Members::new(membership, node(number), setting.role, underlay(number))
+}
+
+fn start(number: u16, peers: &[u16], port: u16, setting: &Setting) -> Running {
     let script = Arc::new(Mutex::new(Script::default()));
     let (commands, inbox) = sync_channel(4);
-    let (to_control, notices) = mpsc::channel(8);
+    let (to_control, notices) = mpsc::channel(64);
     let waker = Waker::new().unwrap();
     let key = MessageKey {
         id: 1,
         secret: [7; 16],
     };
+    let members = members(number, peers, setting);
+    let mut incarnation = 100 + u32::from(number);
+    let again = Arc::clone(&script);
+    let fresh: Fresh<Scripted> = Box::new(move |_, view| {
+        let mut script = again.lock().unwrap();
+        script.renewed += 1;
+        script.view = view;
+        Scripted(Arc::clone(&again))
+    });
+    let life = Life::new(
+        move || {
+            incarnation += 1;
+            Ok(incarnation)
+        },
+        Some(fresh),
+    );
     let config = link::Config {
-        role: jlb_protocol::Role::FlowTracker,
-        state: jlb_protocol::MemberState::Active,
+        role: setting.role,
+        state: members.state(),
         node: node(number),
         incarnation: 100 + u32::from(number),
         worker: 0,
         keys: MessageKeys::new(key, Vec::new()),
-        peers: vec![PeerAddress {
-            node: node(peer),
-            local: address(number),
-            remote: address(peer),
-        }],
+        peers: peers
+            .iter()
+            .map(|&peer| PeerAddress {
+                node: node(peer),
+                local: address(number),
+                remote: address(peer),
+            })
+            .collect(),
         port,
         hello_interval: Duration::from_millis(50),
         view: 1,
@@ -128,8 +222,12 @@ fn start(number: u16, peer: u16, port: u16) -> Running {
             waker: waker.clone(),
             notices: to_control,
         },
-        names: BTreeMap::from([(node(peer), "peer".into())]),
-        readiness: Box::new(|_| None),
+        names: peers
+            .iter()
+            .map(|&peer| (node(peer), format!("node {peer}")))
+            .collect(),
+        members,
+        life,
         max_inner: 1_388,
     };
     Running {
@@ -186,15 +284,26 @@ impl Running {
 
 /// Two data threads that know of each other. `first` is unique among the tests.
 fn pair(first: u16) -> (Running, Running, u16) {
+    pair_of(first, &FIXED, &FIXED)
+}
+
+fn pair_of(first: u16, one: &Setting, other: &Setting) -> (Running, Running, u16) {
     let port = crate::underlay::tests::free_port();
     let pair = (
-        start(first, first + 1, port),
-        start(first + 1, first, port),
+        start(first, &[first + 1], port, one),
+        start(first + 1, &[first], port, other),
         port,
     );
     pair.0.wait_for_peer();
     pair.1.wait_for_peer();
     pair
+}
+
+/// The state of a node in the view of a report.
+fn state(report: &Report, number: u16) -> Option<MemberState> {
+    let mut members = report.members.iter();
+    let line = members.find(|line| line.member.node == node(number))?;
+    Some(line.member.state)
 }
 
 fn acknowledgement(to: u16, flow: u64) -> Transmit {
@@ -334,4 +443,145 @@ fn silence_of_a_peer_shows_and_the_loop_ends_without_its_control_plane() {
     drop(a.commands);
     a.waker.wake();
     a.thread.join().unwrap().unwrap();
+}
+
+const TRACKER: Setting = Setting {
+    role: Role::FlowTracker,
+    fixed: false,
+};
+const INGRESS: Setting = Setting {
+    role: Role::Ingress,
+    fixed: false,
+};
+const HOST: Setting = Setting {
+    role: Role::HostAgent,
+    fixed: false,
+};
+
+#[test]
+fn a_tracker_is_active_once_it_is_filled_and_its_peers_hear_of_it() {
+    let (a, b, _) = pair_of(20, &TRACKER, &TRACKER);
+    let report = b.report_when(|report| state(report, 20) == Some(MemberState::Joining));
+    assert_eq!(state(&report, 20), Some(MemberState::Joining));
+    let why = a.report().not_ready;
+    assert!(why.is_some_and(|why| why.contains("connections")));
+    a.script.lock().unwrap().filled = true;
+    let report = b.report_when(|report| state(report, 20) == Some(MemberState::Active));
+    assert_eq!(state(&report, 20), Some(MemberState::Active));
+    assert_eq!(a.report().not_ready, None);
+    let of_role = b.script.lock().unwrap().view.clone();
+    assert_eq!(of_role.active(Role::FlowTracker).count(), 1);
+    assert_eq!(state(&b.report(), 21), Some(MemberState::Joining));
+    a.stop();
+    b.stop();
+}
+
+#[test]
+fn a_node_that_leaves_drains_and_is_down_at_once() {
+    let (a, b, _) = pair_of(22, &INGRESS, &HOST);
+    a.report_when(|report| state(report, 23) == Some(MemberState::Active));
+    b.commands.send(Command::Drain).unwrap();
+    b.waker.wake();
+    let report = a.report_when(|report| state(report, 23) == Some(MemberState::Draining));
+    assert_eq!(state(&report, 23), Some(MemberState::Draining));
+    let before = clock::now();
+    b.stop();
+    let report = a.report_when(|report| state(report, 23) == Some(MemberState::Down));
+    assert_eq!(state(&report, 23), Some(MemberState::Down));
+    // It was told, not found out.
+    assert!(clock::now().since(before) < SILENCE);
+    let mut a = a;
+    let mut told = Vec::new();
+    while let Ok(notice) = a.notices.try_recv() {
+        if let Notice::State(node, state) = notice {
+            told.push((node.get(), state));
+        }
+    }
+    assert_eq!(
+        told,
+        [
+            (23, MemberState::Active),
+            (23, MemberState::Draining),
+            (23, MemberState::Down)
+        ]
+    );
+    a.stop();
+}
+
+#[test]
+fn a_paused_node_begins_a_new_life_and_takes_nothing_that_was_sent_to_the_last() {
+    let (a, mut b, _) = pair_of(24, &INGRESS, &HOST);
+    a.report_when(|report| state(report, 25) == Some(MemberState::Active));
+    b.report_when(|report| state(report, 24) == Some(MemberState::Active));
+    b.script.lock().unwrap().hang = Some(SILENCE + SILENCE / 4);
+    b.waker.wake();
+    while b.script.lock().unwrap().hang.is_some() {
+        b.waker.wake();
+    }
+    let messages = b.script.lock().unwrap().messages;
+    a.send([acknowledgement(25, 1), acknowledgement(25, 2)]);
+    let report = b.report_when(|report| report.link.dropped(DropReason::StaleIncarnation) >= 2);
+    assert!(report.link.dropped(DropReason::StaleIncarnation) >= 2);
+    assert_eq!(b.script.lock().unwrap().messages, messages);
+    assert_eq!(b.script.lock().unwrap().renewed, 1);
+    let paused = |notice: &Notice| matches!(notice, Notice::Paused(126));
+    assert!(std::iter::from_fn(|| b.notices.try_recv().ok()).any(|notice| paused(&notice)));
+    // They meet again.
+    let again = |report: &Report| {
+        let mut members = report.members.iter();
+        members.any(|line| {
+            line.member.node == node(25)
+                && line.member.incarnation == 126
+                && line.member.state == MemberState::Active
+        })
+    };
+    assert!(again(&a.report_when(again)));
+    a.send([acknowledgement(25, 3)]);
+    b.report_when(|_| b.script.lock().unwrap().messages > messages);
+    assert_eq!(b.script.lock().unwrap().messages, messages + 1);
+    a.stop();
+    b.stop();
+}
+
+#[test]
+fn the_data_thread_is_preferred_if_that_is_allowed() {
+    let (mut a, b, _) = pair(26);
+    a.report();
+    let complaints = std::iter::from_fn(|| a.notices.try_recv().ok()).filter(
+        |notice| matches!(notice, Notice::Failed(action, _) if action.contains("preferred")),
+    );
+    let allowed = jlb_packet_io::process::set_thread_nice(NICE).is_ok();
+    assert_eq!(complaints.count() == 0, allowed);
+    a.stop();
+    b.stop();
+}
+
+#[test]
+fn a_node_joins_through_one_that_it_knows_and_the_others_hear_of_it() {
+    let port = crate::underlay::tests::free_port();
+    let (a, b) = (
+        start(30, &[31], port, &TRACKER),
+        start(31, &[30], port, &TRACKER),
+    );
+    a.wait_for_peer();
+    b.wait_for_peer();
+    // Only the one that joins knows somebody; nobody knows it.
+    let c = start(32, &[30], port, &TRACKER);
+    let all_there = |report: &Report| {
+        report.members.len() == 3
+            && report
+                .members
+                .iter()
+                .all(|line| line.member.state != MemberState::Down)
+    };
+    for node in [&a, &b, &c] {
+        let report = node.report_when(all_there);
+        assert!(all_there(&report), "{:?}", report.members);
+    }
+    let report = b.report();
+    assert_eq!(report.members[2].name, "32");
+    assert!(c.script.lock().unwrap().started.contains(&node(31)));
+    for node in [a, b, c] {
+        node.stop();
+    }
 }

@@ -4,7 +4,7 @@ use super::{Machine, Taken};
 use crate::report::Report;
 use jlb_flow_tracker::FlowTracker;
 use jlb_ingress::Packet;
-use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, Time, Transmit};
+use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, Time, Transmit, View};
 
 impl Machine for FlowTracker {
     fn process(&mut self, _now: Time, _batch: &mut [Packet]) -> bool {
@@ -14,6 +14,14 @@ impl Machine for FlowTracker {
     fn handle_message(&mut self, now: Time, from: NodeNumber, message: &Message<'_>) -> Taken {
         Self::handle_message(self, now, from, message);
         Taken::Done
+    }
+
+    fn handle_peer_view(&mut self, now: Time, node: NodeNumber, ranked: u64) {
+        Self::handle_peer_view(self, now, node, ranked);
+    }
+
+    fn is_filled(&self) -> bool {
+        Self::is_filled(self)
     }
 
     same_as_the_role!();
@@ -72,6 +80,11 @@ impl Machine for FlowTracker {
                 "jlb_tracker_offers_rewritten_total",
                 "Offers rewritten to the host that the secondary's record binds.",
                 stats.offers_rewritten,
+            ),
+            (
+                "jlb_tracker_offers_rejected_in_place_total",
+                "Offers to a host that had rejected the attempt, answered in its place.",
+                stats.offers_rejected_in_place,
             ),
             (
                 "jlb_tracker_offers_taken_as_opens_total",
@@ -134,6 +147,36 @@ impl Machine for FlowTracker {
                 stats.states_repeated,
             ),
             (
+                "jlb_tracker_not_acting_total",
+                "Opens answered with NotActing, since this tracker is not filled yet.",
+                stats.not_acting,
+            ),
+            (
+                "jlb_tracker_who_has_first_total",
+                "New flows for which hosts were asked first, since they might not have told of all of theirs.",
+                stats.who_has_first,
+            ),
+            (
+                "jlb_tracker_fill_prompts_total",
+                "Hosts asked for their mark after they had said nothing for a while.",
+                stats.fill_prompts,
+            ),
+            (
+                "jlb_tracker_digests_passed_over_total",
+                "Digest messages that were late, or could not be compared since the view had changed.",
+                stats.digests_passed_over,
+            ),
+            (
+                "jlb_tracker_lists_asked_total",
+                "Full lists of a bucket that hosts were asked for.",
+                stats.lists_asked,
+            ),
+            (
+                "jlb_tracker_lists_ended_total",
+                "Full lists of a bucket that came.",
+                stats.lists_ended,
+            ),
+            (
                 "jlb_tracker_loads_unknown_total",
                 "Load reports for services or pools that the configuration does not have.",
                 stats.loads_unknown,
@@ -151,12 +194,30 @@ impl Machine for FlowTracker {
             ],
         );
         report.counter_by(
+            "jlb_tracker_digests_total",
+            "Digests of buckets compared with the records, by result.",
+            "result",
+            &[
+                ("equal", stats.digests_equal),
+                ("differing", stats.digests_differing),
+            ],
+        );
+        for (marked, hosts) in [("yes", stats.hosts_marked), ("no", stats.hosts_unmarked)] {
+            report.gauge(
+                "jlb_tracker_hosts",
+                "Live hosts, by whether they have told this tracker of all flows that it ranks for.",
+                &[("marked", &marked)],
+                hosts,
+            );
+        }
+        report.counter_by(
             "jlb_tracker_records_ended_total",
             "Records that ended, by how.",
             "how",
             &[
                 ("expired", stats.records_expired),
                 ("closed", stats.records_closed),
+                ("unlisted", stats.records_unlisted),
             ],
         );
     }

@@ -4,7 +4,7 @@ use super::{Machine, Taken};
 use crate::report::Report;
 use jlb_host_agent::{HostAgent, Socket, Verdict};
 use jlb_ingress::Packet;
-use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, Time, Transmit};
+use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View};
 use std::net::SocketAddr;
 
 impl Machine for HostAgent {
@@ -41,6 +41,14 @@ impl Machine for HostAgent {
 
     fn poll_dump(&self) -> Option<Time> {
         Self::poll_dump(self)
+    }
+
+    fn handle_peer_wire(&mut self, now: Time, node: NodeNumber, wire: u8) {
+        Self::handle_peer_wire(self, now, node, wire);
+    }
+
+    fn set_health(&mut self, now: Time, service: ServiceNumber, healthy: bool) {
+        Self::set_health(self, now, service, healthy);
     }
 
     same_as_the_role!();
@@ -163,6 +171,51 @@ impl Machine for HostAgent {
                 counts.renumbered,
             ),
             (
+                "jlb_host_offers_passed_on_total",
+                "Offers of new flows without a tracker that were passed on to one.",
+                counts.passed_on,
+            ),
+            (
+                "jlb_host_accepts_alone_total",
+                "New flows accepted though no tracker was there.",
+                counts.accepted_alone,
+            ),
+            (
+                "jlb_host_walked_total",
+                "Statements queued by walks: of flows that a tracker was not told of before, or of a bucket that it asked for.",
+                counts.walked,
+            ),
+            (
+                "jlb_host_states_hurried_total",
+                "States sent at once, to a tracker that was not on an accepted Offer's path.",
+                counts.states_hurried,
+            ),
+            (
+                "jlb_host_trackers_forgot_total",
+                "Times that a tracker said that it lost what it was told.",
+                counts.forgotten,
+            ),
+            (
+                "jlb_host_marks_repeated_total",
+                "Questions of trackers for this host's mark that were answered.",
+                counts.marks_repeated,
+            ),
+            (
+                "jlb_host_digests_total",
+                "Digests sent, one a bucket and tracker.",
+                counts.digests,
+            ),
+            (
+                "jlb_host_digests_late_total",
+                "Digests put off because statements of their bucket were not acknowledged.",
+                counts.digests_late,
+            ),
+            (
+                "jlb_host_lists_total",
+                "Buckets that trackers wanted listed.",
+                counts.lists,
+            ),
+            (
                 "jlb_host_stale_acks_total",
                 "Acknowledgements that came late or twice.",
                 counts.acks_stale,
@@ -174,6 +227,7 @@ impl Machine for HostAgent {
             "reason",
             &[
                 ("load", counts.rejected_load),
+                ("draining", counts.rejected_draining),
                 ("table_full", counts.rejected_full),
                 ("repeat", counts.rejected_again),
             ],
@@ -223,6 +277,18 @@ impl Machine for HostAgent {
             "Statements waiting for a tracker or ingress, or its acknowledgement.",
             &[],
             stats.statements_pending as u64,
+        );
+        report.gauge(
+            "jlb_host_trackers_unfilled",
+            "Trackers that are still to be told of flows before they may be ranked.",
+            &[],
+            stats.trackers_unfilled as u64,
+        );
+        report.gauge(
+            "jlb_host_draining",
+            "Whether new flows are rejected since this host leaves.",
+            &[],
+            u64::from(stats.draining),
         );
         for service in &stats.services {
             let labels: &[(&'static str, &dyn ToString)] = &[("service", &service.service)];

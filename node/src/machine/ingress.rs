@@ -3,7 +3,7 @@
 use super::{Machine, Taken};
 use crate::report::Report;
 use jlb_ingress::{Ingress, Packet};
-use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, Time, Transmit};
+use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, Time, Transmit, View};
 
 impl Machine for Ingress {
     fn process(&mut self, now: Time, batch: &mut [Packet]) -> bool {
@@ -14,6 +14,10 @@ impl Machine for Ingress {
     fn handle_message(&mut self, now: Time, from: NodeNumber, message: &Message<'_>) -> Taken {
         Self::handle_message(self, now, from, message);
         Taken::Done
+    }
+
+    fn handle_settled(&mut self, now: Time, settled: bool) {
+        Self::handle_settled(self, now, settled);
     }
 
     same_as_the_role!();
@@ -101,6 +105,46 @@ impl Machine for Ingress {
                 stats.rerouted,
             ),
             (
+                "jlb_ingress_view_repeats_total",
+                "Attempts that asked again at once since the view had changed.",
+                stats.view_repeats,
+            ),
+            (
+                "jlb_ingress_own_searches_total",
+                "Attempts that this ingress searched for itself since it saw no tracker.",
+                stats.own_searches,
+            ),
+            (
+                "jlb_ingress_own_offers_total",
+                "Offers that it sent to hosts itself, repeats included.",
+                stats.own_offers,
+            ),
+            (
+                "jlb_ingress_own_rejects_total",
+                "Offers of its own that a host rejected.",
+                stats.own_rejects,
+            ),
+            (
+                "jlb_ingress_who_has_asked_total",
+                "Times that it asked all hosts of a pool who has a flow, repeats included.",
+                stats.who_has_asked,
+            ),
+            (
+                "jlb_ingress_who_has_found_total",
+                "Flows whose host it found by asking all.",
+                stats.who_has_found,
+            ),
+            (
+                "jlb_ingress_who_has_limited_total",
+                "Times that it did not ask all hosts since it had asked too much just now.",
+                stats.who_has_limited,
+            ),
+            (
+                "jlb_ingress_dead_host_misses_total",
+                "Packets of cached flows whose host is dead, which were asked for anew.",
+                stats.dead_host_misses,
+            ),
+            (
                 "jlb_ingress_uncached_total",
                 "Accepted flows that the cache had no room for.",
                 stats.uncached,
@@ -157,6 +201,11 @@ impl Machine for Ingress {
                 "jlb_ingress_pending_bytes",
                 "Bytes of the packets that wait.",
                 stats.pending_bytes,
+            ),
+            (
+                "jlb_ingress_dead_hosts",
+                "Hosts that have been down for so long that they count as dead.",
+                stats.dead_hosts,
             ),
             (
                 "jlb_ingress_outbox_messages",

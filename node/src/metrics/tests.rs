@@ -142,7 +142,9 @@ fn the_operations_guide_has_every_metric_and_drop_reason() {
         include_str!("../machine/ingress.rs"),
         include_str!("../machine/flow_tracker.rs"),
         include_str!("../machine/host_agent.rs"),
-        include_str!("../data_path.rs"),
+        include_str!("../data_path/report.rs"),
+        include_str!("../data_path/members.rs"),
+        include_str!("../health.rs"),
     ] {
         for quoted in source.split('"').filter(|part| part.starts_with("jlb_")) {
             let row = format!("| `{quoted}` |");

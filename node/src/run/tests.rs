@@ -1,5 +1,7 @@
 use super::*;
 use crate::kernel::Error as KernelError;
+use jlb_config::Membership;
+use jlb_protocol::MemberState;
 use std::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 
@@ -19,7 +21,7 @@ struct Bed {
 impl Bed {
     fn new() -> Self {
         let (commands, inbox) = sync_channel(1);
-        let (notices, told) = mpsc::channel(4);
+        let (notices, told) = mpsc::channel(8);
         let (end, ended) = oneshot::channel();
         let (signal, signals) = mpsc::channel(4);
         let admin = Admin {
@@ -31,8 +33,8 @@ impl Bed {
             },
             status: Rc::new(Status::new(BTreeMap::new(), [])),
             metrics: Metrics::new().unwrap(),
-            commands,
-            waker: Waker::new().unwrap(),
+            health: Health::default(),
+            data_thread: DataThread::new(commands, Waker::new().unwrap()),
             stopping: AtomicBool::new(false),
         };
         Self {
@@ -45,7 +47,7 @@ impl Bed {
             started: Started {
                 ended,
                 setup: None,
-                silences: Silences::new(Duration::from_millis(500)),
+                silences: Silences::new(Duration::from_millis(500), Membership::Dynamic),
             },
             signal,
             signals,
@@ -100,8 +102,9 @@ fn a_signal_stops_the_data_thread_and_its_end_is_success() {
     let bed = Bed::new();
     bed.signal.try_send(()).unwrap();
     let data = std::thread::spawn(move || {
-        let command = bed.inbox.recv_timeout(Duration::from_secs(10)).unwrap();
-        assert!(matches!(command, Command::Stop));
+        let next = || bed.inbox.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(matches!(next(), Command::Drain));
+        assert!(matches!(next(), Command::Stop));
         bed.end.send(Ok(())).ok().unwrap();
     });
     let result = block_on(control(
@@ -121,7 +124,7 @@ fn a_stuck_data_thread_can_not_keep_the_node_from_ending() {
     let bed = Bed::new();
     // It takes no commands any more, and one waits already.
     let (reply, _answer) = oneshot::channel();
-    bed.admin.commands.try_send(Command::Report(reply)).unwrap();
+    assert!(bed.admin.data_thread.try_tell(Command::Report(reply)));
     for _ in 0..3 {
         bed.signal.try_send(()).unwrap();
     }
@@ -150,6 +153,8 @@ fn notices_are_taken_for_as_long_as_they_come() {
     for notice in [
         Notice::DumpFailed(KernelError::new("list", std::io::Error::other("no"))),
         Notice::Failed("send to a peer", "no".into()),
+        Notice::State(node, MemberState::Down),
+        Notice::OwnState(MemberState::Active),
         Notice::Peer(event),
     ] {
         bed.notices.try_send(notice).ok().unwrap();

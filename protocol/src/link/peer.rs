@@ -3,8 +3,10 @@
 use super::window::Window;
 use super::{FIRST_HELLO_RETRY, HELLO_SPACING, Route};
 use crate::drop_reason::DropReason;
-use crate::number::NodeNumber;
+use crate::number::{NodeNumber, Role};
+use crate::planted::{self, Bug};
 use crate::time::Time;
+use crate::view::MemberState;
 use crate::wire::Seal;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -12,6 +14,10 @@ use core::time::Duration;
 
 /// The most workers that a peer may have.
 const MAX_WORKERS: usize = 64;
+
+/// Hellos whose answers still count as answers: at a burst of one each 20 ms those of the last third
+/// of a second.
+const MAX_ASKED: usize = 16;
 
 /// A peer's addresses, and ours towards it: of the same family.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,18 +39,44 @@ pub(super) enum Letter {
     Answer { incarnation: u32, nonce: u64 },
 }
 
+/// What a peer says of itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Said {
+    pub(super) role: Role,
+    pub(super) state: MemberState,
+    pub(super) view: u64,
+    pub(super) wire: u8,
+}
+
+/// What was received from one life of a peer.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    incarnation: u32,
+    /// By the peer's worker, sorted; at most [`MAX_WORKERS`].
+    windows: Vec<(u8, Window)>,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) node: NodeNumber,
     local: IpAddr,
     remote: IpAddr,
-    /// Known once the peer has sealed something for this life of ours.
-    pub(super) incarnation: Option<u32>,
+    interval: Duration,
+    /// The peer's latest life of which anything was received in this life of ours.
+    session: Option<Session>,
+    /// Whether the peer has sealed something for this life of ours since it was added.
+    met: bool,
+    /// The worker and number of what the latest saying was in.
+    told: (u8, u64),
+    said: Option<Said>,
     pub(super) config: Option<u64>,
     pub(super) last_heard: Option<Time>,
     pub(super) next_hello: Time,
     last_hello: Option<Time>,
-    nonce: Option<u64>,
+    /// The nonces of the last Hellos, the latest last.
+    asked: [Option<u64>; MAX_ASKED],
+    /// Whether the last Hello was not answered yet.
+    unanswered: bool,
     retry: Duration,
     /// Messages sealed for the peer in our life. A count for each receiver leaves no gaps in the
     /// receiver's window, however many peers there are.
@@ -55,29 +87,60 @@ pub(super) struct Peer {
     answer: Option<(u32, u64)>,
     /// The link has listed the peer as one with something to get.
     pub(super) queued: bool,
-    /// By the peer's worker, sorted; at most [`MAX_WORKERS`].
-    windows: Vec<(u8, Window)>,
 }
 
 impl Peer {
-    pub(super) fn new(address: &PeerAddress, now: Time) -> Self {
+    pub(super) fn new(address: &PeerAddress, now: Time, interval: Duration) -> Self {
         Self {
             node: address.node,
             local: address.local,
             remote: address.remote,
-            incarnation: None,
+            interval,
+            session: None,
+            met: false,
+            told: (0, 0),
+            said: None,
             config: None,
             last_heard: None,
             next_hello: now,
             last_hello: None,
-            nonce: None,
+            asked: [None; MAX_ASKED],
+            unanswered: false,
             retry: FIRST_HELLO_RETRY,
             sent: 0,
             hello: None,
             answer: None,
             queued: false,
-            windows: Vec::new(),
         }
+    }
+
+    /// Begins anew in another life of ours, at the same address.
+    pub(super) fn renew(&mut self, now: Time) {
+        let address = PeerAddress {
+            node: self.node,
+            local: self.local,
+            remote: self.remote,
+        };
+        *self = Self::new(&address, now, self.interval);
+    }
+
+    /// Its incarnation; known once the peer has sealed something for this life of ours.
+    pub(super) fn incarnation(&self) -> Option<u32> {
+        let session = self.session.as_ref().filter(|_| self.met)?;
+        Some(session.incarnation)
+    }
+
+    /// What was received is known from when the peer was one before.
+    pub(super) fn resume(&mut self, session: Session) {
+        self.session = Some(session);
+    }
+
+    pub(super) fn into_session(self) -> Option<Session> {
+        self.session
+    }
+
+    pub(super) fn is_at(&self, address: &PeerAddress) -> bool {
+        self.local == address.local && self.remote == address.remote
     }
 
     pub(super) const fn route(&self, port: u16) -> Route {
@@ -91,26 +154,52 @@ impl Peer {
         self.remote == address
     }
 
-    /// Forgets what belonged to the peer's last life.
-    pub(super) fn restarted(&mut self, incarnation: u32) {
-        self.incarnation = Some(incarnation);
-        self.windows.clear();
-    }
-
-    /// Takes note of a verified message's sequence number.
-    pub(super) fn accept(&mut self, seal: &Seal) -> Result<(), DropReason> {
-        let at = match self
-            .windows
-            .binary_search_by_key(&seal.worker, |(worker, _)| *worker)
-        {
-            Ok(at) => at,
-            Err(_) if self.windows.len() >= MAX_WORKERS => return Err(DropReason::BadField),
-            Err(at) => {
-                self.windows.insert(at, (seal.worker, Window::default()));
-                at
+    /// Takes note of the sequence number of a message that was verified. `true` if with it a session
+    /// began: with the peer's next life, or for the first time since it was added.
+    ///
+    /// # Errors
+    /// [`DropReason::StaleIncarnation`] if an earlier life sent it, and those of the replay window.
+    pub(super) fn take(&mut self, seal: &Seal) -> Result<bool, DropReason> {
+        let session = match &mut self.session {
+            Some(session) if seal.incarnation < session.incarnation => {
+                return Err(DropReason::StaleIncarnation);
+            }
+            Some(session) if seal.incarnation == session.incarnation => session,
+            other => {
+                self.met = false;
+                other.insert(Session {
+                    incarnation: seal.incarnation,
+                    windows: Vec::new(),
+                })
             }
         };
-        self.windows[at].1.accept(seal.counter)
+        session.accept(seal)?;
+        let began = !core::mem::replace(&mut self.met, true);
+        if began {
+            // A Hello from before may still be replayed; it has a lower number.
+            self.told = (seal.worker, seal.counter.saturating_sub(1));
+            self.said = None;
+        }
+        Ok(began)
+    }
+
+    /// What the peer says of itself, this message taken into account; `None` if all that came was
+    /// made before the session.
+    pub(super) fn latest(&mut self, seal: &Seal, said: Said) -> Option<Said> {
+        let (worker, number) = self.told;
+        if worker != seal.worker || seal.counter > number {
+            self.told = (seal.worker, seal.counter);
+            self.said = Some(said);
+        }
+        self.said
+    }
+
+    /// Changes how often the peer is greeted.
+    pub(super) fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
+        if let Some(last) = self.last_hello {
+            self.next_hello = self.next_hello.min(last + interval);
+        }
     }
 
     /// Brings the next Hello forward, not closer than the spacing to the last one.
@@ -123,25 +212,32 @@ impl Peer {
     }
 
     /// A Hello with this nonce is being sent.
-    pub(super) fn asked(&mut self, now: Time, nonce: u64, interval: Duration) {
+    pub(super) fn asked(&mut self, now: Time, nonce: u64) {
         self.last_hello = Some(now);
-        self.nonce = Some(nonce);
+        self.asked.rotate_left(1);
+        self.asked[MAX_ASKED - 1] = Some(nonce);
+        self.unanswered = true;
         self.hello = Some(nonce);
-        let wait = if self.incarnation.is_some() {
-            spread(interval, nonce)
+        let wait = if self.met {
+            spread(self.interval, nonce)
         } else {
-            self.retry.min(interval)
+            self.retry.min(self.interval)
         };
-        self.retry = (self.retry * 2).min(interval);
+        self.retry = (self.retry * 2).min(self.interval);
         self.next_hello = now + wait;
     }
 
+    /// Whether this is the nonce of one of the last Hellos.
+    pub(super) fn has_asked(&self, nonce: u64) -> bool {
+        self.asked.contains(&Some(nonce))
+    }
+
     /// The peer answered a Hello; an answer to an older one proves no less that it lives.
-    pub(super) fn answered(&mut self, now: Time, nonce: u64, interval: Duration) {
-        if self.nonce == Some(nonce) {
-            self.nonce = None;
+    pub(super) fn answered(&mut self, now: Time, nonce: u64) {
+        if self.unanswered && self.asked[MAX_ASKED - 1] == Some(nonce) {
+            self.unanswered = false;
             self.retry = FIRST_HELLO_RETRY;
-            let wait = spread(interval, nonce);
+            let wait = spread(self.interval, nonce);
             self.next_hello = self.last_hello.map_or(now, |last| last + wait);
         }
     }
@@ -165,6 +261,26 @@ impl Peer {
         let answer = self.answer.take();
         self.queued = answer.is_some();
         answer.map(|(incarnation, nonce)| Letter::Answer { incarnation, nonce })
+    }
+}
+
+impl Session {
+    fn accept(&mut self, seal: &Seal) -> Result<(), DropReason> {
+        let at = match self
+            .windows
+            .binary_search_by_key(&seal.worker, |(worker, _)| *worker)
+        {
+            Ok(at) => at,
+            Err(_) if self.windows.len() >= MAX_WORKERS => return Err(DropReason::BadField),
+            Err(at) => {
+                self.windows.insert(at, (seal.worker, Window::default()));
+                at
+            }
+        };
+        match self.windows[at].1.accept(seal.counter) {
+            Err(_) if planted::is(Bug::AcceptsReplays) => Ok(()),
+            verdict => verdict,
+        }
     }
 }
 

@@ -1,26 +1,27 @@
 use super::*;
+use crate::message::Control;
 use alloc::vec;
 use core::net::Ipv4Addr;
 
-const PORT: u16 = 6081;
-const SOURCE: u16 = 50_001;
+pub(super) const PORT: u16 = 6081;
+pub(super) const SOURCE: u16 = 50_001;
 
-fn node(number: u16) -> NodeNumber {
+pub(super) fn node(number: u16) -> NodeNumber {
     NodeNumber::new(number).unwrap()
 }
 
-fn address(number: u16) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::new(10, 0, 0, u8::try_from(number).unwrap()))
+pub(super) fn address(number: u16) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + u32::from(number)))
 }
 
-fn key(id: u8) -> MessageKey {
+pub(super) fn key(id: u8) -> MessageKey {
     MessageKey {
         id,
         secret: [id; 16],
     }
 }
 
-fn link_with(number: u16, incarnation: u32, keys: MessageKeys) -> Link {
+pub(super) fn link_with(number: u16, incarnation: u32, keys: MessageKeys) -> Link {
     let peers = (1..=3)
         .filter(|&other| other != number)
         .map(|other| PeerAddress {
@@ -45,12 +46,12 @@ fn link_with(number: u16, incarnation: u32, keys: MessageKeys) -> Link {
     Link::new(config, u64::from(number), Time::ZERO)
 }
 
-fn link(number: u16, incarnation: u32) -> Link {
+pub(super) fn link(number: u16, incarnation: u32) -> Link {
     link_with(number, incarnation, MessageKeys::new(key(1), vec![]))
 }
 
 /// Carries the Hellos of both to each other until there are none.
-fn settle(now: Time, a: &mut Link, b: &mut Link) {
+pub(super) fn settle(now: Time, a: &mut Link, b: &mut Link) {
     a.handle_timeout(now);
     b.handle_timeout(now);
     for _ in 0..8 {
@@ -59,7 +60,7 @@ fn settle(now: Time, a: &mut Link, b: &mut Link) {
     }
 }
 
-fn carry_hellos(now: Time, from: &mut Link, to: &mut Link) {
+pub(super) fn carry_hellos(now: Time, from: &mut Link, to: &mut Link) {
     while let Some((route, buf)) = from.poll_hello() {
         if route.remote.ip() == address(to.config.node.get()) {
             let _ = to.open(
@@ -75,26 +76,31 @@ fn carry_hellos(now: Time, from: &mut Link, to: &mut Link) {
 }
 
 /// The first Hello that waits for node `to`.
-fn hello_to(from: &mut Link, to: u16) -> PacketBuf {
+pub(super) fn hello_to(from: &mut Link, to: u16) -> PacketBuf {
     core::iter::from_fn(|| from.poll_hello())
         .find(|(route, _)| route.remote.ip() == address(to))
         .map(|(_, buf)| buf)
         .unwrap()
 }
 
-fn message() -> PacketBuf {
+pub(super) fn message() -> PacketBuf {
     let mut buf = PacketBuf::default();
     wire::encode_control(&Control::Ack { sequence: 7 }, &mut buf).unwrap();
     buf
 }
 
-fn sealed(from: &mut Link, to: &Link) -> PacketBuf {
+pub(super) fn sealed(from: &mut Link, to: &Link) -> PacketBuf {
     let mut buf = message();
     from.seal(to.config.node, SOURCE, &mut buf).unwrap();
     buf
 }
 
-fn open(now: Time, to: &mut Link, from: u16, bytes: &[u8]) -> Result<Opened, DropReason> {
+pub(super) fn open(
+    now: Time,
+    to: &mut Link,
+    from: u16,
+    bytes: &[u8],
+) -> Result<Opened, DropReason> {
     let local = address(to.config.node.get());
     let opened = to.open(now, SocketAddr::new(address(from), SOURCE), local, bytes);
     assert_eq!(to.ledger().imbalance(), 0);
@@ -448,7 +454,17 @@ fn heartbeats_of_many_peers_do_not_stay_in_step() {
     };
     let mut a = Link::new(config, 7, Time::ZERO);
     for peer in &mut a.peers {
-        peer.incarnation = Some(1);
+        let seal = Seal {
+            kind: ControlKind::Ack as u8,
+            key_id: 1,
+            worker: 0,
+            sender: peer.node,
+            receiver: 100,
+            incarnation: 1,
+            counter: 1,
+            tag: [0; 8],
+        };
+        peer.take(&seal).unwrap();
     }
     let mut now = Time::ZERO;
     let mut sent = 0;

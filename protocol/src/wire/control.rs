@@ -4,7 +4,7 @@
 
 use super::geneve::{ETHERTYPE_CONTROL, Geneve};
 use super::option::{OptionWriter, read_birth, write_birth};
-use super::{MAX_BODY, put_headers};
+use super::{MAX_BODY, WIRE_VERSION, put_headers};
 use crate::buffer::PacketBuf;
 use crate::drop_reason::DropReason;
 use crate::flow::{Birth, FlowKey};
@@ -68,7 +68,8 @@ pub fn encode_control(control: &Control<'_>, buf: &mut PacketBuf) -> Result<(), 
             flows,
         } => {
             body.put(&sequence.to_be_bytes())?;
-            let flags = u8::from(filled.is_some()) * FILLED | u8::from(listed.is_some()) * LISTED;
+            let flags =
+                (u8::from(filled.is_some()) * FILLED) | (u8::from(listed.is_some()) * LISTED);
             body.put(&[flags, 0])?;
             let bucket = listed.map_or(0, |listed| listed.bucket);
             body.put(&bucket.to_be_bytes())?;
@@ -249,7 +250,19 @@ impl<'a> Reader<'a> {
 
 impl ControlKind {
     fn from_wire(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|&kind| kind as u8 == number)
+        Self::ALL
+            .into_iter()
+            .find(|&kind| kind as u8 == number && kind.since() <= WIRE_VERSION)
+    }
+
+    /// The wire version that introduced it.
+    const fn since(self) -> u8 {
+        match self {
+            Self::Hello | Self::HelloAck | Self::State | Self::Ack | Self::Load | Self::Members => {
+                1
+            }
+            Self::Digest | Self::SendFull => 2,
+        }
     }
 }
 

@@ -13,14 +13,34 @@ pub(crate) fn check_node(ledger: &Ledger) -> Option<String> {
 /// What is wrong with the sums of all nodes, of which clients sent `from_clients` packets to the
 /// ingress nodes.
 pub(crate) fn check_cluster(all: Sums, network: &Network, from_clients: u64) -> Option<String> {
-    if all.sent != network.offered {
-        let offered = network.offered;
-        return Some(format!("{} sent, but the network got {offered}", all.sent));
-    }
-    if network.offered + network.doubled != network.delivered + network.lost + network.in_flight {
-        return Some(format!("the network does not add up: {network:?}"));
-    }
-    let handed_in = network.delivered + from_clients;
-    (all.received != handed_in)
-        .then(|| format!("{} received, but {handed_in} handed in", all.received))
+    let handed_in = all.link_delivered + from_clients - all.own_got;
+    let sums = [
+        ("links sent", all.link_sent, "network got", network.offered),
+        (
+            "links got",
+            all.link_received,
+            "network handed out",
+            network.delivered,
+        ),
+        (
+            "roles and membership sent",
+            all.role_sent + all.own_sent,
+            "links sealed",
+            all.sealed,
+        ),
+        (
+            "roles got",
+            all.role_received,
+            "links and clients handed in",
+            handed_in,
+        ),
+        (
+            "network got and doubled",
+            network.offered + network.doubled,
+            "it accounts for",
+            network.delivered + network.lost + network.in_flight,
+        ),
+    ];
+    let (what, one, than, other) = sums.into_iter().find(|(_, one, _, other)| one != other)?;
+    Some(format!("{what}: {one}, {than}: {other}"))
 }

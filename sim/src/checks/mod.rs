@@ -8,6 +8,7 @@ pub(crate) mod books;
 pub(crate) mod consistency;
 pub(crate) mod leaks;
 pub(crate) mod opens;
+pub(crate) mod quiet;
 pub(crate) mod resets;
 pub(crate) mod searches;
 
@@ -26,6 +27,8 @@ pub enum Rule {
     NoLeak,
     /// S6: the books balance.
     Conservation,
+    /// S7: quiet and consistent some time after all faults have healed.
+    QuietAfterHealing,
 }
 
 /// Something that must not be.

@@ -1,7 +1,7 @@
 //! S3: no lost open. While some host would accept, a client that repeats its SYN connects.
 
 use core::time::Duration;
-use jlb_protocol::Time;
+use jlb_protocol::{NodeNumber, Time};
 
 /// A SYN that is newer than this when the client gives up may still be answered.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
@@ -15,8 +15,8 @@ const ENOUGH_SYNS: usize = 2;
 pub(crate) struct Attempt {
     /// When the first SYN was sent.
     pub(crate) began: Time,
-    /// When SYNs reached an ingress that was up.
-    pub(crate) at_ingress: Vec<Time>,
+    /// When SYNs reached an ingress that was up, and which.
+    pub(crate) at_ingress: Vec<(Time, NodeNumber)>,
     /// Whether a host's stack has got the SYN.
     pub(crate) at_stack: bool,
 }
@@ -27,14 +27,18 @@ pub(crate) struct Chances {
     /// Each host of the pool may be asked.
     pub(crate) all_asked: bool,
     /// When the host that was last without room or down so the longest ago was last so: hosts
-    /// that were never are as if at the beginning.
+    /// that were never are as if at the beginning. Faults that struck it or cut it off count as down.
     pub(crate) open_since: Option<Time>,
+    /// The guarantee is for no more than that.
+    pub(crate) at_most_one_tracker_failed: bool,
 }
 
 impl Chances {
     /// Whether a host would have taken the flow all the time since `began`.
     fn some_host_open(self, began: Time) -> bool {
-        self.all_asked && self.open_since.is_some_and(|since| since < began)
+        self.all_asked
+            && self.at_most_one_tracker_failed
+            && self.open_since.is_some_and(|since| since < began)
     }
 }
 
@@ -46,10 +50,18 @@ impl Attempt {
             .then(|| "it was refused, though a host had room all the time".to_owned())
     }
 
-    /// What is wrong with the client's giving up at `now`.
-    pub(crate) fn check_silence(&self, now: Time, chances: Chances) -> Option<String> {
-        let old = |syn: &&Time| now.since(**syn) >= ANSWERED_WITHIN;
-        let asked = self.at_ingress.iter().filter(old).count();
+    /// What is wrong with the client's giving up at `now`. `works` says whether an ingress was in
+    /// order all the time since a moment.
+    pub(crate) fn check_silence(
+        &self,
+        now: Time,
+        chances: Chances,
+        works: impl Fn(Time, NodeNumber) -> bool,
+    ) -> Option<String> {
+        let counts = |&&(at, ingress): &&(Time, NodeNumber)| {
+            now.since(at) >= ANSWERED_WITHIN && works(at, ingress)
+        };
+        let asked = self.at_ingress.iter().filter(counts).count();
         let silent = !self.at_stack && asked >= ENOUGH_SYNS;
         (silent && chances.some_host_open(self.began)).then(|| {
             format!("{asked} SYNs reached an ingress and none a host, though one had room")

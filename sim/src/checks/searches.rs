@@ -1,6 +1,5 @@
 //! S2: termination. Each search ends after at most `search_ttl` offers, asks no host twice, and
-//! repeats start no new one. Only searches for the host of a SYN are looked at: the attempts of UDP
-//! flows cannot be told apart from outside.
+//! repeats start no new one, while nothing changes that decides who leads a search.
 
 use crate::topology::OFFERED;
 use core::time::Duration;
@@ -13,6 +12,8 @@ struct Search {
     accepted: Option<NodeNumber>,
     /// When the last Offer was made that repeats none.
     last: Time,
+    /// What counted then who may be asked.
+    epoch: u64,
 }
 
 /// From a tracker's making of a record to the Offer's passing the last tracker, at most.
@@ -27,20 +28,22 @@ pub(crate) struct Searches {
 }
 
 impl Searches {
-    /// An Offer of `step` goes to `host`. `has_socket` says whether a host has a socket of the
-    /// attempt.
+    /// An Offer of `step` goes to `host`. `has_flow` says whether a host has the flow of the
+    /// attempt. With another `epoch` whoever led the search may be gone: a new one may begin.
     pub(crate) fn offered(
         &mut self,
         now: Time,
+        epoch: u64,
         (key, isn): (FlowKey, u32),
         ttl: u8,
         (step, host): (u8, NodeNumber),
-        has_socket: impl Fn(NodeNumber) -> bool,
+        has_flow: impl Fn(NodeNumber) -> bool,
     ) -> Option<String> {
         let new = Search {
             offers: Vec::new(),
             accepted: None,
             last: now,
+            epoch,
         };
         let search = self
             .by_attempt
@@ -50,6 +53,9 @@ impl Searches {
         // place.
         let before = self.latest.insert(key, isn);
         if before.is_some_and(|before| before != isn) {
+            *search = new.clone();
+        }
+        if search.epoch != epoch {
             *search = new.clone();
         }
         if search.offers.contains(&(step, host)) {
@@ -63,7 +69,7 @@ impl Searches {
             if owner == host {
                 return None;
             }
-            if has_socket(owner) {
+            if has_flow(owner) {
                 return Some(format!(
                     "host {host} is asked for isn {isn:#010x}, which host {owner} has accepted"
                 ));

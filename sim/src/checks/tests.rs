@@ -1,6 +1,7 @@
 use super::opens::{Attempt, Chances};
+use super::quiet::{Quiet, Truth};
 use super::searches::Searches;
-use super::{books, consistency, leaks, resets};
+use super::{books, consistency, leaks, quiet, resets};
 use crate::kernel::{Kernel, Segment};
 use crate::network::Network;
 use crate::node::Sums;
@@ -8,8 +9,12 @@ use crate::plan::Plan;
 use crate::rng::Rng;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
+use jlb_protocol::message::{Control, List};
 use jlb_protocol::packet::TcpFlags;
-use jlb_protocol::{FlowKey, Ledger, NodeNumber, ServiceNumber, Time};
+use jlb_protocol::view::Member;
+use jlb_protocol::{
+    FlowKey, Ledger, MemberState, Message, NodeNumber, Role, ServiceNumber, Time, View,
+};
 
 const ISN: u32 = 0x1000;
 
@@ -32,7 +37,7 @@ fn with_socket() -> Kernel {
         payload: 0,
         isn: ISN,
     };
-    kernel.segment(Time::ZERO, key(), syn);
+    kernel.segment(Time::ZERO, key(), syn, &mut Vec::new());
     kernel
 }
 
@@ -74,7 +79,7 @@ fn offers(offers: &[(u64, u8, u16)]) -> Option<String> {
     let mut searches = Searches::default();
     offers.iter().find_map(|&(millis, step, number)| {
         let now = Time::from_millis(millis);
-        searches.offered(now, (key(), ISN), 2, (step, host(number)), |_| true)
+        searches.offered(now, 0, (key(), ISN), 2, (step, host(number)), |_| true)
     })
 }
 
@@ -102,14 +107,14 @@ fn an_offer_to_another_host_than_the_one_that_accepted_is_found() {
     let attempt = (key(), ISN);
     let mut offered = |now, step, number, alive| {
         let now = Time::from_millis(now);
-        searches.offered(now, attempt, 4, (step, host(number)), move |_| alive)
+        searches.offered(now, 0, attempt, 4, (step, host(number)), move |_| alive)
     };
     assert_eq!(offered(0, 3, 21, true), None);
     assert_eq!(offered(1, 2, 22, true), None);
     searches.accepted(attempt, host(22));
     let mut offered = |now, step, number, alive| {
         let now = Time::from_millis(now);
-        searches.offered(now, attempt, 4, (step, host(number)), move |_| alive)
+        searches.offered(now, 0, attempt, 4, (step, host(number)), move |_| alive)
     };
     assert_eq!(offered(2, 2, 22, true), None);
     assert!(offered(3, 1, 23, true).is_some());
@@ -125,6 +130,7 @@ fn a_refusal_while_a_host_had_room_is_found() {
     let chances = |millis| Chances {
         all_asked: true,
         open_since: Some(Time::from_millis(millis)),
+        at_most_one_tracker_failed: true,
     };
     assert!(attempt.check_refusal(chances(500)).is_some());
     assert!(attempt.check_refusal(chances(1500)).is_none());
@@ -133,24 +139,39 @@ fn a_refusal_while_a_host_had_room_is_found() {
         ..chances(500)
     };
     assert!(attempt.check_refusal(some_asked).is_none());
+    let many_failed = Chances {
+        at_most_one_tracker_failed: false,
+        ..chances(500)
+    };
+    assert!(attempt.check_refusal(many_failed).is_none());
 }
 
 #[test]
 fn silence_while_a_host_had_room_is_found() {
     let mut attempt = Attempt {
         began: Time::from_millis(1000),
-        at_ingress: vec![Time::from_millis(1001), Time::from_millis(2001)],
+        at_ingress: vec![
+            (Time::from_millis(1001), host(1)),
+            (Time::from_millis(2001), host(2)),
+        ],
         at_stack: false,
     };
     let chances = Chances {
         all_asked: true,
         open_since: Some(Time::ZERO),
+        at_most_one_tracker_failed: true,
     };
-    let check = |attempt: &Attempt| attempt.check_silence(Time::from_millis(20_000), chances);
+    let check = |attempt: &Attempt| {
+        attempt.check_silence(Time::from_millis(20_000), chances, |_, ingress| {
+            ingress != host(3)
+        })
+    };
     assert!(check(&attempt).is_some());
     attempt.at_stack = true;
     assert!(check(&attempt).is_none());
     attempt.at_stack = false;
+    attempt.at_ingress[1].1 = host(3);
+    assert!(check(&attempt).is_none());
     attempt.at_ingress.clear();
     assert!(check(&attempt).is_none());
 }
@@ -173,14 +194,85 @@ fn books_that_do_not_balance_are_found() {
 #[test]
 fn sums_that_do_not_agree_are_found() {
     let mut network = Network::new(&Plan::calm(), Rng::new(1));
-    network.message();
+    network.message(host(1), host(2));
     network.arrived(true);
-    let all = |sent, received| Sums { received, sent };
-    assert!(books::check_cluster(all(1, 3), &network, 2).is_none());
-    assert!(books::check_cluster(all(1, 4), &network, 2).is_some());
-    assert!(books::check_cluster(all(2, 3), &network, 2).is_some());
+    let good = Sums {
+        link_received: 1,
+        link_sent: 1,
+        link_delivered: 1,
+        sealed: 1,
+        role_received: 3,
+        role_sent: 1,
+        own_got: 0,
+        own_sent: 0,
+    };
+    let check = |sums, network: &Network| books::check_cluster(sums, network, 2);
+    assert_eq!(check(good, &network), None);
+    let bad: [fn(&mut Sums); 5] = [
+        |sums| sums.link_received += 1,
+        |sums| sums.link_sent += 1,
+        |sums| sums.link_delivered += 1,
+        |sums| sums.role_received += 1,
+        |sums| sums.role_sent += 1,
+    ];
+    for change in bad {
+        let mut sums = good;
+        change(&mut sums);
+        assert!(check(sums, &network).is_some(), "{sums:?}");
+    }
     network.lost += 1;
-    assert!(books::check_cluster(all(1, 3), &network, 2).is_some());
+    assert!(check(good, &network).is_some());
+}
+
+#[test]
+fn repeats_while_all_should_be_quiet_are_found() {
+    let state = |sequence| {
+        Message::Control(Control::State {
+            sequence,
+            filled: None,
+            listed: None,
+            flows: List::Values(&[]),
+        })
+    };
+    let mut quiet = Quiet::default();
+    quiet.sent(host(21), host(11), &state(1));
+    quiet.begin();
+    quiet.sent(host(21), host(11), &state(1));
+    quiet.sent(host(21), host(11), &state(2));
+    quiet.sent(host(21), host(12), &state(2));
+    assert_eq!(quiet.clone().end(), None);
+    quiet.sent(host(21), host(11), &state(2));
+    assert!(quiet.end().is_some());
+}
+
+#[test]
+fn a_node_that_believes_what_is_not_so_is_found() {
+    let mut truth = Truth::default();
+    truth.add(host(11), Some((MemberState::Active, 2)));
+    truth.add(host(12), None);
+    let check = |state, incarnation, other| {
+        let member = |number, state, incarnation| Member {
+            node: host(number),
+            role: Role::FlowTracker,
+            state,
+            incarnation,
+        };
+        let members = vec![member(11, state, incarnation), member(12, other, 1)];
+        truth.check_view(host(1), &View::new(members))
+    };
+    let (active, down) = (MemberState::Active, MemberState::Down);
+    assert_eq!(check(active, 2, down), None);
+    assert!(check(active, 1, down).is_some());
+    assert!(check(down, 2, down).is_some());
+    assert!(check(active, 2, active).is_some());
+}
+
+#[test]
+fn a_record_that_names_another_host_is_found() {
+    let check = |known| quiet::check_record(host(11), host(21), known);
+    assert_eq!(check(Some(host(21))), None);
+    assert!(check(Some(host(22))).is_some());
+    assert!(check(None).is_some());
 }
 
 #[test]
@@ -190,7 +282,7 @@ fn time_runs_out_for_a_half_open_socket() {
     let mut now = Time::ZERO;
     for _ in 0..10 {
         now = now + Duration::from_secs(4);
-        kernel.timer(now, key(), cookie);
+        kernel.timer(now, key(), cookie, &mut Vec::new());
     }
     assert!(kernel.socket(&key()).is_none());
 }

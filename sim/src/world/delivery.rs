@@ -1,51 +1,18 @@
-//! Messages between nodes, and what follows each call into a machine.
+//! What becomes of messages in the eyes of checkers, stacks and traces.
 
-use super::{Event, GRAIN, World};
-use crate::checks::{Rule, books};
-use crate::node::Machine;
+use super::World;
+use crate::checks::Rule;
+use crate::machine::Machine;
 use crate::planted::Planted;
+use crate::topology::{Topology, UDP_IDLE};
 use jlb_flow_tracker::FlowTracker;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Reason};
-use jlb_protocol::{Destination, Message, NodeNumber, wire};
+use jlb_protocol::wire::Seal;
+use jlb_protocol::{Message, NodeNumber, Role, wire};
 
 impl World {
-    /// A message arrives.
-    pub(super) fn message(&mut self, from: NodeNumber, to: NodeNumber, life: u32, bytes: &[u8]) {
-        let now = self.now;
-        let up = |node: &&mut crate::node::Node| node.machine.is_some() && node.life == life;
-        if self
-            .nodes
-            .get_mut(&to)
-            .as_ref()
-            .is_none_or(|node| !up(node))
-        {
-            self.network.arrived(false);
-            self.trace_message(bytes, || format!("{from} -> {to} finds nobody"));
-            return;
-        }
-        self.network.arrived(true);
-        let Ok(message) = wire::decode(bytes) else {
-            let words = format!("{from} sent {to} what cannot be read");
-            self.violate(Rule::Conservation, None, Some(words));
-            return;
-        };
-        self.trace_message(bytes, || format!("{from} -> {to} arrives"));
-        self.plant_before(to, &message);
-        let Some(node) = self.nodes.get_mut(&to) else {
-            return;
-        };
-        let deliver = node.handle_message(now, from, &message);
-        if self.plan.planted == Some(Planted::CountsOnce) && self.rng.chance(20) {
-            node.handle_message(now, from, &message);
-        }
-        if deliver && let Message::Flow(flow) = &message {
-            self.deliver(to, flow);
-        }
-        self.settle(to);
-    }
-
     /// The packet of a message goes to the stack of `host`.
-    fn deliver(&mut self, host: NodeNumber, message: &FlowMessage<'_>) {
+    pub(super) fn deliver(&mut self, host: NodeNumber, message: &FlowMessage<'_>) {
         let planted = self.plan.planted;
         if planted == Some(Planted::DropsData) && message.kind == FlowKind::Data {
             return;
@@ -58,7 +25,7 @@ impl World {
     }
 
     /// What a planted fault does before a message is handed in.
-    fn plant_before(&mut self, to: NodeNumber, message: &Message<'_>) {
+    pub(super) fn plant_before(&mut self, to: NodeNumber, message: &Message<'_>) {
         let Message::Flow(flow) = message else {
             return;
         };
@@ -70,153 +37,87 @@ impl World {
             return;
         }
         let config = self.topology.tracker_config(to);
-        let view = self.topology.view.clone();
         let seed = self.rng.next();
+        let view = self.shown_view(to);
         let now = self.now;
         if let Some(node) = self.nodes.get_mut(&to) {
-            node.kill();
-            // Only its memory is gone: what is on its way to it still arrives.
-            node.life -= 1;
-            let tracker = FlowTracker::new(config, view, seed, node.clock(now));
-            node.machine = Some(Machine::Tracker(Box::new(tracker)));
-        }
-    }
-
-    pub(super) fn node_timer(&mut self, number: NodeNumber) {
-        let now = self.now;
-        let planted = self.plan.planted;
-        let Some(node) = self.nodes.get_mut(&number) else {
-            return;
-        };
-        if node.armed != Some(now) {
-            return;
-        }
-        node.armed = None;
-        let forgets = planted != Some(Planted::NeverForgets)
-            || !matches!(node.machine, Some(Machine::Ingress(_)));
-        if forgets || self.clients.iter().any(|client| !client.is_over()) {
-            node.handle_timeout(now);
-        }
-        self.settle(number);
-    }
-
-    /// After each call into a machine: sends what it wants sent, checks its books, and sets its
-    /// timer.
-    pub(super) fn settle(&mut self, number: NodeNumber) {
-        while let Some(transmit) = self
-            .nodes
-            .get_mut(&number)
-            .and_then(crate::node::Node::poll_transmit)
-        {
-            match transmit.to {
-                Destination::Node(to) => self.send(number, to, transmit.buf.as_slice()),
-                Destination::Stack => self.answer_client(transmit.buf.as_slice()),
+            let clock = node.clock.shows(now);
+            node.retire_role();
+            if let Some(life) = &mut node.life {
+                // Only its memory is gone: its sessions go on.
+                let tracker = FlowTracker::new(config, view, seed, clock);
+                life.machine = Machine::Tracker(Box::new(tracker));
             }
-            if let Some(node) = self.nodes.get_mut(&number) {
-                node.recycle(transmit.buf);
-            }
-        }
-        let Some(node) = self.nodes.get(&number) else {
-            return;
-        };
-        let wrong = node.ledger().and_then(|ledger| books::check_node(&ledger));
-        let wrong = wrong.map(|words| format!("node {number}: {words}"));
-        self.violate(Rule::Conservation, None, wrong);
-        self.arm(number);
-        self.watch_host(number);
-    }
-
-    fn arm(&mut self, number: NodeNumber) {
-        let Some(node) = self.nodes.get_mut(&number) else {
-            return;
-        };
-        let Some(due) = node.poll_timeout() else {
-            return;
-        };
-        let due = due.max(self.now + GRAIN);
-        if node.armed.is_none_or(|armed| due < armed) {
-            node.armed = Some(due);
-            self.schedule(due, Event::NodeTimer(number));
-        }
-    }
-
-    /// Sends a message between nodes.
-    pub(super) fn send(&mut self, from: NodeNumber, to: NodeNumber, bytes: &[u8]) {
-        let tampered = match self.plan.planted {
-            Some(fault) => fault.tamper(&mut self.rng, to, bytes),
-            None => None,
-        };
-        let (to, bytes) = match &tampered {
-            Some((to, bytes)) => (*to, bytes.as_slice()),
-            None => (to, bytes),
-        };
-        self.observe(from, to, bytes);
-        let copies = self.network.message();
-        if copies == [None, None] {
-            self.trace_message(bytes, || format!("{from} -> {to} is lost"));
-        }
-        // The link seals for the receiver's present life.
-        let life = self.nodes.get(&to).map_or(0, |node| node.life);
-        for delay in copies.into_iter().flatten() {
-            let event = Event::Message {
-                from,
-                to,
-                life,
-                bytes: bytes.to_vec(),
-            };
-            self.schedule(self.now + delay, event);
         }
     }
 
     /// Shows a message to the checkers that look at what nodes say.
-    fn observe(&mut self, from: NodeNumber, to: NodeNumber, bytes: &[u8]) {
-        let Ok(Message::Flow(message)) = wire::decode(bytes) else {
+    pub(super) fn observe(&mut self, from: NodeNumber, to: NodeNumber, bytes: &[u8]) {
+        let to_host = Topology::role(to) == Role::HostAgent;
+        let from_host = Topology::role(from) == Role::HostAgent;
+        let kind = Seal::read(bytes).map_or(0, |seal| seal.kind);
+        let offer = to_host && kind == FlowKind::Offer as u8;
+        let answer =
+            from_host && (kind == FlowKind::Accept as u8 || kind == FlowKind::Reject as u8);
+        if !offer && !answer && !self.quiet.is_watching() {
+            return;
+        }
+        let Ok(decoded) = wire::decode(bytes) else {
+            return;
+        };
+        self.quiet.sent(from, to, &decoded);
+        let Message::Flow(message) = decoded else {
             return;
         };
         let attempt = (message.key, message.offer.isn);
-        let host_offer = message.kind == FlowKind::Offer && self.hosts.contains_key(&to);
-        // A tracker without room for the record of a refusal answers a repeat with a new search.
-        if host_offer && message.intent == Intent::Syn && !self.topology.narrow {
-            let ttl = self.topology.service(message.key.service());
-            let ttl = ttl.map_or(16, |service| service.search_ttl);
-            let hosts = &self.hosts;
-            let has_socket = |host: NodeNumber| {
-                let socket = hosts
-                    .get(&host)
-                    .and_then(|side| side.kernel.socket(&message.key));
-                socket.is_some_and(|sock| sock.isn == attempt.1 && sock.is_live())
-            };
-            let offer = (message.offer.step, to);
-            let wrong = self
-                .searches
-                .offered(self.now, attempt, ttl, offer, has_socket);
-            let client = self.by_key.get(&message.key).copied();
-            self.violate(Rule::Termination, client, wrong);
-        }
-        if self.hosts.contains_key(&from) {
-            match message.kind {
-                FlowKind::Accept => self.searches.accepted(attempt, from),
-                FlowKind::Reject
-                    if self.plan.planted == Some(Planted::DeliversRejected)
-                        && message.reason == Reason::Load =>
-                {
-                    self.hand_to_stack(from, message.packet);
-                }
-                FlowKind::Reject
-                | FlowKind::Open
-                | FlowKind::Offer
-                | FlowKind::Refuse
-                | FlowKind::Wait
-                | FlowKind::NotActing
-                | FlowKind::Data
-                | FlowKind::WhoHas
-                | FlowKind::Release => {}
-            }
+        if offer {
+            self.observe_offer(to, &message);
+        } else if from_host && message.kind == FlowKind::Accept {
+            self.searches.accepted(attempt, from);
+        } else if from_host
+            && message.kind == FlowKind::Reject
+            && message.reason == Reason::Load
+            && self.plan.planted == Some(Planted::DeliversRejected)
+        {
+            self.hand_to_stack(from, message.packet);
         }
     }
 
+    /// A host is asked (S2).
+    fn observe_offer(&mut self, to: NodeNumber, message: &FlowMessage<'_>) {
+        // A tracker without room for the record of a refusal answers a repeat with a new search.
+        if message.intent == Intent::MidFlow || self.topology.narrow {
+            return;
+        }
+        let ttl = self.topology.service(message.key.service());
+        let ttl = ttl.map_or(16, |service| service.most_ttl);
+        let client = self.client_of(&message.key);
+        let (now, isn) = (self.now, message.offer.isn);
+        let hosts = &self.hosts;
+        let dossier = client.map(|client| &self.dossiers[client]);
+        let is_datagram = message.intent == Intent::Datagram;
+        let has_flow = |host: NodeNumber| {
+            if is_datagram {
+                let last = dossier.and_then(|dossier| dossier.udp);
+                return last.is_some_and(|(owner, last)| {
+                    owner == host && now.since(last) * 10 < UDP_IDLE * 9
+                });
+            }
+            let socket = hosts
+                .get(&host)
+                .and_then(|side| side.kernel.socket(&message.key));
+            socket.is_some_and(|sock| sock.isn == isn && sock.is_live())
+        };
+        let offer = (message.offer.step, to);
+        let attempt = (message.key, isn);
+        let wrong = self
+            .searches
+            .offered(now, self.epoch, attempt, ttl, offer, has_flow);
+        self.violate(Rule::Termination, client, wrong);
+    }
+
     /// Notes a message in the trace if it concerns the traced flow.
-    fn trace_message(&mut self, bytes: &[u8], words: impl FnOnce() -> String) {
+    pub(super) fn trace_message(&mut self, bytes: &[u8], words: impl FnOnce() -> String) {
         if !self.trace.is_on() {
             return;
         }
@@ -225,7 +126,7 @@ impl World {
         };
         match message {
             Message::Flow(flow) => {
-                if let Some(&client) = self.by_key.get(&flow.key) {
+                if let Some(client) = self.client_of(&flow.key) {
                     let said = crate::trace::flow_words(&flow);
                     let words = words();
                     self.trace
@@ -234,7 +135,7 @@ impl World {
             }
             Message::Control(control) => {
                 for (key, said) in crate::trace::statement_words(&control) {
-                    if let Some(&client) = self.by_key.get(&key)
+                    if let Some(client) = self.client_of(&key)
                         && self.trace.wants(client)
                     {
                         let words = words();

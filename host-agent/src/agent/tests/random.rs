@@ -4,14 +4,22 @@
 use crate::testbed::*;
 use crate::{Config, Socket, SocketState, Verdict};
 use core::time::Duration;
-use jlb_protocol::message::{FlowKind, Intent};
+use jlb_protocol::message::{Control, FlowKind, Intent};
 use jlb_protocol::packet::TcpFlags;
-use jlb_protocol::{Message, Time};
+use jlb_protocol::view::Member;
+use jlb_protocol::{MemberState, Message, Time, View};
 use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
 
 const MAX_FLOWS: u32 = 6;
+
+const STATES: [MemberState; 4] = [
+    MemberState::Joining,
+    MemberState::Active,
+    MemberState::Draining,
+    MemberState::Down,
+];
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -53,7 +61,19 @@ enum Step {
     EventsLost,
     /// Trackers, and ingress nodes with numbers below 10.
     View(Vec<u16>),
+    /// Trackers in states and lives, and whether this host drains.
+    Trackers(Vec<(u16, usize, u32)>, bool),
     Limit(Option<u32>),
+    Full {
+        from: u16,
+        bucket: u16,
+    },
+    Wire(u16, u8),
+    Health(u32, bool),
+    Alone {
+        who: usize,
+        isn: u32,
+    },
     Wait(u64),
     Garbage {
         kind: usize,
@@ -93,7 +113,13 @@ fn any_step() -> impl Strategy<Value = Step> {
         ),
         1 => Just(Step::EventsLost),
         1 => prop::collection::vec(prop_oneof![1..3_u16, 10..14_u16], 0..6).prop_map(Step::View),
+        2 => (prop::collection::vec((10..14_u16, 0..4_usize, 0..3_u32), 0..5), any::<bool>())
+            .prop_map(|(all, draining)| Step::Trackers(all, draining)),
         1 => prop::option::of(0..5_u32).prop_map(Step::Limit),
+        1 => (9..14_u16, 0..260_u16).prop_map(|(from, bucket)| Step::Full { from, bucket }),
+        1 => (10..14_u16, 0..4_u8).prop_map(|(node, wire)| Step::Wire(node, wire)),
+        1 => (0..5_u32, any::<bool>()).prop_map(|(service, good)| Step::Health(service, good)),
+        2 => (0..clients().len(), 0..3_u32).prop_map(|(who, isn)| Step::Alone { who, isn }),
         6 => prop_oneof![0..50_u64, 0..3_000_u64, 0..100_000_u64].prop_map(Step::Wait),
         1 => (0..FlowKind::ALL.len(), prop::collection::vec(any::<u8>(), 0..80)).prop_map(
             |(kind, packet)| Step::Garbage { kind, packet }
@@ -200,6 +226,45 @@ fn take(bed: &mut Bed, step: &Step) {
             bed.view = view(trackers);
             bed.agent.handle_view(bed.now, bed.view.clone());
         }
+        Step::Trackers(all, draining) => {
+            let all: Vec<_> = all
+                .iter()
+                .map(|&(number, state, life)| (number, STATES[state], life))
+                .collect();
+            let state = STATES[if *draining { 2 } else { 1 }];
+            let members = trackers(&all);
+            let members = members.members().iter().map(|&member| Member {
+                state: if member.node == me() {
+                    state
+                } else {
+                    member.state
+                },
+                ..member
+            });
+            bed.see(View::new(members.collect()));
+        }
+        &Step::Full { from, bucket } => {
+            let full = Control::SendFull { bucket };
+            bed.handle(node(from), &Message::Control(full));
+        }
+        &Step::Wire(number, wire) => bed.agent.handle_peer_wire(bed.now, node(number), wire),
+        &Step::Health(number, good) => {
+            if number > 0 {
+                bed.agent.set_health(bed.now, service(number), good);
+            }
+        }
+        &Step::Alone { who, isn } => {
+            let client = clients()[who];
+            let packet = match client.service {
+                2 => client.udp(b"?"),
+                _ => client.syn(isn),
+            };
+            let mut offer = bed.offer_message(client, &packet);
+            offer.path.primary = None;
+            offer.path.secondary = None;
+            let verdict = bed.handle(ingress(), &Message::Flow(offer));
+            check_delivery(bed, client, verdict);
+        }
         Step::Limit(limit) => {
             let mut config = tight();
             if let Some(limit) = *limit {
@@ -236,10 +301,14 @@ fn check_bounds(bed: &Bed) {
     if let Some(next) = bed.agent.poll_timeout()
         && next <= bed.now
     {
+        // A walk may need more calls: what is sent makes room for more.
         let mut again = bed.clone();
-        again.agent.handle_timeout(again.now);
-        let later = again.agent.poll_timeout();
-        assert!(later.is_none_or(|later| later > again.now), "busy loop");
+        let is_done = |later: Option<Time>| later.is_none_or(|later| later > bed.now);
+        let calls = (0..20).find(|_| {
+            again.agent.handle_timeout(again.now);
+            is_done(again.agent.poll_timeout())
+        });
+        assert!(calls.is_some(), "busy loop");
     }
 }
 

@@ -40,6 +40,8 @@ fn state(to: u16, sequence: u64, flows: Vec<FlowStatement>) -> Sent {
     Sent::State {
         to: node(to),
         sequence,
+        filled: None,
+        listed: None,
         flows,
     }
 }
@@ -72,7 +74,10 @@ fn the_last_packet_decides_which_ingress_that_is() {
     vanish(&mut bed);
     let mut sent = bed.run(10);
     sent.sort_by_key(|sent| match sent {
-        Sent::State { to, .. } | Sent::Flow { to, .. } | Sent::Load { to, .. } => *to,
+        Sent::State { to, .. }
+        | Sent::Digest { to, .. }
+        | Sent::Flow { to, .. }
+        | Sent::Load { to, .. } => *to,
     });
     let expected = [
         state(1, 1, vec![closed(client(2), stayed)]),

@@ -3,12 +3,13 @@
 use super::millis;
 use crate::testbed::*;
 use crate::{Stats, Verdict};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use jlb_protocol::message::FlowKind;
+use jlb_protocol::message::{FlowKind, Intent, Reason};
 use jlb_protocol::packet::TcpFlags;
 use jlb_protocol::services::Ports;
 use jlb_protocol::view::Member;
-use jlb_protocol::{DropReason, MemberState, Role, View};
+use jlb_protocol::{DropReason, MemberState, NodeNumber, Role, View};
 
 // --- Time -----------------------------------------------------------------------------------
 
@@ -231,11 +232,192 @@ fn another_view_turns_attempts_to_their_new_primary_at_once() {
         1,
         "the wait starts small again"
     );
-    // A view without trackers asks nobody, and the next one asks again.
-    bed.ingress.handle_view(bed.now, view_of(&[]));
+    // A view without anybody else asks nobody, and the next one asks again.
+    bed.sees(View::default());
     assert!(bed.pass(millis(300)).messages.is_empty());
-    bed.ingress.handle_view(bed.now, view_of(&[13]));
+    bed.sees(view_of(&[13]));
     assert_eq!(bed.message().to, node(13));
+}
+
+/// An ingress with an Open under way for each of these ports, asked so long ago that its repeats
+/// have become rare, and the tracker of each.
+fn waiting(ports: core::ops::RangeInclusive<u16>) -> (Bed, BTreeMap<u16, NodeNumber>) {
+    let mut config = config();
+    config.limits.max_pending = 4_000;
+    config.limits.max_outbox = 4_000;
+    config.limits.max_pending_bytes = 1 << 20;
+    let mut bed = Bed::with(config, view());
+    for port in ports {
+        assert_eq!(bed.verdict(&syn_from(port)), Verdict::Held);
+    }
+    let opens = bed.drain().messages;
+    bed.pass(millis(350));
+    let asked = opens.iter().map(|open| (open.key.client_port(), open.to));
+    (bed, asked.collect())
+}
+
+#[test]
+fn the_loss_of_any_tracker_or_host_or_a_new_tracker_repeats_every_question_at_once() {
+    use MemberState::{Active, Down, Draining, Joining};
+    let (bed, asked) = waiting(1..=9);
+    let trackers =
+        |states: [MemberState; 3]| [11, 12, 13].into_iter().zip(states).collect::<Vec<_>>();
+    let all = trackers([Active; 3]);
+    let mut restarted = view().members().to_vec();
+    restarted[5].incarnation += 1;
+    let changes = [
+        (
+            "a tracker down",
+            view_with(&trackers([Down, Active, Active]), &[]),
+            true,
+        ),
+        ("a tracker gone", view_of(&[11, 12]), true),
+        ("a host down", view_with(&all, &[(24, Down)]), true),
+        ("a host restarted", View::new(restarted), true),
+        ("another tracker", view_of(&[11, 12, 13, 14]), true),
+        ("a host draining", view_with(&all, &[(24, Draining)]), false),
+        (
+            "a tracker joining",
+            view_with(&[&all[..], &[(14, Joining)]].concat(), &[]),
+            false,
+        ),
+    ];
+    for (what, view, repeats) in changes {
+        let mut bed = bed.clone();
+        bed.sees(view.clone());
+        let opens = bed.drain().messages;
+        assert_eq!(opens.len(), if repeats { 9 } else { 0 }, "{what}");
+        for open in &opens {
+            assert_eq!(open.to, ranks(&view, &open.key)[0], "{what}");
+        }
+        let moved = opens
+            .iter()
+            .any(|open| asked[&open.key.client_port()] != open.to);
+        assert_eq!(moved, what.contains("tracker") && repeats, "{what}");
+        if repeats {
+            assert_eq!(bed.check().view_repeats, 9);
+            assert_eq!(
+                bed.pass(millis(21)).messages.len(),
+                9,
+                "{what}: the waits start small"
+            );
+        }
+    }
+    // The same views of hosts that come back, and of a tracker that leaves, ask nobody twice.
+    let mut bed = bed.clone();
+    bed.sees(view_with(&all, &[(24, Down)]));
+    bed.drain();
+    bed.sees(view());
+    assert!(bed.drain().messages.is_empty());
+    bed.sees(view_with(&trackers([Draining, Active, Active]), &[]));
+    let of_11 = asked
+        .values()
+        .filter(|&&tracker| tracker == node(11))
+        .count();
+    assert!(of_11 > 0);
+    assert_eq!(bed.drain().messages.len(), of_11);
+}
+
+#[test]
+fn a_view_that_changes_many_times_in_a_row_does_not_repeat_a_question_each_time() {
+    let (mut bed, _) = waiting(1..=9);
+    let all = [11, 12, 13].map(|tracker| (tracker, MemberState::Active));
+    let views = [21, 22, 23, 24].map(|host| view_with(&all, &[(host, MemberState::Down)]));
+    let mut opens = 0;
+    for at in 0..100 {
+        bed.sees(views[at % 4].clone());
+        opens += bed.drain().messages.len();
+        opens += bed.pass(millis(1)).messages.len();
+    }
+    // 100 changes in 100 ms: each attempt asks at most once in 20 ms.
+    assert!((9 * 4..=9 * 6).contains(&opens), "{opens}");
+}
+
+#[test]
+fn r14_a_changed_view_repeats_no_more_at_a_call_than_may_be_and_loses_none() {
+    let (mut bed, asked) = waiting(1..=700);
+    bed.sees(view_with(&[(11, MemberState::Active)], &[]));
+    let mut seen: BTreeMap<u16, u32> = BTreeMap::new();
+    let mut calls = Vec::new();
+    for _ in 0..3 {
+        let opens = bed.drain().messages;
+        calls.push(opens.len());
+        for open in opens {
+            assert_eq!(open.to, node(11));
+            *seen.entry(open.key.client_port()).or_default() += 1;
+        }
+        let left = seen.len() < asked.len();
+        let due = bed.ingress.poll_timeout().unwrap();
+        assert_eq!(
+            due <= bed.now + millis(1),
+            left,
+            "what is left is due at once"
+        );
+        bed.now = bed.now + millis(1);
+        bed.ingress.handle_timeout(bed.now);
+    }
+    assert_eq!(calls, [256, 256, 188]);
+    assert_eq!(seen.len(), asked.len());
+    assert!(seen.values().all(|&times| times == 1));
+}
+
+// --- Dead hosts ------------------------------------------------------------------------------------
+
+#[test]
+fn r4_a_host_that_is_down_gets_its_packets_until_it_is_dead_and_then_its_flows_are_asked_for() {
+    let mut bed = Bed::new();
+    bed.accepted(&tcp(100, SYN, b""), 21, birth(9, 1));
+    bed.accepted(&udp(b"one"), 22, birth(9, 2));
+    let trackers = [11, 12, 13].map(|tracker| (tracker, MemberState::Active));
+    let down = view_with(&trackers, &[(21, MemberState::Down)]);
+    let ack = tcp(101, ACK, b"");
+    bed.sees(down.clone());
+    for _ in 0..7 {
+        assert_eq!(bed.forwarded(&ack).to, node(21));
+        assert_eq!(bed.forwarded(&udp(b"two")).to, node(22));
+        bed.pass(millis(2_100));
+        // Another view in which it is still down begins no new time.
+        bed.sees(down.clone());
+    }
+    assert_eq!(
+        (bed.check().dead_hosts, bed.forwarded(&ack).to),
+        (0, node(21))
+    );
+    bed.pass(millis(300));
+    assert_eq!((bed.check().dead_hosts, bed.check().flows), (1, 2));
+    assert_eq!(bed.verdict(&ack), Verdict::Held);
+    let open = bed.message();
+    assert_eq!((open.kind, open.intent), (FlowKind::Open, Intent::MidFlow));
+    assert_eq!(bed.check().dead_host_misses, 1);
+    assert_eq!(bed.forwarded(&udp(b"three")).to, node(22), "others go on");
+    bed.receive(
+        open.to.get(),
+        answer(&open, FlowKind::Refuse, Reason::Unknown),
+    );
+    assert_eq!(bed.drain().answers.len(), 1, "a reset instead of a hang");
+    // It comes back.
+    bed.sees(view());
+    assert_eq!(
+        (bed.check().dead_hosts, bed.forwarded(&ack).to),
+        (0, node(21))
+    );
+}
+
+#[test]
+fn a_dead_hosts_packets_hang_where_the_configuration_says_never() {
+    let mut config = config();
+    config.dead_host = None;
+    let mut bed = Bed::with(config.clone(), view());
+    bed.accepted(&tcp(100, SYN, b""), 21, birth(9, 1));
+    let trackers = [11, 12, 13].map(|tracker| (tracker, MemberState::Active));
+    bed.sees(view_with(&trackers, &[(21, MemberState::Down)]));
+    assert_eq!(bed.forwarded(&tcp(101, ACK, b"")).to, node(21));
+    bed.pass(millis(50_000));
+    assert_eq!(bed.forwarded(&tcp(101, ACK, b"")).to, node(21));
+    // Another configuration counts from when the host went down.
+    config.dead_host = Some(millis(49_000));
+    bed.ingress.handle_config(bed.now, config);
+    assert_eq!(bed.verdict(&tcp(101, ACK, b"")), Verdict::Held);
 }
 
 #[test]

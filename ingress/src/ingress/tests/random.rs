@@ -11,12 +11,14 @@ use jlb_protocol::message::{
     FlowKind, FlowMessage, FlowState, FlowStatement, Intent, Path, Reason, Tried,
 };
 use jlb_protocol::packet::TcpFlags;
-use jlb_protocol::{Birth, FlowKey, NodeNumber, OfferNumber, PacketBuf};
+use jlb_protocol::{Birth, FlowKey, MemberState, NodeNumber, OfferNumber, PacketBuf};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Step {
     Packet(Vec<u8>),
+    /// The client of a flow that was accepted goes on.
+    GoesOn(usize),
     Message {
         from: u16,
         message: Forged,
@@ -41,7 +43,24 @@ enum Step {
         life: u32,
         state: FlowState,
     },
-    View(Vec<u16>),
+    /// A host answers one of the questions who has a flow.
+    Says {
+        which: usize,
+        life: Option<u32>,
+    },
+    /// Every host that was asked has none of those flows.
+    NobodyHasThem,
+    /// A host answers one of the Offers that came straight from the ingress.
+    Offered {
+        which: usize,
+        kind: FlowKind,
+        life: u32,
+    },
+    View {
+        trackers: Vec<(u16, MemberState)>,
+        hosts: Vec<(u16, MemberState)>,
+    },
+    Settled(bool),
     Services(usize),
     Pass(u64),
     Drain,
@@ -150,8 +169,34 @@ fn stated() -> impl Strategy<Value = Step> {
         })
 }
 
+fn member_state() -> impl Strategy<Value = MemberState> {
+    use MemberState::{Active, Down, Draining, Joining};
+    prop::sample::select(&[Active, Active, Active, Down, Draining, Joining][..])
+}
+
+/// Half of the views have no active tracker.
+fn seen() -> impl Strategy<Value = Step> {
+    let trackers = prop_oneof![
+        prop::collection::vec((11_u16..15, member_state()), 0..4),
+        prop::collection::vec((11_u16..15, Just(MemberState::Down)), 0..2),
+    ];
+    let hosts = prop::collection::vec((21_u16..25, member_state()), 0..4);
+    (trackers, hosts).prop_map(|(trackers, hosts)| Step::View { trackers, hosts })
+}
+
+fn hosts_answer() -> impl Strategy<Value = Step> {
+    let says = (any::<usize>(), prop::option::weighted(0.3, 0_u32..4))
+        .prop_map(|(which, life)| Step::Says { which, life });
+    let kinds = prop::sample::select(&[FlowKind::Accept, FlowKind::Reject][..]);
+    let offered = (any::<usize>(), kinds, 0_u32..4).prop_map(|(which, kind, life)| Step::Offered {
+        which,
+        kind,
+        life,
+    });
+    prop_oneof![2 => says, 1 => Just(Step::NobodyHasThem), 3 => offered]
+}
+
 fn step() -> impl Strategy<Value = Step> {
-    let trackers = prop::collection::vec(11_u16..15, 0..4);
     let answer = |kind: BoxedStrategy<FlowKind>| {
         (any::<usize>(), kind, 21_u16..25, 0_u32..4).prop_map(|(which, kind, host, life)| {
             Step::Answer {
@@ -164,13 +209,16 @@ fn step() -> impl Strategy<Value = Step> {
     };
     prop_oneof![
         8 => client_packet().prop_map(Step::Packet),
+        6 => any::<usize>().prop_map(Step::GoesOn),
         2 => (1_u16..30, forged()).prop_map(|(from, message)| Step::Message { from, message }),
         4 => answer(kind().boxed()),
         4 => answer(Just(FlowKind::Accept).boxed()),
         2 => (any::<usize>(), prop::bool::weighted(0.8))
             .prop_map(|(which, birth)| Step::GiveBack { which, birth }),
         3 => stated(),
-        1 => trackers.prop_map(Step::View),
+        6 => hosts_answer(),
+        2 => seen(),
+        1 => prop::bool::weighted(0.8).prop_map(Step::Settled),
         1 => (0_usize..5).prop_map(Step::Services),
         2 => (0_u64..5_000).prop_map(Step::Pass),
         3 => Just(Step::Drain),
@@ -187,6 +235,15 @@ struct Seen {
 impl Seen {
     fn note(&mut self, messages: Vec<Sent>) {
         for message in &messages {
+            if matches!(message.kind, FlowKind::Offer | FlowKind::WhoHas) {
+                // R13: what goes straight to a host names it, and no tracker.
+                let path = message.path;
+                assert_eq!(
+                    (path.host, path.primary, path.secondary),
+                    (Some(message.to), None, None)
+                );
+                assert!(!message.tried.contains(&message.to), "{message:?}");
+            }
             if message.kind == FlowKind::Data {
                 // S1: a host gets only packets of lives that it has accepted.
                 let life = (message.key, message.to, message.birth.unwrap());
@@ -213,16 +270,38 @@ impl Seen {
     }
 }
 
+fn vip_of(key: &FlowKey) -> &'static str {
+    if key.client().is_ipv4() { VIP4 } else { VIP6 }
+}
+
+/// A client's packet comes in.
+fn comes(bed: &mut Bed, seen: &mut Seen, packet: &[u8]) {
+    let mut batch = [Packet::new(PacketBuf::from_packet(packet))];
+    bed.ingress.process(bed.now, &mut batch);
+    let [done] = batch;
+    assert_ne!(done.verdict, Verdict::Pending);
+    if let Verdict::Forward { to, .. } = done.verdict {
+        seen.note(vec![taken_apart(to, done.buf.as_slice())]);
+    }
+}
+
 fn take(bed: &mut Bed, seen: &mut Seen, step: &Step) {
     match step {
-        Step::Packet(packet) => {
-            let mut batch = [Packet::new(PacketBuf::from_packet(packet))];
-            bed.ingress.process(bed.now, &mut batch);
-            let [done] = batch;
-            assert_ne!(done.verdict, Verdict::Pending);
-            if let Verdict::Forward { to, .. } = done.verdict {
-                seen.note(vec![taken_apart(to, done.buf.as_slice())]);
-            }
+        Step::Packet(packet) => comes(bed, seen, packet),
+        Step::GoesOn(which) => {
+            let lives: Vec<_> = seen.accepted.iter().collect();
+            let Some(at) = which.checked_rem(lives.len()) else {
+                return;
+            };
+            let (key, ..) = lives[at];
+            let (client, vip) = (alloc::format!("{}", key.client()), vip_of(key));
+            let (from, to) = ((&client[..], key.client_port()), (vip, key.vip_port()));
+            let packet = if key.service() == service(WEB4) || key.service() == service(WEB6) {
+                tcp_between(from, to, 1_000, ACK, b"more")
+            } else {
+                udp_between(from, to, b"more")
+            };
+            comes(bed, seen, &packet);
         }
         Step::Message { from, message } => {
             let [ingress, primary, secondary, host] = message.path.map(NodeNumber::new);
@@ -291,10 +370,37 @@ fn take(bed: &mut Bed, seen: &mut Seen, step: &Step) {
             let before = bed.check();
             bed.told(*from, *sequence, &flows);
             let after = bed.check();
-            assert_eq!(after.pending, before.pending, "attempts go on");
+            if *sequence != 0 {
+                assert_eq!(after.pending, before.pending, "attempts go on");
+            }
             assert_eq!(after.flows + after.closed, before.flows + before.closed);
         }
-        Step::View(trackers) => bed.ingress.handle_view(bed.now, view_of(trackers)),
+        Step::Says { which, life } => {
+            if let Some(who_has) = seen.of_kind(FlowKind::WhoHas, *which) {
+                bed.says(&who_has, life.map(|life| birth(1, life)));
+            }
+        }
+        Step::NobodyHasThem => {
+            let asked = seen.sent.iter();
+            let asked = asked.filter(|sent| sent.kind == FlowKind::WhoHas);
+            for who_has in asked.cloned().collect::<Vec<_>>() {
+                bed.says(&who_has, None);
+            }
+        }
+        Step::Offered { which, kind, life } => {
+            let Some(offer) = seen.of_kind(FlowKind::Offer, *which) else {
+                return;
+            };
+            let host = offer.to.get();
+            let message = match kind {
+                FlowKind::Accept => accept(&offer, host, birth(1, *life)),
+                _ => reject(&offer, Reason::Load),
+            };
+            seen.told(&message);
+            bed.receive(host, message);
+        }
+        Step::View { trackers, hosts } => bed.sees(view_with(trackers, hosts)),
+        Step::Settled(settled) => bed.ingress.handle_settled(bed.now, *settled),
         Step::Services(left_out) => {
             let mut config = bed.config.clone();
             if *left_out < config.services.len() {
@@ -326,10 +432,13 @@ proptest! {
         steps in prop::collection::vec(step(), 1..120),
         max_outbox in 0_usize..20,
         max_flows in 0_u32..12,
+        max_who_has in 0_u32..40,
     ) {
         let mut config = config();
         config.limits.max_outbox = max_outbox;
         config.limits.max_flows = max_flows;
+        config.limits.max_who_has = max_who_has;
+        config.dead_host = Some(millis(500));
         config.limits.max_pending_bytes = 6_000;
         let mut bed = Bed::with(config, view());
         let mut seen = Seen::default();

@@ -1,0 +1,287 @@
+//! `jlb lab detect`: how soon the death of a node is seen by those who need to know, and whether
+//! nodes are ever taken for dead that are not.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::cluster::Cluster;
+use super::detection::{ACTIVE, DOWN, Finding, findings, wall_clock};
+use super::gaps::Spread;
+use super::lab_options;
+use super::script::Step;
+use crate::args::DetectOptions;
+use crate::error::{Doing, LabError, Result};
+use crate::lab::{Lab, Setting};
+use crate::netns::Namespace;
+use crate::plan::{Counts, Node, Plan, Role};
+use crate::run::say;
+
+/// The death of a tracker or an ingress must be seen by everybody within this.
+const BOUND: Duration = Duration::from_millis(500);
+/// After this it is not waited for any more.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How often logs are read.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// What a view needs to be quiet after a change.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// What was measured; times in milliseconds.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    ok: bool,
+    kills: u32,
+    /// Over all kills and all who should see them.
+    detection_ms: Spread,
+    /// Until the last one saw it, over all kills.
+    worst_of_kill_ms: Spread,
+    /// Deaths that somebody did not see at all, in words.
+    unseen: Vec<String>,
+    watches: Vec<Watch>,
+}
+
+/// A time in which nobody died.
+#[derive(Debug, Serialize)]
+struct Watch {
+    under: String,
+    seconds: u64,
+    /// Nodes taken for dead, in words.
+    false_alarms: Vec<String>,
+}
+
+/// Runs the measurement that is asked for.
+pub(crate) async fn run(options: &DetectOptions) -> Result<ExitCode> {
+    let counts = Counts {
+        ingress: 3,
+        trackers: 3,
+        hosts: 4,
+    };
+    let mut lab = Lab::build(&lab_options(counts), Setting::USUAL)?;
+    lab.ready().await?;
+    sleep(QUIET).await;
+    let mut cluster = Cluster::new(lab);
+    let mut report = Report::default();
+    kill(&mut cluster, options.kills, &mut report).await?;
+    if options.watch_seconds > 0 {
+        let time = Duration::from_secs(options.watch_seconds);
+        let plan = cluster.lab().plan().clone();
+        lose(&plan, options.loss)?;
+        let under = format!("{} % loss", options.loss);
+        report.watches.push(watch(&mut cluster, under, time).await?);
+        lose(&plan, 0)?;
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let usual = u32::try_from(processors).unwrap_or(1).saturating_add(1);
+        let spinning = options.spinning.unwrap_or(usual);
+        let names = cluster.lab_mut().spin(spinning)?;
+        let under = format!("{spinning} busy processes");
+        report.watches.push(watch(&mut cluster, under, time).await?);
+        cluster.perform(&Step::Kill(names.clone())).await?;
+        cluster.perform(&Step::Ended(names)).await?;
+    }
+    cluster.take_down()?;
+    report.judge();
+    if options.json {
+        let text = serde_json::to_string_pretty(&report).doing("write the report")?;
+        say(format_args!("{text}\n"))?;
+    } else {
+        say(format_args!("{report}"))?;
+    }
+    Ok(if report.ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+impl Report {
+    fn judge(&mut self) {
+        self.ok = self.unseen.is_empty()
+            && self.detection_ms.max < BOUND.as_secs_f64() * 1e3
+            && self
+                .watches
+                .iter()
+                .all(|watch| watch.false_alarms.is_empty());
+    }
+}
+
+/// Kills ingress nodes and trackers in turns.
+async fn kill(cluster: &mut Cluster, kills: u32, report: &mut Report) -> Result<()> {
+    let plan = cluster.lab().plan().clone();
+    let victims: Vec<&Node> = turns(&plan);
+    let (mut all, mut worst) = (Vec::new(), Vec::new());
+    for victim in victims.iter().cycle().take(kills as usize) {
+        let since = wall_clock();
+        let one = vec![victim.name.clone()];
+        cluster.perform(&Step::Kill(one.clone())).await?;
+        let observers = observers(&plan, victim);
+        let seen = wait_for(&plan, DOWN, since, victim, &observers).await;
+        let times = seen.iter().map(|finding| finding.at.saturating_sub(since));
+        let times: Vec<Duration> = times
+            .map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
+            .collect();
+        worst.extend(times.iter().max());
+        all.extend(times);
+        let saw: BTreeSet<&str> = seen.iter().map(|finding| finding.by.as_str()).collect();
+        let blind: Vec<&str> = observers.difference(&saw).copied().collect();
+        if !blind.is_empty() {
+            let (victim, blind) = (&victim.name, blind.join(", "));
+            report.unseen.push(format!("{victim}, by {blind}"));
+        }
+        report.kills += 1;
+        cluster.perform(&Step::Ended(one.clone())).await?;
+        let since = wall_clock();
+        cluster.perform(&Step::Start(one.clone())).await?;
+        cluster.perform(&Step::Ready(one)).await?;
+        wait_for(&plan, ACTIVE, since, victim, &observers).await;
+        sleep(QUIET).await;
+    }
+    report.detection_ms = Spread::of(all)?;
+    report.worst_of_kill_ms = Spread::of(worst)?;
+    Ok(())
+}
+
+/// Trackers and ingress nodes, one of each in turns.
+fn turns(plan: &Plan) -> Vec<&Node> {
+    let (trackers, ingress) = (plan.of(Role::Tracker), plan.of(Role::Ingress));
+    trackers
+        .zip(ingress)
+        .flat_map(|(tracker, ingress)| [tracker, ingress])
+        .collect()
+}
+
+/// Who speaks with a node, and so must see its death: ingress nodes do not with each other.
+fn observers<'a>(plan: &'a Plan, victim: &Node) -> BTreeSet<&'a str> {
+    let others = plan.nodes.iter().filter(|node| {
+        node.name != victim.name && (node.role != victim.role || node.role == Role::Tracker)
+    });
+    others.map(|node| node.name.as_str()).collect()
+}
+
+/// The first finding of each observer about `peer`; not waited for for ever.
+async fn wait_for(
+    plan: &Plan,
+    what: &str,
+    since: i64,
+    peer: &Node,
+    observers: &BTreeSet<&str>,
+) -> Vec<Finding> {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let found = firsts(findings(plan, what, since), &peer.name, observers);
+        if found.len() >= observers.len() || Instant::now() >= deadline {
+            return found;
+        }
+        sleep(INTERVAL).await;
+    }
+}
+
+fn firsts(findings: Vec<Finding>, peer: &str, observers: &BTreeSet<&str>) -> Vec<Finding> {
+    let mut firsts: Vec<Finding> = Vec::new();
+    for finding in findings {
+        let counts = finding.peer == peer && observers.contains(finding.by.as_str());
+        if counts && !firsts.iter().any(|first| first.by == finding.by) {
+            firsts.push(finding);
+        }
+    }
+    firsts
+}
+
+/// Waits, and counts who is taken for dead.
+async fn watch(cluster: &mut Cluster, under: String, time: Duration) -> Result<Watch> {
+    let since = wall_clock();
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        cluster.lab_mut().check()?;
+        sleep(QUIET).await;
+    }
+    let found = findings(cluster.lab().plan(), DOWN, since);
+    let alarms = found.iter().map(|finding| {
+        let millis = finding.at.saturating_sub(since) / 1_000;
+        format!("{} by {} after {millis} ms", finding.peer, finding.by)
+    });
+    Ok(Watch {
+        under,
+        seconds: time.as_secs(),
+        false_alarms: alarms.collect(),
+    })
+}
+
+/// Has every node lose this share of the messages that reach it, or none any more.
+fn lose(plan: &Plan, percent: u32) -> Result<()> {
+    let rules = if percent == 0 {
+        "delete table inet jlb_loss".to_owned()
+    } else {
+        format!(
+            "add table inet jlb_loss\n\
+             add chain inet jlb_loss in {{ type filter hook input priority 0; }}\n\
+             add rule inet jlb_loss in udp dport 6081 numgen random mod 100 < {percent} drop\n"
+        )
+    };
+    for node in &plan.nodes {
+        Namespace::existing(&plan.namespace(&node.name)).run(|| nft(&rules))?;
+    }
+    Ok(())
+}
+
+/// Gives rules to nft in the namespace of the calling thread.
+fn nft(rules: &str) -> Result<()> {
+    let output = Command::new("nft")
+        .arg(rules)
+        .stdin(Stdio::null())
+        .output()
+        .doing("run nft")
+        .map_err(|error| error.mend("install nftables, or leave the watch out"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(LabError::new(format!(
+        "nft refuses to lose packets: {said}"
+    )))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let spread = |spread: &Spread| {
+            let Spread { p50, p99, max } = spread;
+            format!("p50 {p50:.0}, p99 {p99:.0}, worst {max:.0} ms")
+        };
+        writeln!(f, "{} kills of trackers and ingress nodes", self.kills)?;
+        writeln!(
+            f,
+            "  seen by each other node after  {}",
+            spread(&self.detection_ms)
+        )?;
+        writeln!(
+            f,
+            "  seen by all of them after      {}",
+            spread(&self.worst_of_kill_ms)
+        )?;
+        for unseen in &self.unseen {
+            writeln!(
+                f,
+                "  PROBLEM  not seen within {} s: {unseen}",
+                DEADLINE.as_secs()
+            )?;
+        }
+        for watch in &self.watches {
+            let count = watch.false_alarms.len();
+            writeln!(
+                f,
+                "{count} false alarms in {} s under {}",
+                watch.seconds, watch.under
+            )?;
+            for alarm in watch.false_alarms.iter().take(10) {
+                writeln!(f, "  PROBLEM  {alarm}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! When nodes saw that another one was down, as their logs tell.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::outcome::Detection;
+use crate::lab::LOGS;
+use crate::plan::Plan;
+
+/// What a node logs when its view takes a peer for dead.
+pub(crate) const DOWN: &str = "peer is down";
+/// What it logs when its view has a peer in service.
+pub(crate) const ACTIVE: &str = "peer is active";
+
+/// Microseconds since 1970.
+pub(crate) fn wall_clock() -> i64 {
+    let now = clock_gettime(ClockId::Realtime);
+    now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
+}
+
+/// What a node found another one to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// Microseconds since 1970.
+    pub(crate) at: i64,
+    /// Who says so.
+    pub(crate) by: String,
+    /// Of whom.
+    pub(crate) peer: String,
+}
+
+/// All findings of a kind in the logs of a lab's nodes since `since`.
+pub(crate) fn findings(plan: &Plan, what: &str, since: i64) -> Vec<Finding> {
+    let logs = plan.directory().join(LOGS);
+    plan.all()
+        .flat_map(|node| {
+            let log = logs.join(format!("{}.log", node.name));
+            findings_of(&node.name, &log, what, since)
+        })
+        .collect()
+}
+
+fn findings_of(by: &str, log: &Path, what: &str, since: i64) -> Vec<Finding> {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let finding = |line: &str| {
+        let (time, _) = line.split_once(' ')?;
+        let (_, fields) = line.split_once(what)?;
+        let (_, peer) = fields.split_once("peer=")?;
+        let peer = peer.trim_start_matches('"').split(['"', ' ']).next()?;
+        Some(Finding {
+            at: micros(time).filter(|&at| at >= since)?,
+            by: by.to_owned(),
+            peer: peer.to_owned(),
+        })
+    };
+    text.lines().filter_map(finding).collect()
+}
+
+/// When the first and the last of those who can tell saw that the first of `lost` was down, or the
+/// second, and so on.
+pub(crate) fn detection(downs: &[Finding], lost: &[String], since: i64) -> Option<Detection> {
+    // Each observer counts once for each node: with its first finding.
+    let mut firsts = std::collections::BTreeMap::new();
+    for down in downs {
+        if lost.contains(&down.peer) && !lost.contains(&down.by) {
+            let first = firsts.entry((&down.by, &down.peer)).or_insert(down.at);
+            *first = down.at.min(*first);
+        }
+    }
+    let millis = |at: i64| ((at - since) as f64 / 100.0).round() / 10.0;
+    Some(Detection {
+        first: millis(firsts.values().copied().min()?),
+        last: millis(firsts.values().copied().max()?),
+        seen: firsts.len(),
+    })
+}
+
+/// Reads `2026-11-20T10:29:27.123456Z`.
+fn micros(text: &str) -> Option<i64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let mut date = date.splitn(3, '-').map(str::parse::<i64>);
+    let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
+    let (whole, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let mut whole = whole.splitn(3, ':').map(str::parse::<i64>);
+    let (hour, minute, second) = (
+        whole.next()?.ok()?,
+        whole.next()?.ok()?,
+        whole.next()?.ok()?,
+    );
+    let fraction: String = fraction.chars().chain("000000".chars()).take(6).collect();
+    let seconds = days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
+    Some(seconds * 1_000_000 + fraction.parse::<i64>().ok()?)
+}
+
+/// Days from 1970 to a date of the Gregorian calendar (Hinnant, `days_from_civil`).
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    // Years begin in March here: the day that some years have more is then their last.
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! What of the pools decides the future.
+
+use super::{Host, Pool, Pools};
+use jlb_protocol::digest::{Digest, Digester};
+
+impl Digest for Pools {
+    fn digest(&self, into: &mut Digester<'_>) {
+        let Self { pools, seed: _ } = self;
+        into.all(pools.iter());
+    }
+}
+
+impl Digest for Pool {
+    fn digest(&self, into: &mut Digester<'_>) {
+        // The candidates are scratch of one choice.
+        let Self {
+            service: _,
+            hosts,
+            chooser,
+            candidates: _,
+        } = self;
+        into.all(hosts.iter());
+        chooser.digest(into);
+    }
+}
+
+impl Digest for Host {
+    fn digest(&self, into: &mut Digester<'_>) {
+        // How often it was chosen is for metrics.
+        let Self {
+            config,
+            connections,
+            room,
+            load,
+            healthy,
+            sent,
+            chosen: _,
+        } = self;
+        into.value(&(config.node, connections, room, load, healthy, sent));
+    }
+}

@@ -1,0 +1,180 @@
+//! Walks over all records, in portions: which of them count in the buckets after the ranking has
+//! changed, and which of them a full list has shown to be over (R9).
+
+use super::{Records, owner};
+use crate::nodes::is_in;
+use core::time::Duration;
+use jlb_flow_table::Handle;
+use jlb_protocol::keyed_hash::{FlowHash, HashKey};
+use jlb_protocol::rank::Ranking;
+use jlb_protocol::{Birth, FlowKey, NodeNumber, Time};
+
+/// Records that one call of [`Records::walk_on`] visits.
+const PER_CALL: usize = 2048;
+
+/// How long a walk rests between two calls.
+const REST: Duration = Duration::from_millis(5);
+
+/// Which flows this tracker ranks for, if it is ranked.
+#[derive(Clone, Debug)]
+pub(crate) struct Ranked {
+    pub(crate) me: NodeNumber,
+    pub(crate) key: HashKey,
+    pub(crate) fingerprint: u64,
+    pub(crate) ranking: Ranking,
+}
+
+impl Ranked {
+    fn counts(&self, flow: FlowHash) -> bool {
+        is_in(self.me, self.ranking.ranks(flow))
+    }
+}
+
+/// A walk over all records: a place in the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk {
+    after: Option<Handle>,
+    /// Whether records count in the buckets only from the moment at which they are visited.
+    counting: bool,
+    /// Whether another walk is to follow, for the sake of records that were visited already.
+    again: bool,
+    pub(super) due: Time,
+}
+
+impl Records {
+    /// Takes over another ranking; the records are counted anew.
+    pub(crate) fn rank(&mut self, now: Time, ranked: Ranked) {
+        if ranked.fingerprint == self.ranked.fingerprint {
+            return;
+        }
+        self.ranked = ranked;
+        self.buckets.clear();
+        self.walk = (!self.table.is_empty()).then_some(Walk {
+            after: None,
+            counting: true,
+            again: false,
+            due: now,
+        });
+    }
+
+    /// Whether all records that count in the buckets are counted.
+    pub(crate) fn are_counted(&self) -> bool {
+        self.walk.is_none_or(|walk| !walk.counting)
+    }
+
+    /// Looks for records that a full list, which has just ended, has shown to be over.
+    pub(crate) fn begin_sweep(&mut self, now: Time) {
+        match &mut self.walk {
+            Some(walk) => walk.again = true,
+            None => {
+                self.walk = Some(Walk {
+                    after: None,
+                    counting: false,
+                    again: false,
+                    due: now,
+                });
+            }
+        }
+    }
+
+    /// Goes on with the walk, if it is due; gives how many records it has ended.
+    pub(crate) fn walk_on(&mut self, now: Time) -> u64 {
+        let Some(mut walk) = self.walk.filter(|walk| walk.due <= now) else {
+            return 0;
+        };
+        let mut ended = 0;
+        for _ in 0..PER_CALL {
+            let Some(handle) = self.table.after(walk.after) else {
+                self.walk = walk.again.then_some(Walk {
+                    after: None,
+                    counting: false,
+                    again: false,
+                    due: now + REST,
+                });
+                return ended;
+            };
+            walk.after = Some(handle);
+            self.walk = Some(walk);
+            ended += u64::from(self.visit(handle, walk.counting));
+        }
+        walk.due = now + REST;
+        self.walk = Some(walk);
+        ended
+    }
+
+    /// Returns whether the record has ended.
+    fn visit(&mut self, handle: Handle, counting: bool) -> bool {
+        let (Some(&key), Some(&record)) = (self.table.key(handle), self.table.get(handle)) else {
+            return false;
+        };
+        let Some(owner) = owner(record) else {
+            return false;
+        };
+        let flow = self.ranked.key.flow_hash(&key);
+        if !self.ranked.counts(flow) {
+            return false;
+        }
+        if counting {
+            self.buckets.add(&key, flow, owner);
+        }
+        let deadline = self.table.deadline(handle).map(Time::from_nanos);
+        let is_over = deadline.is_some_and(|deadline| {
+            let confirmed = Time::ZERO + deadline.since(Time::ZERO + self.lease);
+            self.buckets.is_over(flow, owner, confirmed)
+        });
+        if is_over {
+            self.remove(handle);
+        }
+        is_over
+    }
+
+    /// A record of the flow says another owner than before.
+    pub(super) fn recount(
+        &mut self,
+        handle: Handle,
+        key: &FlowKey,
+        before: Option<(NodeNumber, Birth)>,
+        after: Option<(NodeNumber, Birth)>,
+    ) {
+        let visited = |walk: Walk| !walk.counting || Some(handle) <= walk.after;
+        if before == after || !self.walk.is_none_or(visited) {
+            return;
+        }
+        let flow = self.ranked.key.flow_hash(key);
+        if !self.ranked.counts(flow) {
+            return;
+        }
+        if let Some(before) = before {
+            self.buckets.take(key, flow, before);
+        }
+        if let Some(after) = after {
+            self.buckets.add(key, flow, after);
+        }
+    }
+
+    /// Until when the lease lasts by the last equal digest of the record's bucket.
+    pub(super) fn confirmed_until(&self, handle: Handle) -> Option<Time> {
+        let (key, &record) = (self.table.key(handle)?, self.table.get(handle)?);
+        let (host, _) = owner(record)?;
+        let flow = self.ranked.key.flow_hash(key);
+        // Of a flow that is not counted, its host says nothing by a digest.
+        let confirmed = self.buckets.confirmed(host, flow)?;
+        let confirmed = self.ranked.counts(flow).then_some(confirmed)?;
+        Some(confirmed + self.lease)
+    }
+}
+
+#[cfg(test)]
+impl Records {
+    /// Whether the buckets are what counting all records anew gives, unless that is under way.
+    pub(crate) fn buckets_are_right(&self) -> bool {
+        let mut anew = crate::buckets::Buckets::default();
+        for (_, key, &record) in self.table.iter() {
+            let flow = self.ranked.key.flow_hash(key);
+            if let Some(owner) = owner(record).filter(|_| self.ranked.counts(flow)) {
+                anew.add(key, flow, owner);
+            }
+        }
+        !self.are_counted() || self.buckets.count_like(&anew)
+    }
+}

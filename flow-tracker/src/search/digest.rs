@@ -1,0 +1,16 @@
+//! What of the searches decides the future.
+
+use super::{Search, Searches};
+use jlb_protocol::digest::{Digest, Digester};
+
+impl Digest for Searches {
+    fn digest(&self, into: &mut Digester<'_>) {
+        let Self { table, life: _ } = self;
+        into.value(&table.len());
+        for (handle, key, search) in table.sorted() {
+            let Search { isn, tried } = search;
+            into.value(&(key, isn, tried));
+            into.deadline(table.deadline(handle));
+        }
+    }
+}

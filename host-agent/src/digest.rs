@@ -1,0 +1,32 @@
+//! A canonical digest of a host agent, for exhaustive exploration.
+
+use crate::agent::HostAgent;
+use jlb_protocol::digest::{Digest, Digester};
+
+impl Digest for HostAgent {
+    fn digest(&self, into: &mut Digester<'_>) {
+        // Left out: configuration, and books; the outbox is empty when the driver has drained it.
+        let Self {
+            node: _,
+            timers: _,
+            services: _,
+            flows,
+            rejects,
+            statements,
+            post: _,
+            dumps,
+            last_birth,
+            load_at,
+            draining,
+        } = self;
+        for service in self.loads() {
+            into.value(&(service.service, service.healthy));
+        }
+        flows.digest(into);
+        rejects.digest(into);
+        statements.digest(into);
+        dumps.digest(into);
+        into.value(&(last_birth, draining));
+        into.time(*load_at);
+    }
+}

@@ -1,0 +1,52 @@
+//! What of the flows decides the future.
+
+use super::{Doubt, Flow, Flows, PRESENT};
+use jlb_protocol::digest::{Digest, Digester};
+
+impl Digest for Flows {
+    fn digest(&self, into: &mut Digester<'_>) {
+        // The index of cookies and the counts follow from the flows.
+        let Self {
+            table,
+            by_cookie: _,
+            timers: _,
+            in_state: _,
+            in_doubt: _,
+            tcp: _,
+            open: _,
+        } = self;
+        into.value(&table.len());
+        for (handle, key, flow) in table.sorted() {
+            into.value(key);
+            into.deadline(table.deadline(handle));
+            flow.digest(into);
+        }
+    }
+}
+
+impl Digest for Flow {
+    fn digest(&self, into: &mut Digester<'_>) {
+        let Self {
+            birth,
+            isn,
+            protocol,
+            state,
+            cookie,
+            doubt,
+            since,
+            absent_since,
+            last_packet,
+            ingress,
+            refresh_at,
+            // Every dump writes it before it is read.
+            dump: _,
+        } = self;
+        into.value(&(birth, isn, protocol, state, cookie, ingress));
+        into.value(&doubt.map(|Doubt { isn, answered }| (isn, answered)));
+        into.time(*since);
+        let is_absent = *absent_since != PRESENT;
+        into.deadline(is_absent.then_some(absent_since.as_nanos()));
+        into.time(*last_packet);
+        into.time(*refresh_at);
+    }
+}

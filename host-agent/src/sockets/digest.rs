@@ -1,0 +1,19 @@
+//! What of the dumps decides the future.
+
+use super::{DUMPS_TO_LOAD, Dumps};
+use jlb_protocol::digest::{Digest, Digester};
+
+impl Digest for Dumps {
+    fn digest(&self, into: &mut Digester<'_>) {
+        let Self {
+            number,
+            started,
+            rested,
+            events_lost,
+            missing,
+        } = self;
+        into.value(&((*number).min(DUMPS_TO_LOAD), events_lost, missing));
+        into.time(*started);
+        into.time(*rested);
+    }
+}

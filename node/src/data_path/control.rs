@@ -1,0 +1,117 @@
+//! Between the control plane and the data thread: commands one way, notices the other.
+
+use super::Turn;
+use crate::machine::Machine;
+use crate::report::Report;
+use jlb_packet_io::wait::Waker;
+use jlb_protocol::link;
+use jlb_protocol::{MemberState, NodeNumber, ServiceNumber, Time};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// What the control plane asks of the data thread.
+pub(crate) enum Command {
+    /// A consistent moment of all books and gauges.
+    Report(oneshot::Sender<Report>),
+    /// Whether this host's server of the service answers.
+    Health(ServiceNumber, bool),
+    /// Tell the peers that this node is about to stop, and go on.
+    Drain,
+    /// Tell the peers that this node is gone, and end the loop.
+    Stop,
+}
+
+/// What the data thread tells the control plane, as it happens.
+pub(crate) enum Notice {
+    /// The link learnt something of a peer.
+    Peer(link::Event),
+    /// Another node is in another state than before in this node's view.
+    State(NodeNumber, MemberState),
+    /// This node is.
+    OwnState(MemberState),
+    /// The node noticed that it had been paused, and began a new life with this incarnation.
+    Paused(u32),
+    /// The list of the machine's sockets can't be read.
+    DumpFailed(crate::kernel::Error),
+    /// What was tried, and why it failed. How often is counted elsewhere; this tells the reason, at
+    /// most once a [`COMPLAINT_INTERVAL`].
+    Failed(&'static str, String),
+}
+
+/// The channels between the data thread and the control plane.
+pub(crate) struct Channels {
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) waker: Waker,
+    pub(crate) notices: mpsc::Sender<Notice>,
+}
+
+/// How the control plane reaches the data thread.
+#[derive(Clone)]
+pub(crate) struct DataThread {
+    commands: SyncSender<Command>,
+    waker: Waker,
+}
+
+/// The wait before a command for which there was no room is told again.
+const TELL_AGAIN: Duration = Duration::from_millis(10);
+
+impl DataThread {
+    /// The thread that reads these commands, and that this waker wakes.
+    pub(crate) const fn new(commands: SyncSender<Command>, waker: Waker) -> Self {
+        Self { commands, waker }
+    }
+
+    /// Gives a command; false if there is no room for it, or the thread has ended.
+    pub(crate) fn try_tell(&self, command: Command) -> bool {
+        let taken = self.commands.try_send(command).is_ok();
+        self.waker.wake();
+        taken
+    }
+
+    /// Gives a command as soon as there is room, or the thread has ended. Requests may wait for a
+    /// thread that is busy, or stuck; a send that blocks would be deaf to signals.
+    pub(crate) async fn tell(&self, command: impl Fn() -> Command) {
+        while let Err(TrySendError::Full(_)) = self.commands.try_send(command()) {
+            self.waker.wake();
+            tokio::time::sleep(TELL_AGAIN).await;
+        }
+        self.waker.wake();
+    }
+}
+
+/// How long a node goes on after it said that it is gone, so that those whom it greeted just before
+/// hear of it as well.
+const LAST_WORDS: Duration = Duration::from_millis(25);
+
+impl<M: Machine> Turn<M> {
+    /// Whether there is something to send now.
+    pub(super) fn handle_commands(&mut self, now: Time) -> bool {
+        let mut acted = false;
+        loop {
+            match self.path.channels.commands.try_recv() {
+                Ok(Command::Report(reply)) => {
+                    let _ = reply.send(self.report());
+                }
+                Ok(Command::Health(service, healthy)) => {
+                    self.path.machine.set_health(now, service, healthy);
+                    acted = true;
+                }
+                Ok(Command::Drain) => {
+                    self.path.members.set_state(now, MemberState::Draining);
+                    acted = true;
+                }
+                Ok(Command::Stop) => {
+                    self.path.members.set_state(now, MemberState::Down);
+                    self.ends.get_or_insert(now + LAST_WORDS);
+                    acted = true;
+                }
+                Err(TryRecvError::Disconnected) => {
+                    self.ends = Some(now);
+                    return acted;
+                }
+                Err(TryRecvError::Empty) => return acted,
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Which nodes faults have struck, and when: what a checker excuses is told from this alone.
+
+use crate::topology::Topology;
+use core::time::Duration;
+use jlb_protocol::{NodeNumber, Role, Time};
+use std::collections::BTreeSet;
+
+/// After a fault has healed, a node is as good as before within this time: it is heard of again,
+/// joins and is filled.
+pub(crate) const SETTLES: Duration = Duration::from_secs(2);
+
+/// How a fault concerns a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Part {
+    /// It is the node that fails.
+    Struck,
+    /// It is up and in order, but cut off from one that is struck.
+    Touched,
+}
+
+#[derive(Clone, Debug)]
+struct Disturbance {
+    node: NodeNumber,
+    part: Part,
+    from: Time,
+    until: Option<Time>,
+}
+
+/// The number of a disturbance, by which it is ended.
+pub(crate) type Number = usize;
+
+/// All disturbances of a run.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Disturbances {
+    all: Vec<Disturbance>,
+}
+
+impl Disturbances {
+    pub(crate) fn begin(&mut self, now: Time, node: NodeNumber, part: Part) -> Number {
+        self.all.push(Disturbance {
+            node,
+            part,
+            from: now,
+            until: None,
+        });
+        self.all.len() - 1
+    }
+
+    pub(crate) fn end(&mut self, now: Time, number: Number) {
+        if let Some(disturbance) = self.all.get_mut(number) {
+            disturbance.until.get_or_insert(now);
+        }
+    }
+
+    /// All end that concern the node.
+    pub(crate) fn end_of(&mut self, now: Time, node: NodeNumber) {
+        for disturbance in &mut self.all {
+            if disturbance.node == node {
+                disturbance.until.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Those that overlap the time since `begin`, the time to settle included.
+    fn since(&self, begin: Time) -> impl Iterator<Item = &Disturbance> {
+        self.all
+            .iter()
+            .filter(move |one| one.until.is_none_or(|until| until + SETTLES >= begin))
+    }
+
+    /// How many trackers failed at any time since `begin`.
+    pub(crate) fn trackers_since(&self, begin: Time) -> usize {
+        let struck = self.since(begin).filter(|one| {
+            one.part == Part::Struck && Topology::role(one.node) == Role::FlowTracker
+        });
+        struck.map(|one| one.node).collect::<BTreeSet<_>>().len()
+    }
+
+    /// Those that overlap the time from `begin` to `end`, without the time to settle.
+    pub(crate) fn between(&self, begin: Time, end: Time) -> Self {
+        let within = self
+            .all
+            .iter()
+            .filter(|one| one.from <= end && one.until.is_none_or(|until| until >= begin));
+        Self {
+            all: within.cloned().collect(),
+        }
+    }
+
+    /// Whether the node was struck at any time since `begin`.
+    pub(crate) fn struck_since(&self, node: NodeNumber, begin: Time) -> bool {
+        self.since(begin)
+            .any(|one| one.node == node && one.part == Part::Struck)
+    }
+
+    /// Whether the node had part in any disturbance since `begin`.
+    pub(crate) fn concerned_since(&self, node: NodeNumber, begin: Time) -> bool {
+        self.since(begin).any(|one| one.node == node)
+    }
+
+    /// Until when the node was last concerned; `now` if it is.
+    pub(crate) fn last(&self, now: Time, node: NodeNumber) -> Option<Time> {
+        let of_node = self.all.iter().filter(|one| one.node == node);
+        let until = of_node.map(|one| one.until.map_or(now, |until| until + SETTLES));
+        until.max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(number: u16) -> NodeNumber {
+        NodeNumber::new(number).unwrap()
+    }
+
+    #[test]
+    fn a_disturbance_counts_until_the_node_has_settled() {
+        let mut all = Disturbances::default();
+        let at = Time::from_millis;
+        let first = all.begin(at(1000), node(101), Part::Struck);
+        all.begin(at(1000), node(102), Part::Touched);
+        all.begin(at(5000), node(201), Part::Struck);
+        assert_eq!(all.trackers_since(at(2000)), 1);
+        all.end(at(2000), first);
+        assert_eq!(all.trackers_since(at(3999)), 1);
+        assert_eq!(all.trackers_since(at(4001)), 0);
+        assert!(all.concerned_since(node(102), at(9000)));
+        assert!(!all.struck_since(node(102), at(9000)));
+        assert_eq!(all.last(at(9000), node(201)), Some(at(9000)));
+        let early = all.between(at(0), at(4000));
+        assert!(early.concerned_since(node(101), at(0)));
+        assert!(!early.concerned_since(node(201), at(0)));
+        all.end_of(at(7000), node(201));
+        assert_eq!(all.last(at(9500), node(201)), Some(at(9000)));
+    }
+}

@@ -1,0 +1,77 @@
+//! Many runs on several threads.
+
+use crate::outcome::{Outcome, Tally};
+use crate::plan::Plan;
+use crate::world::World;
+use core::ops::Range;
+use core::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+
+/// What came of many runs.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Runs that ended.
+    pub runs: u64,
+    /// The sums of all runs.
+    pub tally: Tally,
+    /// The violations found, at most as many as asked for; by seed.
+    pub failed: Vec<Outcome>,
+    /// What recovery took, in runs that lose a share of each tier.
+    pub recoveries: Vec<Outcome>,
+}
+
+/// Runs the seeds on so many threads. After `max_failures` violations no more runs are begun.
+/// `progress` is called with the sums of the runs that have ended, once each `every`.
+pub fn run_seeds(
+    plan: &Plan,
+    seeds: Range<u64>,
+    jobs: usize,
+    max_failures: usize,
+    every: Duration,
+    mut progress: impl FnMut(&Summary),
+) -> Summary {
+    let next = AtomicU64::new(seeds.start);
+    let mut summary = Summary::default();
+    let (sender, outcomes) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            let sender = sender.clone();
+            let next = &next;
+            scope.spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    let outcome = World::new(seed, plan.clone()).run();
+                    if sender.send(outcome).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        loop {
+            match outcomes.recv_timeout(every) {
+                Ok(outcome) => {
+                    summary.runs += 1;
+                    summary.tally.add(&outcome.tally);
+                    if !outcome.is_clean() {
+                        summary.failed.push(outcome);
+                        if summary.failed.len() >= max_failures {
+                            next.store(seeds.end, Ordering::Relaxed);
+                        }
+                    } else if outcome.recovery.is_some() {
+                        summary.recoveries.push(outcome);
+                    }
+                    progress(&summary);
+                }
+                Err(RecvTimeoutError::Timeout) => progress(&summary),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+    });
+    summary.failed.sort_by_key(|outcome| outcome.seed);
+    summary
+}

@@ -1,0 +1,63 @@
+//! What the cluster could have done for an attempt, and what faults excuse.
+
+use super::World;
+use crate::checks::opens::{Attempt, Chances};
+use crate::disturbances::Disturbances;
+use core::time::Duration;
+use jlb_protocol::{NodeNumber, ServiceNumber, Time};
+
+/// A connection is known to its trackers this long after its client's first SYN, if that and what
+/// follows is not lost more than once or twice.
+const PUBLISHES: Duration = Duration::from_millis(500);
+
+impl World {
+    /// What the cluster can do for an attempt at a service.
+    pub(super) fn chances(&self, service: ServiceNumber, attempt: &Attempt) -> Chances {
+        let Some(service) = self.topology.service(service) else {
+            return Chances {
+                all_asked: false,
+                open_since: None,
+                at_most_one_tracker_failed: false,
+            };
+        };
+        let open_since = |host: &NodeNumber| {
+            let side = self.hosts.get(host)?;
+            let up = self.nodes.get(host).is_some_and(|node| node.is_up());
+            if !up || self.draining.contains(host) || self.gone.contains(host) {
+                return None;
+            }
+            let closed = side.closed_at.get(&service.number).copied();
+            let disturbed = self.disturbances.last(self.now, *host);
+            Some(closed.max(disturbed).unwrap_or(Time::ZERO))
+        };
+        Chances {
+            all_asked: !self.topology.narrow
+                && usize::from(service.least_ttl) >= service.hosts.len(),
+            open_since: service.hosts.iter().filter_map(open_since).min(),
+            // A tracker that has just come back may not know a flow yet.
+            at_most_one_tracker_failed: self.disturbances.trackers_since(attempt.began) <= 1,
+        }
+    }
+
+    /// Whether faults excuse that a handshake of the attempt that began then went to two hosts, or
+    /// that a host's half-open connection was overlooked: more than one tracker failed meanwhile, or
+    /// one of these hosts was cut off, paused or restarted.
+    pub(super) fn is_excused(&self, began: Time, hosts: &[NodeNumber]) -> bool {
+        Self::excuses(&self.disturbances, began, hosts)
+    }
+
+    /// Whether all of the attempt's connection is excused: the same happened while it was opened, or
+    /// within one publishing interval after that, so that none of the trackers may have heard of
+    /// the host that took it.
+    pub(super) fn is_never_published(&self, began: Time, hosts: &[NodeNumber]) -> bool {
+        let opening = self.disturbances.between(began, began + PUBLISHES);
+        Self::excuses(&opening, began, hosts)
+    }
+
+    fn excuses(disturbances: &Disturbances, began: Time, hosts: &[NodeNumber]) -> bool {
+        disturbances.trackers_since(began) > 1
+            || hosts
+                .iter()
+                .any(|&host| disturbances.concerned_since(host, began))
+    }
+}

@@ -1,0 +1,125 @@
+//! After the faults: healing, and the time in which the cluster must be quiet and consistent (S7).
+
+use super::{Event, World};
+use crate::checks::Rule;
+use crate::checks::quiet;
+use crate::machine::Machine;
+use core::time::Duration;
+use jlb_protocol::{MemberState, Protocol};
+
+/// For this long nothing may be repeated once the cluster is quiet.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// Connections that changed later than this before the end are not looked at: news of them may be
+/// on its way.
+const FRESH: Duration = Duration::from_secs(1);
+
+impl World {
+    /// Everything is well again.
+    pub(super) fn heal(&mut self) {
+        self.trace
+            .note_all(self.now, || "all faults heal".to_owned());
+        self.network.heal();
+        let numbers: Vec<_> = self.topology.nodes().collect();
+        for number in numbers {
+            self.start(number);
+            self.resume(number);
+            let lied_to = self.nodes.get(&number).and_then(|node| node.life.as_ref());
+            if lied_to.is_some_and(|life| life.lie.is_some()) {
+                self.tell_lie(number, None);
+            }
+            if !self.gone.contains(&number) {
+                self.disturbances.end_of(self.now, number);
+            }
+        }
+        let within = Duration::from_millis(self.plan.quiet_within_ms);
+        self.schedule(self.now + within, Event::QuietBegins);
+    }
+
+    pub(super) fn begin_quiet(&mut self) {
+        self.quiet.begin();
+        self.schedule(self.now + QUIET, Event::QuietEnds);
+    }
+
+    pub(super) fn end_quiet(&mut self) {
+        let wrong = self.quiet.end();
+        self.violate(Rule::QuietAfterHealing, None, wrong);
+        self.check_views();
+        self.check_records();
+    }
+
+    /// Each node believes what is so, and every tracker is active.
+    fn check_views(&mut self) {
+        if self.topology.fixed_views {
+            return;
+        }
+        let truth = self.truth();
+        let wrong = self.nodes.values().find_map(|node| {
+            let life = node.life.as_ref()?;
+            truth.check_view(node.number, life.membership.view())
+        });
+        self.violate(Rule::QuietAfterHealing, None, wrong);
+        let mut states = truth.states();
+        let joining = states.find(|(_, state)| *state == MemberState::Joining);
+        let wrong = joining.map(|(node, _)| format!("tracker {node} is still not filled"));
+        self.violate(Rule::QuietAfterHealing, None, wrong);
+    }
+
+    /// The two trackers of each connection know its host: a reference that only asks kernels.
+    fn check_records(&mut self) {
+        let ranking = self.true_ranking();
+        for client in 0..self.clients.len() {
+            let (key, dossier) = (self.clients[client].key, &self.dossiers[client]);
+            let Some(&owner) = dossier
+                .sockets
+                .first()
+                .filter(|_| dossier.sockets.len() == 1)
+            else {
+                continue;
+            };
+            let established = self.hosts.get(&owner).is_some_and(|side| {
+                let socket = side.kernel.socket(&key);
+                socket.is_some_and(crate::kernel::Sock::is_established)
+            });
+            let settled = self.now.since(dossier.changed) > FRESH;
+            if !established || !settled || self.draining.contains(&owner) {
+                continue;
+            }
+            self.tally.compared += 1;
+            let ranks = ranking.ranks(self.topology.hash_key.flow_hash(&key));
+            for tracker in [ranks.primary, ranks.secondary].into_iter().flatten() {
+                let life = self.nodes.get(&tracker).and_then(|node| node.life.as_ref());
+                let Some(Machine::Tracker(machine)) = life.map(|life| &life.machine) else {
+                    continue;
+                };
+                let known = machine.owner(&key);
+                let wrong = quiet::check_record(tracker, owner, known);
+                self.violate(Rule::QuietAfterHealing, Some(client), wrong);
+            }
+        }
+    }
+
+    pub(super) fn tally_nodes(&mut self) {
+        let lives = self.nodes.values().filter_map(|node| node.life.as_ref());
+        for life in lives {
+            match &life.machine {
+                Machine::Tracker(tracker) => {
+                    let stats = tracker.stats();
+                    self.tally.who_has += stats.who_has_asked;
+                    self.tally.releases += stats.releases;
+                }
+                Machine::Host(agent) => {
+                    let counters = agent.stats().counters;
+                    self.tally.rejected += counters.rejected_load + counters.rejected_again;
+                }
+                Machine::Ingress(_) => {}
+            }
+        }
+        let udp = |client: &&crate::client::Client| client.protocol == Protocol::Udp;
+        let udp = self.clients.iter().filter(udp).count() as u64;
+        self.tally.flows = self.tally.attempts + udp;
+        if self.crash_in_crowd && self.change_in_crowd {
+            self.tally.flows_in_crowds = self.tally.flows;
+        }
+    }
+}
