@@ -35,6 +35,8 @@ enum Command {
         #[arg(default_value = "jlb.key")]
         file: PathBuf,
     },
+    /// Search all that can happen to one flow in a small cluster for what must not.
+    Explore(jlb_explore::ExploreArgs),
     /// Build a whole cluster in network namespaces and load it.
     Lab(jlb_bench::LabArgs),
     /// Run simulated clusters and say what was violated.
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         Command::HostAgent(args) => run_or_tear_down(Role::HostAgent, args),
         Command::Check { config } => check(&config),
         Command::Keygen { file } => keygen(&file),
+        Command::Explore(args) => jlb_explore::explore(&args),
         Command::Lab(args) => jlb_bench::lab(args),
         Command::Sim(args) => sim(&args),
         Command::LabWeb(args) => jlb_bench::lab_web(args),

@@ -236,6 +236,8 @@ impl<'a> Chaos<'a> {
             .ok_or_else(|| LabError::new("there is nobody to whom it could happen"))?;
 
         let mut changed = None;
+        // What is seen from now on is seen after the fault.
+        self.paths.forget();
         let (fault, wall) = (Instant::now(), wall_clock());
         stage.send_replace(Stage::now(Phase::During));
         for step in &script.fault {
@@ -262,7 +264,7 @@ impl<'a> Chaos<'a> {
             fault,
             restored,
             changed_ingress: changed,
-            detection: detection(&found, &script.lost(), wall),
+            detection: detection(self.cluster.lab().plan(), &found, &script.lost(), wall),
         };
         let outcome = Outcome::of(scenario.name(), &facts, &seen)?;
         let restored = self.restore(&script.after).await;

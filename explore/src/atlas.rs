@@ -25,12 +25,21 @@ pub(crate) struct Route {
     pub(crate) life: u8,
 }
 
+/// A message that was sent, and what the world wants to know of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    pub(crate) route: Route,
+    /// The Offer of a SYN to a host that it is.
+    pub(crate) offer: Option<Offer>,
+    /// Whether it acknowledges a State.
+    pub(crate) is_ack: bool,
+}
+
 /// What became of a step.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) node: NodeId,
-    /// Messages, and of each the Offer that it is.
-    pub(crate) letters: Vec<(Route, Option<Offer>)>,
+    pub(crate) letters: Vec<Sent>,
     /// Whether the node is a tracker that may be ranked now.
     pub(crate) is_filled: bool,
     pub(crate) delivered: Option<Packet>,
@@ -129,9 +138,10 @@ impl Tables {
             was_long,
             wrong,
         } = deeds;
-        let letters = letters.into_iter().map(|letter| {
-            let offer = letter.offer();
-            (self.letter(letter), offer)
+        let letters = letters.into_iter().map(|letter| Sent {
+            offer: letter.offer(),
+            is_ack: letter.is_ack(),
+            route: self.letter(letter),
         });
         Outcome {
             letters: letters.collect(),

@@ -34,6 +34,10 @@ pub struct Case {
     pub(crate) crashes: u8,
     /// Changes of what the others believe of the subjects, of all of them together.
     pub(crate) beliefs: u8,
+    /// Whether crashed subjects start again.
+    pub(crate) starts: bool,
+    /// How many nodes may be wrong about living subjects at a time.
+    pub(crate) wrong_at_once: u8,
     /// Whether the others change their beliefs as tiers (ingress nodes, trackers, hosts) and not each
     /// for itself.
     pub(crate) by_tier: bool,
@@ -41,6 +45,8 @@ pub struct Case {
     pub(crate) must_serve: bool,
     /// Deadlines pass only when no message is under way: messages are faster than repeats.
     pub(crate) is_patient: bool,
+    /// An Ack arrives in the step that sends it. It only decides whether a State is repeated.
+    pub(crate) acks_are_prompt: bool,
     /// Whether it is one of those that are searched on every change of the project.
     pub(crate) is_small: bool,
 }
@@ -60,9 +66,12 @@ const NOTHING: Case = Case {
     subjects: &[],
     crashes: 0,
     beliefs: 0,
+    starts: true,
+    wrong_at_once: 5,
     by_tier: false,
     must_serve: false,
     is_patient: false,
+    acks_are_prompt: false,
     is_small: false,
 };
 
@@ -83,8 +92,9 @@ impl Case {
             words: "deadlines of every node pass at any moment",
             syns: [1, 0],
             data: [1, 0],
-            duplicates: 2,
-            timers: [2, 1, 2],
+            duplicates: 1,
+            timers: [1, 1, 1],
+            is_small: true,
             ..NOTHING
         },
         Self {
@@ -110,8 +120,9 @@ impl Case {
             name: "reuse",
             words: "the client leaves its connection and uses its port again, with a second ISN",
             syns: [1, 1],
-            data: [1, 1],
+            data: [1, 0],
             duplicates: 2,
+            is_small: true,
             ..NOTHING
         },
         Self {
@@ -120,7 +131,8 @@ impl Case {
             syns: [1, 1],
             data: [1, 1],
             fins: 1,
-            dumps: 2,
+            dumps: 1,
+            is_small: true,
             ..NOTHING
         },
         Self {
@@ -130,6 +142,7 @@ impl Case {
             data: [1, 0],
             subjects: &[TRACKERS[0]],
             beliefs: 2,
+            is_small: true,
             ..NOTHING
         },
         Self {
@@ -139,6 +152,7 @@ impl Case {
             data: [1, 0],
             subjects: &[TRACKERS[1]],
             beliefs: 2,
+            is_small: true,
             ..NOTHING
         },
         Self {
@@ -148,62 +162,79 @@ impl Case {
             data: [1, 0],
             subjects: &[HOSTS[1]],
             beliefs: 2,
+            wrong_at_once: 1,
+            is_small: true,
             ..NOTHING
         },
         Self {
             name: "crash-primary",
             words: "the primary crashes, is filled and ranked again",
-            syns: [2, 0],
+            syns: [1, 0],
             data: [1, 0],
-            timers: [0, 0, 4],
+            timers: [0, 0, 6],
             subjects: &[TRACKERS[0]],
             crashes: 1,
             beliefs: 6,
             by_tier: true,
+            losses: 0,
+            is_patient: true,
+            acks_are_prompt: true,
             ..NOTHING
         },
         Self {
             name: "crash-secondary",
             words: "the secondary crashes, is filled and ranked again",
-            syns: [2, 0],
+            syns: [1, 0],
             data: [1, 0],
-            timers: [0, 0, 4],
+            timers: [0, 0, 6],
             subjects: &[TRACKERS[1]],
             crashes: 1,
             beliefs: 6,
             by_tier: true,
+            losses: 0,
+            is_patient: true,
+            acks_are_prompt: true,
             ..NOTHING
         },
         Self {
             name: "crash-views",
             words: "the primary crashes, and each node by itself hears of it",
-            syns: [2, 0],
+            syns: [1, 0],
             data: [1, 0],
             subjects: &[TRACKERS[0]],
             crashes: 1,
-            beliefs: 2,
+            beliefs: 3,
+            duplicates: 0,
+            is_small: true,
             ..NOTHING
         },
         Self {
             name: "crash-trackers",
             words: "all trackers crash at once, are filled and ranked again",
-            syns: [2, 0],
+            syns: [1, 0],
             data: [1, 0],
-            timers: [0, 0, 4],
+            timers: [0, 0, 6],
             subjects: &TRACKERS,
             crashes: 1,
             beliefs: 4,
+            wrong_at_once: 0,
             by_tier: true,
+            losses: 0,
+            is_patient: true,
+            acks_are_prompt: true,
             ..NOTHING
         },
         Self {
             name: "no-trackers",
-            words: "ingress nodes or hosts believe all trackers down, or up again",
+            words: "all trackers die, and ingress nodes and hosts come to know it",
             syns: [2, 0],
             data: [1, 0],
             subjects: &TRACKERS,
-            beliefs: 3,
-            by_tier: true,
+            crashes: 1,
+            beliefs: 4,
+            wrong_at_once: 0,
+            starts: false,
+            is_small: true,
             ..NOTHING
         },
         Self {
@@ -277,12 +308,17 @@ impl Case {
         if !self.subjects.is_empty() {
             let (crashes, beliefs, names) = (self.crashes, self.beliefs, names(self.subjects));
             let who = if self.by_tier { "tiers" } else { "nodes" };
+            let wrong = self.wrong_at_once;
             words += &format!(
-                "; {crashes} crashes of {names}, {beliefs} times other {who} change their belief"
+                "; {crashes} crashes of {names}, {beliefs} times other {who} change their belief, {wrong} \
+                 wrong about the living at a time"
             );
         }
         if !self.full_hosts.is_empty() {
             words += &format!("; full: {}", names(self.full_hosts));
+        }
+        if self.acks_are_prompt {
+            words += "; Acks arrive at once";
         }
         if self.is_patient {
             words += "; messages are faster than repeats";

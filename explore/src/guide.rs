@@ -13,6 +13,9 @@ use std::sync::Arc;
 pub(crate) struct Guide<'a> {
     pub(crate) atlas: &'a Atlas,
     steps: RefCell<HashMap<(NodeId, Input), Arc<Outcome>, BuildHasherDefault<Mixer>>>,
+    /// Every step that was asked for, if anybody wants to know.
+    #[cfg(test)]
+    pub(crate) asked: RefCell<Vec<(NodeId, Input)>>,
 }
 
 impl<'a> Guide<'a> {
@@ -20,6 +23,8 @@ impl<'a> Guide<'a> {
         Self {
             atlas,
             steps: RefCell::default(),
+            #[cfg(test)]
+            asked: RefCell::default(),
         }
     }
 
@@ -30,6 +35,8 @@ impl<'a> Guide<'a> {
 
     /// What happens to a node in this state.
     pub(crate) fn step(&self, id: NodeId, input: Input) -> Option<Arc<Outcome>> {
+        #[cfg(test)]
+        self.asked.borrow_mut().push((id, input));
         if let Some(outcome) = self.steps.borrow().get(&(id, input)) {
             return Some(outcome.clone());
         }

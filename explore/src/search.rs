@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 const SHARDS: usize = 256;
 
 /// Where the search got to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Reached {
     /// Different states.
     pub states: u64,
@@ -174,3 +174,6 @@ fn way(log: &[(u32, Option<Action>)], mut at: u32) -> Vec<Action> {
     actions.reverse();
     actions
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,8 @@ pub(crate) fn of_action(atlas: &Atlas, action: Action) -> String {
             "the agent of {} hears that socket {cookie} was destroyed",
             host.name()
         ),
-        Action::Crash => format!("crash and start again: {}", subjects()),
+        Action::Crash => format!("crash: {}", subjects()),
+        Action::Start => format!("start again, without memory: {}", subjects()),
         Action::Believe(who, Belief { state, life }) => {
             let who = match who {
                 Believers::Node(place) => place.name(),

@@ -1,6 +1,6 @@
 //! A state of the whole cluster, what may happen in it, and what that leads to.
 
-use crate::atlas::{NodeId, Route};
+use crate::atlas::{NodeId, Outcome, Route, Sent};
 use crate::case::Case;
 use crate::checks::{self, Asked};
 use crate::client::Client;
@@ -30,8 +30,10 @@ pub(crate) enum Action {
     Dump(Place),
     /// A host agent hears of a destroyed socket.
     Hear(Place, u8),
-    /// The subjects crash and start again.
+    /// The subjects crash.
     Crash,
+    /// The subjects start again, without memory.
+    Start,
     /// These nodes believe this of the subjects from now on.
     Believe(Believers, Belief),
     /// The subjects are filled, and announce that they are active (R10).
@@ -86,6 +88,8 @@ pub(crate) struct World {
     letters: Vec<Route>,
     /// What each node believes of the case's subject; the subject's own entry is what it is.
     beliefs: [Belief; NODES],
+    /// Whether the subjects have crashed and not started again.
+    are_dead: bool,
     /// Which nodes are subjects that may be ranked.
     is_filled: [bool; NODES],
     pub(crate) kernels: [Kernel; 2],
@@ -122,6 +126,7 @@ impl World {
             nodes: core::array::from_fn(|_| guide.atlas.begin(places.next().unwrap_or(Place(0)))),
             letters: Vec::new(),
             beliefs: [Belief::FIRST; NODES],
+            are_dead: false,
             is_filled: [false; NODES],
             kernels: [Kernel::default(); 2],
             client: Client::default(),
@@ -173,13 +178,15 @@ impl World {
             }
         }
         let may_pass = !case.is_patient || self.letters.is_empty();
-        for place in Place::all().filter(|_| may_pass) {
+        let is_alive = |place: &Place| !(self.are_dead && case.subjects.contains(place));
+        for place in Place::all().filter(is_alive).filter(|_| may_pass) {
             let role = place.role() as usize;
             if self.spent.timers[role] < case.timers[role] {
                 actions.push(Action::Timer(place));
             }
         }
-        for (host, kernel) in HOSTS.into_iter().zip(self.kernels) {
+        let hosts = HOSTS.into_iter().zip(self.kernels);
+        for (host, kernel) in hosts.filter(|(host, _)| is_alive(host)) {
             if self.spent.dumps < case.dumps {
                 actions.push(Action::Dump(host));
             }
@@ -189,16 +196,29 @@ impl World {
         self.subject_actions(case, actions);
     }
 
+    /// How many nodes take living subjects for dead.
+    fn wrong(&self, case: &Case) -> usize {
+        let others = Place::all().filter(|place| !case.subjects.contains(place));
+        let beliefs = others.map(|place| self.beliefs[place.index()]);
+        let life = case.subjects.first().map(|first| self.beliefs[first.index()].life);
+        let is_wrong = |belief: &Belief| {
+            belief.state == MemberState::Down && Some(belief.life) == life && !self.are_dead
+        };
+        beliefs.filter(is_wrong).count()
+    }
+
     fn subject_actions(&self, case: &Case, actions: &mut Vec<Action>) {
         let Some(first) = case.subjects.first() else {
             return;
         };
-        if self.spent.crashes < case.crashes {
+        if self.are_dead {
+            actions.extend(case.starts.then_some(Action::Start));
+        } else if self.spent.crashes < case.crashes {
             actions.push(Action::Crash);
         }
         let is = self.beliefs[first.index()];
         let mut subjects = case.subjects.iter();
-        if is.state == MemberState::Joining && subjects.all(|it| self.is_filled[it.index()]) {
+        if !self.are_dead && is.state == MemberState::Joining && subjects.all(|it| self.is_filled[it.index()]) {
             actions.push(Action::Activate);
         }
         if self.spent.beliefs >= case.beliefs {
@@ -215,8 +235,14 @@ impl World {
                 state: MemberState::Down,
                 ..known
             };
-            let news = [is, down].into_iter().filter(|&belief| belief != known);
-            actions.extend(news.map(|belief| Action::Believe(believers, belief)));
+            let is_living = !self.are_dead;
+            if is_living && known != is {
+                actions.push(Action::Believe(believers, is));
+            }
+            let may_be_wrong = self.wrong(case) < usize::from(case.wrong_at_once);
+            if known != down && (!is_living || known.life < is.life || may_be_wrong) {
+                actions.push(Action::Believe(believers, down));
+            }
         };
         if case.by_tier {
             let tiers = [Role::Ingress, Role::FlowTracker, Role::HostAgent];
@@ -271,7 +297,11 @@ impl World {
                 world.kernels[host.host_index()].destroyed &= !(1 << cookie);
                 world.step(guide, host, Input::Destroyed(cookie))
             }
-            Action::Crash => world.crash(guide),
+            Action::Crash => {
+                world.crash(guide.atlas.cluster.case.subjects);
+                None
+            }
+            Action::Start => world.start(guide),
             Action::Believe(believers, belief) => {
                 world.spent.beliefs += 1;
                 world.believe_all(guide, believers, belief)
@@ -320,7 +350,7 @@ impl World {
         if outcome.was_long {
             return None;
         }
-        self.step(guide, place, Input::Timer)
+        self.take(guide, place, &outcome)
     }
 
     fn believe(&mut self, guide: &Guide<'_>, place: Place, belief: Belief) -> Option<String> {
@@ -342,6 +372,11 @@ impl World {
     ) -> Option<String> {
         let case = &guide.atlas.cluster.case;
         let mut wrong = None;
+        if self.are_dead && belief.state == MemberState::Down {
+            // The failure timeout is longer than a message takes.
+            self.letters
+                .retain(|route| !case.subjects.contains(&route.from));
+        }
         for place in Place::all().filter(|&place| believers.includes(case, place)) {
             let known = self.beliefs[place.index()];
             if known != belief && known.life <= belief.life {
@@ -365,17 +400,28 @@ impl World {
         wrong
     }
 
-    fn crash(&mut self, guide: &Guide<'_>) -> Option<String> {
+    fn crash(&mut self, subjects: &[Place]) {
         self.spent.crashes += 1;
-        let mut wrong = None;
-        let subjects = guide.atlas.cluster.case.subjects;
+        self.are_dead = true;
         self.letters.retain(|route| !subjects.contains(&route.to));
+        for subject in subjects.iter().filter(|it| it.role() == Role::HostAgent) {
+            self.kernels[subject.host_index()].destroyed = 0;
+        }
+    }
+
+    fn start(&mut self, guide: &Guide<'_>) -> Option<String> {
+        let mut wrong = None;
+        self.are_dead = false;
+        let subjects = guide.atlas.cluster.case.subjects;
+        if subjects.len() == TRACKERS.len() {
+            // R13 rests on this: where no tracker is left that remembers, a message is faster than a
+            // start.
+            self.letters
+                .retain(|route| !subjects.contains(&route.from));
+        }
         for &subject in subjects {
             let life = self.beliefs[subject.index()].life + 1;
             self.beliefs[subject.index()] = Belief::of_new_life(subject, life);
-            if subject.role() == Role::HostAgent {
-                self.kernels[subject.host_index()].destroyed = 0;
-            }
         }
         for &subject in subjects {
             let life = self.beliefs[subject.index()].life;
@@ -388,19 +434,34 @@ impl World {
     /// Whether what a node sends now reaches the life that the addressee is in: a sender seals for the
     /// one that it knows (R12).
     fn reaches(&self, guide: &Guide<'_>, route: &Route) -> bool {
-        !guide.is_subject(route.to)
-            || self.beliefs[route.from.index()].life == self.beliefs[route.to.index()].life
+        let lives = [route.from, route.to].map(|place| self.beliefs[place.index()].life);
+        !guide.is_subject(route.to) || (!self.are_dead && lives[0] == lives[1])
     }
 
     fn step(&mut self, guide: &Guide<'_>, place: Place, input: Input) -> Option<String> {
         let outcome = guide.step(self.node(place), input)?;
+        self.take(guide, place, &outcome)
+    }
+
+    /// Takes over what became of a step.
+    fn take(&mut self, guide: &Guide<'_>, place: Place, outcome: &Outcome) -> Option<String> {
         self.nodes[place.index()] = outcome.node;
         if guide.is_subject(place) {
             self.is_filled[place.index()] = outcome.is_filled;
         }
         let mut wrong = outcome.wrong.clone();
-        for (route, offer) in &outcome.letters {
+        for Sent {
+            route,
+            offer,
+            is_ack,
+        } in &outcome.letters
+        {
             if !self.reaches(guide, route) {
+                continue;
+            }
+            if *is_ack && guide.atlas.cluster.case.acks_are_prompt {
+                let acknowledged = self.arrive(guide, *route);
+                wrong = wrong.or(acknowledged);
                 continue;
             }
             if let Err(at) = self.letters.binary_search(route) {
@@ -431,3 +492,6 @@ impl World {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,6 +107,7 @@ impl FlowTracker {
                     birth,
                     step,
                     waits: Waits::Nothing,
+                    left: 0,
                 }),
             ),
             Some((handle, record)) => {
@@ -161,7 +162,8 @@ impl FlowTracker {
             Intent::MidFlow | Intent::Datagram => 0,
         };
         let known = found.filter(|(_, before)| before.is_life(host, birth));
-        let record = record.begun_by(known.map_or(began, |(_, before)| before.former));
+        let began = known.map_or(began, |(_, before)| before.former);
+        let record = record.begun_by(began, found.map(|(_, before)| before));
         let place = found.map(|(handle, _)| handle);
         match self.records.put(now, message.key, place, record) {
             Ok(()) => self.searches.end(now, &message.key),

@@ -84,8 +84,8 @@ pub(crate) struct Doubt {
 }
 
 impl Filling {
-    /// A tracker whose first view has it active was not filled by anybody, nor would be: that is a
-    /// fixed list, in which it counts as filled.
+    /// Nobody has filled it, even if its first view has it active, as a fixed list does: it may have
+    /// lost its memory a moment ago.
     pub(crate) fn new(nodes: &Nodes, now: Time) -> Self {
         let mut filling = Self {
             sources: BTreeMap::new(),
@@ -97,14 +97,17 @@ impl Filling {
             due: None,
         };
         filling.meet(nodes, now, Duration::ZERO);
-        if nodes.own_state() == Some(MemberState::Active) {
-            let fingerprint = filling.fingerprint;
-            for source in filling.sources.values_mut() {
-                source.mark = Some(fingerprint);
-            }
-        }
         filling.judge(nodes);
         filling
+    }
+
+    /// As if all hosts of the view had marked it.
+    #[cfg(test)]
+    pub(crate) fn assume_marked(&mut self, nodes: &Nodes) {
+        for source in self.sources.values_mut() {
+            source.mark = Some(self.fingerprint);
+        }
+        self.judge(nodes);
     }
 
     /// Takes over a new view. A host that was gone for longer than `lease` has left no records.

@@ -184,6 +184,12 @@ impl Nodes {
         members.filter(|member| member.role == Role::HostAgent)
     }
 
+    /// Whether the view has other trackers, whatever their state.
+    pub(crate) fn has_other_trackers(&self) -> bool {
+        let mut members = self.view.members().iter();
+        members.any(|it| it.role == Role::FlowTracker && it.node != self.me)
+    }
+
     /// Whether the view has hosts, and none of them is believed alive.
     pub(crate) fn hears_no_host(&self) -> bool {
         let mut live = self.hosts().map(|member| is_live(member.state)).peekable();

@@ -84,7 +84,7 @@ impl FlowTracker {
         let primary = ranks.primary.unwrap_or(self.nodes.me);
         // One that hears no host at all is more likely cut off than right. Where the ingress has
         // asked another already, or there is no other, that is the answer.
-        let another = self.nodes.partner(ranks).is_some() && message.path.secondary.is_none();
+        let another = self.nodes.has_other_trackers() && message.path.secondary.is_none();
         if Some(primary) == me && another && self.nodes.hears_no_host() {
             return self.not_acting(ingress, message);
         }

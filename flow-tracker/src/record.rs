@@ -24,7 +24,9 @@
 use core::cmp::Ordering;
 use jlb_protocol::message::{Intent, Reason};
 use jlb_protocol::planted::{self, Bug};
-use jlb_protocol::{Birth, NodeNumber, OfferNumber};
+use jlb_protocol::{Birth, NodeNumber};
+
+mod attempts;
 
 /// How far the life of an owned flow has come; later ones are greater.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -68,6 +70,14 @@ pub(crate) struct Owned {
     /// The step of the last Offer to it.
     pub(crate) step: u8,
     pub(crate) waits: Waits,
+    /// Which attempt the client has left for this life, see [`trace_of`].
+    pub(crate) left: u16,
+}
+
+/// An attempt as a record remembers that it was left: its id folded to 16 bits; 0 is none, and an
+/// unknown one.
+pub(crate) const fn trace_of(isn: u32) -> u16 {
+    (isn >> 16) as u16 ^ isn as u16
 }
 
 /// What is known of a flow's host.
@@ -177,8 +187,11 @@ pub(crate) struct Own {
     /// Whether the flow began with the record's attempt, so that this answers it.
     pub(crate) answers: bool,
     /// How the attempt that it began with stands to that of the record's life; `Same` where this
-    /// cannot be told.
+    /// cannot be told. Initial sequence numbers of one client may go round in a few minutes (Linux
+    /// counts them in 64 ns), so this says something of attempts that are as young as a handshake.
     pub(crate) order: Order,
+    /// Whether the client is known to have left this life for the record's.
+    pub(crate) left: bool,
 }
 
 /// What happens to a record.
@@ -294,6 +307,7 @@ impl Accept {
             birth: self.birth,
             step: self.step,
             waits: Waits::Nothing,
+            left: 0,
         }))
     }
 }
@@ -307,6 +321,7 @@ impl Own {
             birth: self.birth,
             step: self.step,
             waits: Waits::Nothing,
+            left: 0,
         })
     }
 
@@ -344,6 +359,7 @@ impl Offered {
             } else {
                 Waits::Attempt
             },
+            left: 0,
         }))
     }
 
@@ -472,18 +488,18 @@ impl Owned {
         if own.host != self.host {
             // Established beats accepted, unless the client has begun the accepted one later: then it
             // has left the other, or this one ends by its handshake's timer. Of two that are
-            // established, the later attempt is the client's present one. A flow that is closing
-            // gives way to a live one.
+            // established the record's stays: the other's host is released if its life is known to
+            // be left, else left alone, for one of the two is live. A flow that is closing gives way
+            // to a live one.
             return match (self.life, own.life) {
                 (Life::Accepted, Life::Established) => match own.order {
-                    Order::Same | Order::Later => own.new_life(),
-                    Order::Earlier => Next::Stale,
+                    Order::Same | Order::Later if !own.left => own.new_life(),
+                    Order::Same | Order::Later | Order::Earlier => Next::Stale,
                 },
-                (Life::Established, Life::Established) => match own.order {
-                    Order::Later => own.new_life(),
-                    Order::Earlier => Next::Conflict,
-                    Order::Same => Next::Stale,
-                },
+                (Life::Established | Life::Closing, Life::Established) if own.left => {
+                    Next::Conflict
+                }
+                (Life::Established, Life::Established) => Next::Stale,
                 (Life::Closing, Life::Accepted | Life::Established) => own.new_life(),
                 (Life::Accepted, Life::Accepted | Life::Closing)
                 | (Life::Established, Life::Accepted | Life::Closing)
@@ -521,97 +537,6 @@ impl Owned {
         match self.waits {
             Waits::Nothing | Waits::MidFlow => Next::End,
             Waits::Attempt | Waits::Several => self.disowned(),
-        }
-    }
-}
-
-impl Record {
-    /// The first record of a flow.
-    pub(crate) const fn new(isn: u32, state: State) -> Self {
-        Self {
-            isn,
-            former: isn,
-            state,
-        }
-    }
-
-    /// The record turned to this attempt, which may be its own, and state.
-    pub(crate) const fn turned(self, isn: u32, state: State) -> Self {
-        let former = match self.state {
-            State::Owned(_) => self.former,
-            State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => {
-                if isn == self.isn {
-                    self.former
-                } else {
-                    self.isn
-                }
-            }
-        };
-        Self { isn, former, state }
-    }
-
-    /// The record of a flow whose host took the attempt `former`.
-    pub(crate) const fn begun_by(self, former: u32) -> Self {
-        Self { former, ..self }
-    }
-
-    /// Whether the host has this life of the flow by this record.
-    pub(crate) fn is_life(&self, host: NodeNumber, birth: Birth) -> bool {
-        match self.state {
-            State::Owned(owned) => (owned.host, owned.birth) == (host, birth),
-            State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => false,
-        }
-    }
-
-    /// The record with the state that an event has made of its own, where the event is about the
-    /// attempt `isn`: one that waits for its answer stays the record's.
-    pub(crate) const fn with(self, state: State, isn: u32) -> Self {
-        let isn = match state {
-            State::Owned(Owned { waits, .. }) => match waits {
-                Waits::Nothing => isn,
-                Waits::MidFlow | Waits::Attempt | Waits::Several => self.isn,
-            },
-            State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => isn,
-        };
-        self.turned(isn, state)
-    }
-
-    /// Whether the attempt is an earlier one that is over for its client, and may not be offered
-    /// to anybody: this record's is under way, or one was left unanswered before. An owner is
-    /// always asked (R7). The first Offer of an attempt may be of a client whose numbers do not
-    /// grow; one that `goes_on` with a search which this record knows nothing of is a straggler, and
-    /// so is one of the attempt before the record's.
-    pub(crate) const fn supersedes(&self, intent: Intent, isn: u32, goes_on: bool) -> bool {
-        let was_here = isn == self.former;
-        let drops = match self.state {
-            State::Offered(_) => true,
-            State::Rejected { several, .. } => several || goes_on || was_here,
-            State::Refused { several, .. } => several || was_here,
-            State::Owned(_) => false,
-        };
-        drops && matches!(Order::of(intent, isn, self.isn), Order::Earlier)
-    }
-
-    /// Whether this is the offer number that the record's host was asked with last, and has not
-    /// answered.
-    pub(crate) fn is_asked(&self, offer: OfferNumber) -> bool {
-        self.isn == offer.isn && self.asked_step() == Some(offer.step)
-    }
-
-    /// Whether the record's attempt has come to this number: the step asked with, or a lower one
-    /// to which the secondary has taken it.
-    pub(crate) fn is_asked_by(&self, offer: OfferNumber) -> bool {
-        self.isn == offer.isn && self.asked_step() >= Some(offer.step)
-    }
-
-    const fn asked_step(&self) -> Option<u8> {
-        match self.state {
-            State::Offered(Offered { step, .. }) => Some(step),
-            State::Owned(Owned { step, waits, .. }) => match waits {
-                Waits::Nothing => None,
-                Waits::MidFlow | Waits::Attempt | Waits::Several => Some(step),
-            },
-            State::Rejected { .. } | State::Refused { .. } => None,
         }
     }
 }

@@ -152,15 +152,15 @@ impl FlowTracker {
         // The attempts of datagrams are not told apart.
         let is_tcp = pool.service.protocol == Protocol::Tcp;
         let answers = is_tcp && found.is_some_and(|(_, record)| record.isn == flow.isn);
+        let rival = found.filter(|_| is_tcp).map(|(_, record)| record);
         let own = Own {
             life,
             host,
             birth,
             step: first_step,
             answers,
-            order: found.filter(|_| is_tcp).map_or(Order::Same, |(_, record)| {
-                Order::of_lives(flow.isn, record.former)
-            }),
+            order: rival.map_or(Order::Same, |it| Order::of_lives(flow.isn, it.former)),
+            left: rival.is_some_and(|it| it.has_left(flow.isn)),
         };
         let record = match found {
             None => Record::new(flow.isn, own.state()),
@@ -168,7 +168,10 @@ impl FlowTracker {
             Some((_, record)) if dead => record.turned(flow.isn, own.state()),
             Some((handle, record)) => {
                 if record.state.host() != Some(host) && self.searches.has_refused(&flow.key, host) {
-                    // It said so before it rejected.
+                    // It said so before it rejected, or was away when the search began.
+                    if own.left && record.is_established() {
+                        self.release_claimer(host, flow, first_step);
+                    }
                     return Applied::No;
                 }
                 let step = match record.state {
@@ -193,7 +196,8 @@ impl FlowTracker {
             }
         };
         let known = found.filter(|(_, before)| flow.isn == 0 && before.is_life(host, birth));
-        let record = record.begun_by(known.map_or(flow.isn, |(_, before)| before.former));
+        let began = known.map_or(flow.isn, |(_, before)| before.former);
+        let record = record.begun_by(began, found.map(|(_, before)| before));
         let place = found.map(|(handle, _)| handle);
         if self.records.put(now, flow.key, place, record).is_err() {
             return Applied::Full;
@@ -216,13 +220,12 @@ impl FlowTracker {
         }
     }
 
-    /// A later attempt beats an earlier one, established beats accepted beats offered: the record's
-    /// former host is told.
+    /// Established beats accepted beats offered: the record's former host is told.
     fn release_loser(&mut self, before: &Record, winner: NodeNumber, flow: &FlowStatement) {
         let (loser, step, birth) = match before.state {
             State::Offered(Offered { host, step, .. }) => (host, step, None),
             State::Owned(Owned {
-                life: Life::Accepted | Life::Established,
+                life: Life::Accepted,
                 host,
                 step,
                 birth,
@@ -230,7 +233,7 @@ impl FlowTracker {
             }) => (host, step, Some(birth)),
             // A flow that is closing only lingers.
             State::Owned(Owned {
-                life: Life::Closing,
+                life: Life::Established | Life::Closing,
                 ..
             })
             | State::Rejected { .. }

@@ -78,6 +78,7 @@ pub(crate) fn owned(life: Life, host: NodeNumber, birth: Birth, step: u8) -> Sta
         birth,
         step,
         waits: Waits::Nothing,
+        left: 0,
     })
 }
 
@@ -282,7 +283,9 @@ impl Bed {
             let mut config = config(me, hosts);
             change(&mut config);
             let seed = u64::from(number);
-            (me, FlowTracker::new(config, view.clone(), seed, now))
+            let mut it = FlowTracker::new(config, view.clone(), seed, now);
+            it.filling.assume_marked(&it.nodes);
+            (me, it)
         });
         Self {
             trackers: made.collect(),
@@ -293,7 +296,15 @@ impl Bed {
         }
     }
 
-    /// A tracker that has lost its memory.
+    /// A tracker that has forgotten all of its flows, and takes what it has no record of for new.
+    pub(crate) fn forget(&mut self, number: NodeNumber, hosts: u16) {
+        self.restart(number, hosts);
+        if let Some(it) = self.trackers.get_mut(&number) {
+            it.filling.assume_marked(&it.nodes);
+        }
+    }
+
+    /// A tracker that has lost its memory, in a fixed list.
     pub(crate) fn restart(&mut self, number: NodeNumber, hosts: u16) {
         let fresh = FlowTracker::new(config(number, hosts), self.view.clone(), 99, self.now);
         self.trackers.insert(number, fresh);

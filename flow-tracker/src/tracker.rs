@@ -44,8 +44,8 @@ pub struct FlowTracker {
 
 impl FlowTracker {
     /// A tracker without records. Its own state is the one that its view gives it: one that joins
-    /// chooses no hosts until it is filled and its view has it active; one that is active from the
-    /// start, as in a fixed list, takes itself as filled. The seed is secret and decides where the
+    /// chooses no hosts until its view has it active; one that is active from the start, as in a
+    /// fixed list, asks hosts first until they have filled it. The seed is secret and decides where the
     /// policies' turns begin.
     #[must_use]
     pub fn new(config: Config, view: View, seed: u64, now: Time) -> Self {

@@ -7,7 +7,7 @@ use crate::life::{Ending, State};
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
 use jlb_protocol::packet::{Packet, Transport};
 use jlb_protocol::planted::{self, Bug};
-use jlb_protocol::{Birth, DropReason, NodeNumber, Protocol, Time};
+use jlb_protocol::{Birth, DropReason, NodeNumber, OfferNumber, Protocol, Time};
 
 /// An offer that was found to be in order.
 struct Offer<'m> {
@@ -130,13 +130,20 @@ impl HostAgent {
         let Some(primary) = ranks.primary else {
             return false;
         };
+        // The tracker asks this host first, by the number of this Offer: one that comes late or twice
+        // then finds nobody else with the flow.
+        let OfferNumber { isn, step } = message.offer;
         let open = FlowMessage {
             kind: FlowKind::Open,
+            offer: OfferNumber {
+                isn,
+                step: step.saturating_add(1),
+            },
             path: Path {
                 ingress: message.path.ingress,
                 primary: Some(primary),
                 secondary: None,
-                host: None,
+                host: Some(self.node),
             },
             ..*message
         };

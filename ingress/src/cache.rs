@@ -57,6 +57,8 @@ pub(crate) struct Entry {
     /// The flow's host.
     pub(crate) host: NodeNumber,
     phase: Phase,
+    /// A SYN of another life was asked for since: until that is answered, packets may be of either.
+    pub(crate) contested: bool,
 }
 
 impl Entry {
@@ -161,6 +163,14 @@ impl Cache {
         Some(*entry)
     }
 
+    /// Notes that a SYN asks for another life of the flow, or that the question is over.
+    pub(crate) fn contest(&mut self, key: &FlowKey, contested: bool) {
+        let entry = self.table.find(key);
+        if let Some(entry) = entry.and_then(|handle| self.table.get_mut(handle)) {
+            entry.contested = contested;
+        }
+    }
+
     /// Notes that `host` accepted the flow; false if there is no room to remember it.
     ///
     /// Entries whose client has not answered yet take at most half of the table: a flood of forged
@@ -192,6 +202,7 @@ impl Cache {
                 last_used,
                 host,
                 phase,
+                contested: false,
             };
             self.forgotten(&key, &old);
             handle
@@ -205,6 +216,7 @@ impl Cache {
                 last_used,
                 host,
                 phase,
+                contested: false,
             };
             let Ok(handle) = self.table.insert(key, entry) else {
                 return false;

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::hosts::Hosts;
 use crate::matching::{Matching, Target};
 use crate::messages::End;
-use crate::pending::Pending;
+use crate::pending::{Pending, Question};
 use crate::stats::Stats;
 use crate::who_has::WhoHasRate;
 use jlb_protocol::keyed_hash::FlowHash;
@@ -25,6 +25,10 @@ use jlb_protocol::{
 /// [`Ingress::handle_timeout`] or [`Ingress::handle_view`], so that the driver drains the outbox in
 /// between.
 pub(crate) const REPEATS_PER_CALL: usize = 256;
+
+/// How far behind its SYN a client's sequence number may be before anybody but the host has heard of
+/// it: what fits a window that was not scaled yet (RFC 7323 section 2.2), in bytes.
+const FIRST_FLIGHT: u32 = 65_536;
 
 /// What is to be done with a packet after [`Ingress::process`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -157,6 +161,9 @@ impl Ingress {
             // it: the SYN may be forged, and the old connection alive.
             self.stats.syns += 1;
         } else if let Some(entry) = self.live_hit(&key, hint, now) {
+            if entry.contested && self.waits_for_new_life(&key, question, buf.as_slice())? {
+                return Ok(Verdict::Held);
+            }
             wire::encapsulate_data(buf, key.service(), Some(entry.birth))?;
             self.stats.cache_hits += 1;
             return Ok(Verdict::Forward {
@@ -169,8 +176,36 @@ impl Ingress {
         if self.matching.is_forged(source) {
             return Err(DropReason::BadIpHeader);
         }
+        let is_syn = question.intent == Intent::Syn;
         self.ask(now, key, question, None, buf.as_slice())?;
+        if is_syn {
+            self.cache.contest(&key, true);
+        }
         Ok(Verdict::Held)
+    }
+
+    /// Holds a packet that follows a SYN which is still asked for. With direct return the client hears from
+    /// the new life's host before this ingress does: by the old entry its ACK would reach another
+    /// host (S1). `Ok(false)` if it is of the life that the entry names.
+    fn waits_for_new_life(
+        &mut self,
+        key: &FlowKey,
+        question: Question,
+        packet: &[u8],
+    ) -> Result<bool, DropReason> {
+        let attempt = self.pending.find(key).and_then(|handle| {
+            let (_, attempt) = self.pending.get(handle)?;
+            (attempt.question.intent == Intent::Syn).then_some((handle, attempt.question.isn))
+        });
+        let Some((handle, isn)) = attempt else {
+            self.cache.contest(key, false);
+            return Ok(false);
+        };
+        if !(1..=FIRST_FLIGHT).contains(&question.isn.wrapping_sub(isn)) {
+            return Ok(false);
+        }
+        self.pending.hold(handle, packet)?;
+        Ok(true)
     }
 
     /// The entry for a packet that is forwarded now; none if its host is dead, for then the flow is

@@ -64,6 +64,8 @@ pub(crate) struct Habits {
     pub(crate) lives: u32,
     /// A measure of how long it does nothing.
     pub(crate) think: Duration,
+    /// Chance, in thousandths, of a life with any initial sequence number.
+    pub(crate) random_isns: u64,
     /// How long it holds a connection, if it does.
     pub(crate) hold: Duration,
 }
@@ -80,6 +82,7 @@ pub(crate) struct Client {
     isn: u32,
     lives: u32,
     think: Duration,
+    random_isns: u64,
     hold: Duration,
     /// Bytes, or datagrams, that are still to be sent after the one on its way.
     bytes: u32,
@@ -107,6 +110,7 @@ impl Client {
         };
         Self {
             think: habits.think,
+            random_isns: habits.random_isns,
             hold: habits.hold,
             key,
             protocol,
@@ -261,7 +265,7 @@ impl Client {
         let isn = self.rng.next().to_be_bytes();
         let isn = u32::from_be_bytes([isn[0], isn[1], isn[2], isn[3]]);
         // A usual client's numbers grow (RFC 6528), some clients' are random.
-        self.isn = if self.rng.chance(750) {
+        self.isn = if !self.rng.chance(self.random_isns) {
             self.isn.wrapping_add(isn >> 2).wrapping_add(1 << 24)
         } else {
             isn

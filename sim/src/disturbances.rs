@@ -76,6 +76,11 @@ impl Disturbances {
         struck.map(|one| one.node).collect::<BTreeSet<_>>().len()
     }
 
+    /// Whether all nodes were in order at any time since `begin`.
+    pub(crate) fn none_since(&self, begin: Time) -> bool {
+        self.since(begin).next().is_none()
+    }
+
     /// Those that overlap the time from `begin` to `end`, without the time to settle.
     pub(crate) fn between(&self, begin: Time, end: Time) -> Self {
         let within = self

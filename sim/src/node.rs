@@ -1,6 +1,7 @@
 //! A node: a production state machine with its link and its membership, and a clock. What a shell
 //! does between socket and state machine is done here, in the same order.
 
+use crate::checks::sessions::Sealed;
 use crate::clock::Clock;
 use crate::machine::Machine;
 use crate::topology::Topology;
@@ -48,6 +49,7 @@ pub(crate) enum Waiting {
         from: NodeNumber,
         port: u16,
         bytes: Vec<u8>,
+        sealed: Sealed,
     },
     /// A client's packet, in the device's queue.
     Packet {
@@ -210,11 +212,14 @@ impl Node {
         }
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Time) {
+    /// Lets what is due happen; of the role only if `role` says so.
+    pub(crate) fn handle_timeout(&mut self, now: Time, role: bool) {
         let clock = self.clock.shows(now);
         if let Some(life) = &mut self.life {
             life.link.handle_timeout(clock);
-            life.machine.handle_timeout(clock);
+            if role {
+                life.machine.handle_timeout(clock);
+            }
         }
     }
 

@@ -24,6 +24,10 @@ pub struct Plan {
     pub tcp_clients: Span,
     /// Lives of each of them.
     pub lives: Span,
+    /// Chance that the initial sequence number of a client's next life does not lie ahead of the last
+    /// one's, against RFC 6528: then no tracker can tell which life came later, and S1 and S4 are not
+    /// expected of it.
+    pub random_isns: u64,
     /// A measure of how long a client does nothing between two things that it does: mostly a sixth
     /// of it, often five times, now and then thirty times, at most.
     pub think_ms: u64,
@@ -100,6 +104,8 @@ pub struct Plan {
     pub flood_packets: Span,
     /// ICMP errors about clients' flows.
     pub icmp_errors: Span,
+    /// Chance that a packet of a client goes to any ingress, not to its flow's.
+    pub scatter: u64,
     /// Until the router stops sending to an ingress that is down.
     pub router_ms: Span,
     /// Chance that a run's hosts have an admission limit.
@@ -110,6 +116,8 @@ pub struct Plan {
     pub missed_sockets: Span,
     /// Chance that a run's trackers have little room.
     pub narrow: u64,
+    /// Bytes of packets that may wait at an ingress for its trackers' answers.
+    pub pending_bytes: u64,
     /// Faults happen within this time from the start, and last no longer than half of it after.
     pub faults_within_ms: u64,
     /// After all faults have healed the cluster is quiet and consistent within this time (S7).
@@ -129,6 +137,7 @@ impl Default for Plan {
             hosts: Span::new(1, 6),
             tcp_clients: Span::new(4, 40),
             lives: Span::new(1, 4),
+            random_isns: 50,
             think_ms: 300,
             hold_ms: 0,
             udp_clients: Span::new(0, 6),
@@ -166,11 +175,13 @@ impl Default for Plan {
             floods: Span::new(0, 1),
             flood_packets: Span::new(10, 200),
             icmp_errors: Span::new(0, 10),
+            scatter: 0,
             router_ms: Span::new(50, 500),
             limited: 600,
             lost_events: Span::new(0, 200),
             missed_sockets: Span::new(0, 30),
             narrow: 150,
+            pending_bytes: 1 << 27,
             faults_within_ms: 20_000,
             quiet_within_ms: 8_000,
             drain: true,
@@ -300,8 +311,10 @@ impl Plan {
             ("all_trackers", Span::just(self.all_trackers)),
             ("clock_rates", Span::just(self.clock_rates)),
             ("tier_loss", Span::just(self.tier_loss)),
+            ("random_isns", Span::just(self.random_isns)),
             ("limited", Span::just(self.limited)),
             ("narrow", Span::just(self.narrow)),
+            ("scatter", Span::just(self.scatter)),
         ];
         for (key, span) in chances {
             if span.high > 1_000 {

@@ -45,6 +45,8 @@ pub(crate) struct Topology {
     pub(crate) host_heartbeat: Duration,
     /// Whether trackers may run out of room, so that flows are turned away for that.
     pub(crate) narrow: bool,
+    clients: u64,
+    max_pending_bytes: u64,
     max_untrusted: u32,
     max_searches: u32,
     cache_idle: Duration,
@@ -103,6 +105,8 @@ impl Topology {
             heartbeat: beat(plan.heartbeat_ms),
             host_heartbeat: beat(plan.host_heartbeat_ms),
             narrow,
+            clients,
+            max_pending_bytes: plan.pending_bytes,
             max_untrusted: if narrow { 3 } else { 100_000 },
             max_searches: if narrow { 2 } else { 100_000 },
             cache_idle: Duration::from_secs(rng.within(1, 20)),

@@ -3,7 +3,8 @@
 use crate::checks::opens::Attempt;
 use crate::checks::quiet::Quiet;
 use crate::checks::searches::Searches;
-use crate::checks::{Rule, Violation, books, leaks};
+use crate::checks::sessions::{Sealed, Sessions};
+use crate::checks::{Rule, Violation, books, bounds, leaks};
 use crate::client::{Client, Origin};
 use crate::conversation::Answer;
 use crate::disturbances::Disturbances;
@@ -41,6 +42,9 @@ const LONGEST_RUN: Duration = Duration::from_secs(600);
 /// The cluster's sums are compared every so many events.
 const SUMS_EVERY: u64 = 4096;
 
+/// What nodes hold is looked at every so many events a node.
+const BOUNDS_EVERY: u64 = 32;
+
 /// The least time between a node's timeout and its next.
 const GRAIN: Duration = Duration::from_micros(20);
 
@@ -53,6 +57,7 @@ enum Event {
         to: NodeNumber,
         port: u16,
         bytes: Vec<u8>,
+        sealed: Sealed,
     },
     /// A client's packet arrives at the router's ECMP choice.
     ClientPacket {
@@ -185,12 +190,14 @@ pub struct World {
     heals_at: Time,
     quiet: Quiet,
     recovery: Option<recovery::Watch>,
-    /// Counts what changes whom a search may ask: views, configurations, lives of trackers.
-    epoch: u64,
+    /// When something last changed that decides who leads a search, and whom it may ask: views,
+    /// configurations, faults.
+    epoch: Time,
     lost_events: u64,
     missed_sockets: u64,
     from_clients: u64,
     searches: Searches,
+    sessions: Sessions,
     tally: Tally,
     violation: Option<Violation>,
     trace: Trace,
@@ -242,9 +249,10 @@ impl World {
             heals_at: now + topology.warm_up() + faults_within + faults_within / 2,
             quiet: Quiet::default(),
             recovery: None,
-            epoch: 0,
+            epoch: now,
             from_clients: 0,
             searches: Searches::default(),
+            sessions: Sessions::default(),
             tally: Tally::default(),
             violation: None,
             trace: Trace::default(),
@@ -283,6 +291,7 @@ impl World {
         let begin = self.now;
         let mut end = begin + LONGEST_RUN;
         let mut drains = false;
+        let bounds_every = BOUNDS_EVERY * self.nodes.len().max(1) as u64;
         while self.violation.is_none() {
             let Some((at, event)) = self.events.pop() else {
                 break;
@@ -295,6 +304,9 @@ impl World {
             self.handle(event);
             if self.tally.events.is_multiple_of(SUMS_EVERY) {
                 self.check_sums();
+            }
+            if self.tally.events.is_multiple_of(bounds_every) {
+                self.check_bounds();
             }
             if !drains && self.quiet.is_over() {
                 if !self.plan.drain {
@@ -328,7 +340,8 @@ impl World {
                 to,
                 port,
                 bytes,
-            } => self.datagram(from, to, port, bytes),
+                sealed,
+            } => self.datagram(from, to, port, bytes, sealed),
             Event::ClientPacket { client, packet } => self.client_packet(Some(client), packet),
             Event::Stray { packet } => self.client_packet(None, packet),
             Event::Answer {
@@ -389,6 +402,15 @@ impl World {
         }
         let wrong = books::check_cluster(all, &self.network, self.from_clients);
         self.violate(Rule::Conservation, None, wrong);
+    }
+
+    fn check_bounds(&mut self) {
+        let wrong = self.nodes.values().find_map(|node| {
+            let holdings = node.life.as_ref()?.machine.holdings();
+            let limit = |name| self.topology.limit(node.number, name);
+            bounds::check(node.number, &holdings, limit)
+        });
+        self.violate(Rule::Bounds, None, wrong);
     }
 
     fn check_leaks(&mut self) {

@@ -25,6 +25,10 @@ fn plan() -> Plan {
         hosts: jlb_sim::Span::new(3, 6),
         trackers: jlb_sim::Span::new(1, 3),
         limited: 1000,
+        loss: Plan::default().loss,
+        duplication: Plan::default().duplication,
+        straggling: Plan::default().straggling,
+        reshuffles: Plan::default().reshuffles,
         ..Plan::calm()
     }
 }

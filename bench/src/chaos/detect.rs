@@ -27,6 +27,8 @@ const BOUND: Duration = Duration::from_millis(500);
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How often logs are read.
 const INTERVAL: Duration = Duration::from_millis(50);
+/// The table of the rule that loses messages.
+const TABLE: &str = "jlb_loss";
 /// What a view needs to be quiet after a change.
 const QUIET: Duration = Duration::from_millis(500);
 
@@ -35,10 +37,12 @@ const QUIET: Duration = Duration::from_millis(500);
 struct Report {
     ok: bool,
     kills: u32,
-    /// Over all kills and all who should see them.
+    /// Until an ingress or a tracker saw it, over all kills and all of these.
     detection_ms: Spread,
-    /// Until the last one saw it, over all kills.
+    /// Until the last of these saw it, over all kills.
     worst_of_kill_ms: Spread,
+    /// Until a host saw it, over all kills and all hosts.
+    detection_by_host_ms: Spread,
     /// Deaths that somebody did not see at all, in words.
     unseen: Vec<String>,
     watches: Vec<Watch>,
@@ -49,6 +53,8 @@ struct Report {
 struct Watch {
     under: String,
     seconds: u64,
+    /// Messages that were lost on purpose.
+    lost: Option<u64>,
     /// Nodes taken for dead, in words.
     false_alarms: Vec<String>,
 }
@@ -71,14 +77,22 @@ pub(crate) async fn run(options: &DetectOptions) -> Result<ExitCode> {
         let plan = cluster.lab().plan().clone();
         lose(&plan, options.loss)?;
         let under = format!("{} % loss", options.loss);
-        report.watches.push(watch(&mut cluster, under, time).await?);
-        lose(&plan, 0)?;
+        let watch = self::watch(&mut cluster, under, time).await?;
+        let lost = stop_losing(&plan)?;
+        if options.loss > 0 && lost == 0 {
+            return Err(LabError::new("nft was to lose messages, and lost none"));
+        }
+        report.watches.push(Watch {
+            lost: Some(lost),
+            ..watch
+        });
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let usual = u32::try_from(processors).unwrap_or(1).saturating_add(1);
         let spinning = options.spinning.unwrap_or(usual);
         let names = cluster.lab_mut().spin(spinning)?;
         let under = format!("{spinning} busy processes");
-        report.watches.push(watch(&mut cluster, under, time).await?);
+        let watch = self::watch(&mut cluster, under, time).await?;
+        report.watches.push(watch);
         cluster.perform(&Step::Kill(names.clone())).await?;
         cluster.perform(&Step::Ended(names)).await?;
     }
@@ -112,19 +126,24 @@ impl Report {
 async fn kill(cluster: &mut Cluster, kills: u32, report: &mut Report) -> Result<()> {
     let plan = cluster.lab().plan().clone();
     let victims: Vec<&Node> = turns(&plan);
-    let (mut all, mut worst) = (Vec::new(), Vec::new());
+    let (mut all, mut worst, mut by_host) = (Vec::new(), Vec::new(), Vec::new());
     for victim in victims.iter().cycle().take(kills as usize) {
         let since = wall_clock();
         let one = vec![victim.name.clone()];
         cluster.perform(&Step::Kill(one.clone())).await?;
         let observers = observers(&plan, victim);
         let seen = wait_for(&plan, DOWN, since, victim, &observers).await;
-        let times = seen.iter().map(|finding| finding.at.saturating_sub(since));
-        let times: Vec<Duration> = times
-            .map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
-            .collect();
+        let time = |finding: &Finding| {
+            let micros = finding.at.saturating_sub(since);
+            Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+        };
+        let (hosts, nodes): (Vec<&Finding>, Vec<&Finding>) = seen
+            .iter()
+            .partition(|finding| plan.of(Role::Host).any(|host| host.name == finding.by));
+        let times: Vec<Duration> = nodes.into_iter().map(time).collect();
         worst.extend(times.iter().max());
         all.extend(times);
+        by_host.extend(hosts.into_iter().map(time));
         let saw: BTreeSet<&str> = seen.iter().map(|finding| finding.by.as_str()).collect();
         let blind: Vec<&str> = observers.difference(&saw).copied().collect();
         if !blind.is_empty() {
@@ -141,6 +160,7 @@ async fn kill(cluster: &mut Cluster, kills: u32, report: &mut Report) -> Result<
     }
     report.detection_ms = Spread::of(all)?;
     report.worst_of_kill_ms = Spread::of(worst)?;
+    report.detection_by_host_ms = Spread::of(by_host)?;
     Ok(())
 }
 
@@ -206,37 +226,55 @@ async fn watch(cluster: &mut Cluster, under: String, time: Duration) -> Result<W
     Ok(Watch {
         under,
         seconds: time.as_secs(),
+        lost: None,
         false_alarms: alarms.collect(),
     })
 }
 
-/// Has every node lose this share of the messages that reach it, or none any more.
+/// Has every node lose this share of the messages that reach it.
 fn lose(plan: &Plan, percent: u32) -> Result<()> {
-    let rules = if percent == 0 {
-        "delete table inet jlb_loss".to_owned()
-    } else {
-        format!(
-            "add table inet jlb_loss\n\
-             add chain inet jlb_loss in {{ type filter hook input priority 0; }}\n\
-             add rule inet jlb_loss in udp dport 6081 numgen random mod 100 < {percent} drop\n"
-        )
-    };
+    let rules = format!(
+        "add table inet {TABLE}\n\
+         add chain inet {TABLE} in {{ type filter hook input priority 0; }}\n\
+         add rule inet {TABLE} in udp dport 6081 numgen random mod 100 < {percent} counter drop\n"
+    );
     for node in &plan.nodes {
-        Namespace::existing(&plan.namespace(&node.name)).run(|| nft(&rules))?;
+        Namespace::existing(&plan.namespace(&node.name)).run(|| nft(&rules).map(|_| ()))?;
     }
     Ok(())
 }
 
-/// Gives rules to nft in the namespace of the calling thread.
-fn nft(rules: &str) -> Result<()> {
+/// Has nobody lose any more; how many were lost.
+fn stop_losing(plan: &Plan) -> Result<u64> {
+    let mut lost = 0;
+    for node in &plan.nodes {
+        let listed = Namespace::existing(&plan.namespace(&node.name)).run(|| {
+            let listed = nft(&format!("list table inet {TABLE}"))?;
+            nft(&format!("delete table inet {TABLE}"))?;
+            Ok(listed)
+        })?;
+        lost += counted(&listed);
+    }
+    Ok(lost)
+}
+
+/// What the counters of a table as nft lists it say.
+fn counted(listed: &str) -> u64 {
+    let counters = listed.split("counter packets ").skip(1);
+    let counts = counters.filter_map(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+    counts.sum()
+}
+
+/// Gives a command to nft in the namespace of the calling thread; returns what it says.
+fn nft(command: &str) -> Result<String> {
     let output = Command::new("nft")
-        .arg(rules)
+        .arg(command)
         .stdin(Stdio::null())
         .output()
         .doing("run nft")
         .map_err(|error| error.mend("install nftables, or leave the watch out"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(LabError::new(format!(
@@ -250,17 +288,15 @@ impl fmt::Display for Report {
             let Spread { p50, p99, max } = spread;
             format!("p50 {p50:.0}, p99 {p99:.0}, worst {max:.0} ms")
         };
+        let rows = [
+            ("by each other ingress and tracker", &self.detection_ms),
+            ("by all of those", &self.worst_of_kill_ms),
+            ("by each host", &self.detection_by_host_ms),
+        ];
         writeln!(f, "{} kills of trackers and ingress nodes", self.kills)?;
-        writeln!(
-            f,
-            "  seen by each other node after  {}",
-            spread(&self.detection_ms)
-        )?;
-        writeln!(
-            f,
-            "  seen by all of them after      {}",
-            spread(&self.worst_of_kill_ms)
-        )?;
+        for (who, times) in rows {
+            writeln!(f, "  seen {who:<33}  {}", spread(times))?;
+        }
         for unseen in &self.unseen {
             writeln!(
                 f,
@@ -270,11 +306,15 @@ impl fmt::Display for Report {
         }
         for watch in &self.watches {
             let count = watch.false_alarms.len();
-            writeln!(
+            write!(
                 f,
                 "{count} false alarms in {} s under {}",
                 watch.seconds, watch.under
             )?;
+            match watch.lost {
+                Some(lost) => writeln!(f, " ({lost} messages lost)")?,
+                None => writeln!(f)?,
+            }
             for alarm in watch.false_alarms.iter().take(10) {
                 writeln!(f, "  PROBLEM  {alarm}")?;
             }

@@ -1,5 +1,6 @@
 //! When nodes saw that another one was down, as their logs tell.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::outcome::Detection;
 use crate::lab::LOGS;
-use crate::plan::Plan;
+use crate::plan::{Plan, Role};
 
 /// What a node logs when its view takes a peer for dead.
 pub(crate) const DOWN: &str = "peer is down";
@@ -59,21 +60,32 @@ fn findings_of(by: &str, log: &Path, what: &str, since: i64) -> Vec<Finding> {
     text.lines().filter_map(finding).collect()
 }
 
-/// When the first and the last of those who can tell saw that the first of `lost` was down, or the
-/// second, and so on.
-pub(crate) fn detection(downs: &[Finding], lost: &[String], since: i64) -> Option<Detection> {
+/// When others saw that these were down; `None` if nobody did.
+pub(crate) fn detection(
+    plan: &Plan,
+    downs: &[Finding],
+    lost: &[String],
+    since: i64,
+) -> Option<Detection> {
     // Each observer counts once for each node: with its first finding.
-    let mut firsts = std::collections::BTreeMap::new();
+    let mut firsts = BTreeMap::new();
     for down in downs {
         if lost.contains(&down.peer) && !lost.contains(&down.by) {
             let first = firsts.entry((&down.by, &down.peer)).or_insert(down.at);
             *first = down.at.min(*first);
         }
     }
-    let millis = |at: i64| ((at - since) as f64 / 100.0).round() / 10.0;
-    Some(Detection {
-        first: millis(firsts.values().copied().min()?),
-        last: millis(firsts.values().copied().max()?),
+    let is_host = |name: &str| plan.node(name).is_some_and(|node| node.role == Role::Host);
+    let times = |with_host: bool| {
+        let of_kind = firsts
+            .iter()
+            .filter(move |((by, peer), _)| (is_host(by) || is_host(peer)) == with_host);
+        of_kind.map(|(_, &at)| ((at - since) as f64 / 100.0).round() / 10.0)
+    };
+    (!firsts.is_empty()).then(|| Detection {
+        first: times(false).reduce(f64::min),
+        last: times(false).reduce(f64::max),
+        last_with_host: times(true).reduce(f64::max),
         seen: firsts.len(),
     })
 }

@@ -57,8 +57,7 @@ pub(crate) struct Outcome {
     pub(crate) stalled: usize,
     /// From the SYN of a new connection to its answer.
     pub(crate) open_ms: Spread,
-    /// From the fault until the first and the last of those who can tell saw it; nothing where
-    /// nobody went down.
+    /// From the fault until others saw it; nothing where nobody went down.
     pub(crate) detection_ms: Option<Detection>,
     /// From the fault until the last connection moved again that stalled before all was well.
     pub(crate) recovery_ms: Option<f64>,
@@ -82,8 +81,12 @@ pub(crate) struct Moved {
 /// When nodes saw that another was down.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Detection {
-    pub(crate) first: f64,
-    pub(crate) last: f64,
+    /// The first ingress or tracker that saw the death of one.
+    pub(crate) first: Option<f64>,
+    /// The last one.
+    pub(crate) last: Option<f64>,
+    /// The last where the one who saw or the one who died is a host; these say Hello less often.
+    pub(crate) last_with_host: Option<f64>,
     /// Pairs of a node that went down and one that saw it.
     pub(crate) seen: usize,
 }

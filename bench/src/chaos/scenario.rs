@@ -213,7 +213,14 @@ impl Scenario {
             Self::KillHost => Some(cast.kill_host(shares.busiest_host()?, shares)),
             Self::PauseTracker => Some(pause(shares.busiest_tracker()?, shares)),
             Self::ReshuffleResilient | Self::ReshufflePlain => {
-                cast.reshuffle(shares.busiest_ingress()?, shares)
+                let least_changed = match self.group() {
+                    Group::Resilient => 0.0,
+                    Group::Plain => ENOUGH,
+                };
+                Some(Script {
+                    least_changed,
+                    ..cast.reshuffle(shares)?
+                })
             }
             Self::AddIngress => cast.add_ingress(),
             Self::AddTracker => cast.add_tracker(),

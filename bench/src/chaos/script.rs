@@ -235,7 +235,9 @@ impl Cast {
         steps.collect()
     }
 
-    pub(super) fn reshuffle(&self, ingress: String, shares: &Shares) -> Option<Script> {
+    pub(super) fn reshuffle(&self, shares: &Shares) -> Option<Script> {
+        // In a plain group, flows of all members move when the first one goes.
+        let ingress = self.ingress.first()?.clone();
         let [leaving, coming, ..] = self.spare_hosts.as_slice() else {
             return None;
         };
@@ -262,7 +264,6 @@ impl Cast {
             share: shares.through(&hit),
             hit,
             least_share: ENOUGH,
-            least_changed: ENOUGH,
             ..Script::default()
         })
     }

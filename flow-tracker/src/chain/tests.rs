@@ -234,8 +234,8 @@ fn an_accept_that_finds_no_record_becomes_one() {
     let key = bed.flow(0);
     bed.open(&key, Intent::Syn, 5);
     let offer = bed.settle_one();
-    bed.restart(tracker(1), 4);
-    bed.restart(tracker(2), 4);
+    bed.forget(tracker(1), 4);
+    bed.forget(tracker(2), 4);
     bed.accept(&offer, birth(1));
     assert_eq!(bed.settle_one().to, ingress());
     for number in [1, 2] {

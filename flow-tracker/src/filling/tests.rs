@@ -285,9 +285,8 @@ fn where_both_ranks_are_lost_hosts_are_asked_first_until_they_have_marked() {
 #[test]
 fn the_owner_of_a_flow_that_both_ranks_took_with_them_gets_its_syn() {
     let mut bed = Bed::new(1, 3);
-    bed.join(tracker(1));
-    // It was never filled, and is active all the same.
-    bed.set_state(1, tracker(1), MemberState::Active);
+    // A fixed list has it active all the same.
+    bed.restart(tracker(1), 3);
     let key = bed.flow(0);
     assert_eq!(asked_first(&mut bed, &key, 5), [host(1), host(2), host(3)]);
     bed.state_from(tracker(1), host(1), 0, &[not_mine(&key)]);

@@ -1,6 +1,7 @@
 use super::*;
 use alloc::vec;
 use alloc::vec::Vec;
+use jlb_protocol::OfferNumber;
 
 const OWN: u16 = 1;
 const OTHER: u16 = 2;
@@ -53,6 +54,7 @@ fn owned(life: Life, waits: Waits) -> State {
         birth: birth(5),
         step: 2,
         waits,
+        left: 0,
     })
 }
 
@@ -106,6 +108,7 @@ fn events() -> Vec<Event> {
                         step: 1,
                         answers,
                         order: Order::Same,
+                        left: false,
                     })
                 }));
             }
@@ -236,6 +239,7 @@ fn in_one_life_the_stages_only_go_forward() {
                     step: 1,
                     answers: false,
                     order: Order::Same,
+                    left: false,
                 });
                 let expected = if life > known {
                     Next::Become(owned(life, waits))
@@ -285,6 +289,7 @@ fn the_table_above_the_code_is_what_the_code_does() {
             step: 2,
             answers: false,
             order: Order::Same,
+            left: false,
         }),
         Event::Closed {
             host: own,
@@ -497,6 +502,7 @@ fn a_statement_of_the_attempts_own_life_answers_it() {
             step: 1,
             answers,
             order: Order::Same,
+            left: false,
         })
     };
     let asked = |next| match next {

@@ -1,4 +1,4 @@
-use crate::record::{Life, State};
+use crate::record::{Life, Owned, State, trace_of};
 use crate::testbed::{
     Bed, FlowSent, TTL, birth, host, ingress, offered, owned, statement, tracker, view, view_with,
 };
@@ -13,7 +13,7 @@ fn divided(bed: &mut Bed, key: &FlowKey) -> (FlowSent, FlowSent) {
     let accepted = bed.settle_one();
     bed.accept(&accepted, birth(1));
     bed.settle_one();
-    bed.restart(tracker(1), 4);
+    bed.forget(tracker(1), 4);
     // Other flows move the new primary's policy on until it proposes another host.
     for nth in 100.. {
         let mut trial = bed.clone();
@@ -68,7 +68,7 @@ fn a_host_that_the_secondary_held_stays_the_flows_when_the_secondary_is_lost_too
     let (first, proposal) = divided(&mut bed, &key);
     bed.hand_flow(tracker(2), tracker(1), &proposal.message());
     assert_eq!(bed.settle_one().host(), first.host());
-    bed.restart(tracker(2), 4);
+    bed.forget(tracker(2), 4);
     bed.open(&key, Intent::Syn, 5);
     assert_eq!(bed.settle_one().host(), first.host());
 }
@@ -82,7 +82,7 @@ fn a_host_that_the_primary_knows_to_have_rejected_is_asked_by_the_secondary_that
     let first = bed.settle_one();
     bed.reject(&first, Reason::Load);
     bed.wire.clear();
-    bed.restart(tracker(2), 4);
+    bed.forget(tracker(2), 4);
     let old = statement(&key, birth(1), 4, FlowState::Established);
     bed.state_from(tracker(2), first.host(), 0, &[old]);
     bed.hand_flow(tracker(1), tracker(2), &first.reject(Reason::Load));
@@ -167,7 +167,7 @@ fn a_search_that_the_primary_has_forgotten_goes_on_where_the_secondary_knows_it(
     let mut asked = [first.host(), second.host()].to_vec();
 
     // The host that holds the attempt gets the number that it was asked with, and no other.
-    bed.restart(tracker(1), 5);
+    bed.forget(tracker(1), 5);
     bed.open(&key, Intent::Syn, 5);
     let again = bed.settle_one();
     assert_eq!((again.host(), again.offer), (second.host(), second.offer));
@@ -182,7 +182,7 @@ fn a_search_that_the_primary_has_forgotten_goes_on_where_the_secondary_knows_it(
     // Forgotten again, with every step spent.
     bed.reject(&third, Reason::Load);
     assert_eq!(bed.settle_one().reason, Reason::Exhausted);
-    bed.restart(tracker(1), 5);
+    bed.forget(tracker(1), 5);
     bed.open(&key, Intent::Syn, 5);
     let refuse = bed.settle_one();
     assert_eq!(
@@ -197,7 +197,7 @@ fn a_new_secondary_learns_the_flow_from_the_next_offer() {
     let mut bed = Bed::new(2, 4);
     let key = bed.flow(0);
     let owner = bed.establish(&key, 5, birth(1));
-    bed.restart(tracker(2), 4);
+    bed.forget(tracker(2), 4);
     bed.open(&key, Intent::Syn, 900);
     assert_eq!(bed.settle_one().host(), owner);
     let offered = offered(owner, TTL - 1);
@@ -209,7 +209,7 @@ fn a_mid_flow_offer_is_passed_without_a_record_and_its_acceptance_is_recorded() 
     let mut bed = Bed::new(2, 4);
     let key = bed.flow(0);
     let owner = bed.establish(&key, 5, birth(1));
-    bed.restart(tracker(2), 4);
+    bed.forget(tracker(2), 4);
     bed.open(&key, Intent::MidFlow, 777);
     let offer = bed.settle_one();
     assert_eq!(offer.host(), owner);
@@ -226,7 +226,7 @@ fn a_mid_flow_offer_goes_to_the_owner_that_the_secondary_knows() {
     let owner = bed.establish(&key, 5, birth(1));
     // The primary believes another.
     let other = host(if owner == host(1) { 2 } else { 1 });
-    bed.restart(tracker(1), 4);
+    bed.forget(tracker(1), 4);
     let it = statement(&key, birth(1), 5, FlowState::Established);
     bed.state_from(tracker(1), other, 0, &[it]);
     bed.open(&key, Intent::MidFlow, 777);
@@ -246,7 +246,7 @@ fn a_mid_flow_offer_goes_to_the_primarys_owner_once_the_secondarys_has_let_go() 
     let mut bed = Bed::new(2, 4);
     let owner = bed.establish(&key, 5, birth(1));
     let other = host(if owner == host(1) { 2 } else { 1 });
-    bed.restart(tracker(1), 4);
+    bed.forget(tracker(1), 4);
     bed.state_from(tracker(1), other, 0, &[it]);
     bed.open(&key, Intent::MidFlow, 777);
     let offer = bed.settle_one();
@@ -316,7 +316,14 @@ fn a_record_outside_the_top_two_is_a_hint() {
     assert_eq!(bed.stats(3).offers_rewritten, 0);
     bed.accept(&offer, birth(7));
     assert_eq!(bed.settle_one().to, ingress());
-    let accepted = owned(Life::Accepted, offer.host(), birth(7), TTL - 1);
+    let State::Owned(accepted) = owned(Life::Accepted, offer.host(), birth(7), TTL - 1) else {
+        panic!();
+    };
+    // It remembers what the client has left for it.
+    let accepted = State::Owned(Owned {
+        left: trace_of(4),
+        ..accepted
+    });
     assert_eq!(bed.state(3, &key), Some(accepted));
 }
 

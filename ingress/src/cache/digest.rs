@@ -32,7 +32,8 @@ impl Digest for Entry {
             last_used: _,
             host,
             phase,
+            contested,
         } = self;
-        into.value(&(birth, host, *phase as u8));
+        into.value(&(birth, host, *phase as u8, contested));
     }
 }

@@ -5,12 +5,14 @@ use core::fmt;
 use jlb_protocol::Time;
 
 pub(crate) mod books;
+pub(crate) mod bounds;
 pub(crate) mod consistency;
 pub(crate) mod leaks;
 pub(crate) mod opens;
 pub(crate) mod quiet;
 pub(crate) mod resets;
 pub(crate) mod searches;
+pub(crate) mod sessions;
 
 /// A guarantee of `docs/protocol.md`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +31,10 @@ pub enum Rule {
     Conservation,
     /// S7: quiet and consistent some time after all faults have healed.
     QuietAfterHealing,
+    /// R12 and R11: what is let in was sealed for this life, and is let in once.
+    Sessions,
+    /// R14 and R3: no table holds more than it may.
+    Bounds,
 }
 
 /// Something that must not be.

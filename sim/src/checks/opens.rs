@@ -19,6 +19,8 @@ pub(crate) struct Attempt {
     pub(crate) at_ingress: Vec<(Time, NodeNumber)>,
     /// Whether a host's stack has got the SYN.
     pub(crate) at_stack: bool,
+    /// Whether an ingress has sent the client a reset.
+    pub(crate) refused: bool,
 }
 
 /// What the cluster could have done for the attempt.
@@ -58,13 +60,26 @@ impl Attempt {
         chances: Chances,
         works: impl Fn(Time, NodeNumber) -> bool,
     ) -> Option<String> {
-        let counts = |&&(at, ingress): &&(Time, NodeNumber)| {
-            now.since(at) >= ANSWERED_WITHIN && works(at, ingress)
-        };
-        let asked = self.at_ingress.iter().filter(counts).count();
+        let asked = self.asked(now, works);
         let silent = !self.at_stack && asked >= ENOUGH_SYNS;
         (silent && chances.some_host_open(self.began)).then(|| {
             format!("{asked} SYNs reached an ingress and none a host, though one had room")
         })
+    }
+
+    /// What is wrong with the client's giving up at `now`, where no fault struck any node meanwhile
+    /// and the trackers had room: a search ends, if not at a host then with a refusal (R6).
+    pub(crate) fn check_no_end(&self, now: Time) -> Option<String> {
+        let asked = self.asked(now, |_, _| true);
+        let silent = !self.at_stack && !self.refused && asked >= ENOUGH_SYNS;
+        silent.then(|| format!("{asked} SYNs reached an ingress, but neither a host nor a refusal"))
+    }
+
+    /// SYNs that reached an ingress that was in order, and could have been answered by now.
+    fn asked(&self, now: Time, works: impl Fn(Time, NodeNumber) -> bool) -> usize {
+        let counts = |&&(at, ingress): &&(Time, NodeNumber)| {
+            now.since(at) >= ANSWERED_WITHIN && works(at, ingress)
+        };
+        self.at_ingress.iter().filter(counts).count()
     }
 }

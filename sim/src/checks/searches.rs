@@ -12,8 +12,8 @@ struct Search {
     accepted: Option<NodeNumber>,
     /// When the last Offer was made that repeats none.
     last: Time,
-    /// What counted then who may be asked.
-    epoch: u64,
+    /// Whether a tracker led it, and not an ingress that sees no tracker (R13).
+    by_tracker: bool,
 }
 
 /// From a tracker's making of a record to the Offer's passing the last tracker, at most.
@@ -29,11 +29,12 @@ pub(crate) struct Searches {
 
 impl Searches {
     /// An Offer of `step` goes to `host`. `has_flow` says whether a host has the flow of the
-    /// attempt. With another `epoch` whoever led the search may be gone: a new one may begin.
+    /// attempt. Since `changed` nothing has changed that decides who leads a search: before, another may
+    /// have led it, and its messages may still be under way.
     pub(crate) fn offered(
         &mut self,
         now: Time,
-        epoch: u64,
+        (changed, by_tracker): (Time, bool),
         (key, isn): (FlowKey, u32),
         ttl: u8,
         (step, host): (u8, NodeNumber),
@@ -43,7 +44,7 @@ impl Searches {
             offers: Vec::new(),
             accepted: None,
             last: now,
-            epoch,
+            by_tracker,
         };
         let search = self
             .by_attempt
@@ -55,7 +56,8 @@ impl Searches {
         if before.is_some_and(|before| before != isn) {
             *search = new.clone();
         }
-        if search.epoch != epoch {
+        let restless = search.last <= changed || now.since(changed) < CLIMB;
+        if restless || search.by_tracker != by_tracker {
             *search = new.clone();
         }
         if search.offers.contains(&(step, host)) {

@@ -78,8 +78,9 @@ fn a_reset_of_a_connection_that_a_host_has_is_found() {
 fn offers(offers: &[(u64, u8, u16)]) -> Option<String> {
     let mut searches = Searches::default();
     offers.iter().find_map(|&(millis, step, number)| {
-        let now = Time::from_millis(millis);
-        searches.offered(now, 0, (key(), ISN), 2, (step, host(number)), |_| true)
+        let now = Time::from_millis(1000 + millis);
+        let change = (Time::ZERO, true);
+        searches.offered(now, change, (key(), ISN), 2, (step, host(number)), |_| true)
     })
 }
 
@@ -96,6 +97,21 @@ fn a_repeat_that_starts_a_search_is_found() {
 }
 
 #[test]
+fn a_search_is_not_followed_while_another_may_lead_it() {
+    let mut searches = Searches::default();
+    let mut offered = |millis, changed, step, number| {
+        let (now, changed) = (Time::from_millis(millis), Time::from_millis(changed));
+        let offer = (step, host(number));
+        searches.offered(now, (changed, true), (key(), ISN), 4, offer, |_| true)
+    };
+    assert!(offered(1000, 0, 1, 21).is_none());
+    assert!(offered(1100, 1050, 1, 22).is_none());
+    assert!(offered(1300, 1050, 1, 21).is_none());
+    assert!(offered(1900, 1050, 1, 21).is_none());
+    assert!(offered(1950, 1050, 1, 22).is_some());
+}
+
+#[test]
 fn a_search_that_does_not_end_is_found() {
     assert!(offers(&[(0, 3, 21), (1, 2, 22)]).is_none());
     assert!(offers(&[(0, 3, 21), (1, 2, 22), (2, 1, 23)]).is_some());
@@ -106,15 +122,29 @@ fn an_offer_to_another_host_than_the_one_that_accepted_is_found() {
     let mut searches = Searches::default();
     let attempt = (key(), ISN);
     let mut offered = |now, step, number, alive| {
-        let now = Time::from_millis(now);
-        searches.offered(now, 0, attempt, 4, (step, host(number)), move |_| alive)
+        let now = Time::from_millis(1000 + now);
+        searches.offered(
+            now,
+            (Time::ZERO, true),
+            attempt,
+            4,
+            (step, host(number)),
+            move |_| alive,
+        )
     };
     assert_eq!(offered(0, 3, 21, true), None);
     assert_eq!(offered(1, 2, 22, true), None);
     searches.accepted(attempt, host(22));
     let mut offered = |now, step, number, alive| {
-        let now = Time::from_millis(now);
-        searches.offered(now, 0, attempt, 4, (step, host(number)), move |_| alive)
+        let now = Time::from_millis(1000 + now);
+        searches.offered(
+            now,
+            (Time::ZERO, true),
+            attempt,
+            4,
+            (step, host(number)),
+            move |_| alive,
+        )
     };
     assert_eq!(offered(2, 2, 22, true), None);
     assert!(offered(3, 1, 23, true).is_some());

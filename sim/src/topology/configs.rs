@@ -32,7 +32,7 @@ impl Topology {
                 max_flows: self.max_cached,
                 max_pending: 100_000,
                 max_pending_packets_per_flow: 8,
-                max_pending_bytes: 1 << 27,
+                max_pending_bytes: usize::try_from(self.max_pending_bytes).unwrap_or(usize::MAX),
                 max_who_has: 100_000,
                 max_outbox: 65_536,
             },
@@ -125,6 +125,26 @@ impl Topology {
             host_timeout: self.host_heartbeat * HEARTBEATS_MISSED,
             max_nodes: 4096,
             fixed: self.fixed_views,
+        }
+    }
+
+    /// A pause that takes this long is noticed by every node, whatever its clock's rate.
+    pub(crate) fn noticed_pause(&self) -> Duration {
+        self.heartbeat.max(self.host_heartbeat) * HEARTBEATS_MISSED * 2
+    }
+
+    /// The most that a node may hold of what its role calls by this name, if that has a limit.
+    pub(crate) fn limit(&self, node: NodeNumber, name: &str) -> Option<u64> {
+        match (Self::role(node), name) {
+            (Role::Ingress, "flows") => Some(u64::from(self.max_cached)),
+            (Role::Ingress, "pending bytes") => Some(self.max_pending_bytes),
+            (Role::FlowTracker, "records") | (Role::HostAgent, "statements") => {
+                Some(u64::from(self.max_flows))
+            }
+            // The quota is for flows that are new: a known one's next life needs no room of it.
+            (Role::FlowTracker, "untrusted") => Some(u64::from(self.max_untrusted) + self.clients),
+            (Role::FlowTracker, "searches") => Some(u64::from(self.max_searches)),
+            (Role::Ingress | Role::FlowTracker | Role::HostAgent, _) => None,
         }
     }
 

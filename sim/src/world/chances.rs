@@ -54,6 +54,16 @@ impl World {
         Self::excuses(&opening, began, hosts)
     }
 
+    /// Whether the client's present life has an initial sequence number that does not lie ahead of
+    /// those of all its former ones.
+    pub(super) fn is_out_of_order(&self, client: usize) -> bool {
+        let lives = &self.dossiers[client].lives;
+        let Some((last, before)) = lives.split_last() else {
+            return false;
+        };
+        before.iter().any(|&isn| last.wrapping_sub(isn) >= 1 << 31)
+    }
+
     fn excuses(disturbances: &Disturbances, began: Time, hosts: &[NodeNumber]) -> bool {
         disturbances.trackers_since(began) > 1
             || hosts

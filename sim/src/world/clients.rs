@@ -97,7 +97,13 @@ impl World {
             Some(client) => client as u64,
             None => self.rng.next(),
         };
-        let Some(number) = self.ingress_of(flow) else {
+        let scatter = self.plan.scatter;
+        let number = if scatter > 0 && self.rng.chance(scatter) {
+            self.router.get(self.rng.place(self.router.len())).copied()
+        } else {
+            self.ingress_of(flow)
+        };
+        let Some(number) = number else {
             return;
         };
         let Some(life) = self
@@ -209,6 +215,7 @@ impl World {
             format!("an ingress sends a reset of isn {isn:#010x}")
         });
         if self.clients[client].living() == Some(isn) {
+            self.dossiers[client].attempt.refused |= self.clients[client].is_connecting();
             // Where trackers have little room, flows that are not established are turned away (R3).
             let began = self.dossiers[client].attempt.began;
             let sure = self.topology.narrow;
@@ -216,7 +223,9 @@ impl World {
             let wrong = resets::check_reset(owner, isn);
             let half_open = || resets::owner(self.kernels(client), &key, isn, true).is_none();
             let hosts: Vec<_> = owner.into_iter().collect();
-            if wrong.is_some() && half_open() && self.is_excused(began, &hosts) {
+            let excused =
+                (half_open() && self.is_excused(began, &hosts)) || self.is_out_of_order(client);
+            if wrong.is_some() && excused {
                 self.tally.excused += 1;
             } else {
                 self.violate(Rule::NoLostFlow, Some(client), wrong);
@@ -262,7 +271,10 @@ impl World {
                 let chances = self.chances(key.service(), attempt);
                 let works = |at: Time, ingress| !self.disturbances.struck_since(ingress, at);
                 let wrong = attempt.check_silence(now, chances, works);
+                let is_calm = !self.topology.narrow && self.disturbances.none_since(attempt.began);
+                let no_end = attempt.check_no_end(now).filter(|_| is_calm);
                 self.violate(Rule::NoLostOpen, Some(client), wrong);
+                self.violate(Rule::Termination, Some(client), no_end);
             }
             News::Reset(Origin::Stack) => self.tally.reset_by_stack += 1,
             News::Reset(Origin::Ingress) => self.tally.reset_by_ingress += 1,
@@ -271,6 +283,7 @@ impl World {
                 let isn = self.dossiers[client].lives.last().copied().unwrap_or(0);
                 let owner = resets::owner(self.kernels(client), &key, isn, false);
                 let wrong = resets::check_stall(owner, isn);
+                let wrong = wrong.filter(|_| !self.is_out_of_order(client));
                 self.violate(Rule::NoLostFlow, Some(client), wrong);
             }
         }

@@ -3,12 +3,16 @@
 use super::World;
 use crate::checks::Rule;
 use crate::machine::Machine;
+use crate::node::Node;
 use crate::planted::Planted;
 use crate::topology::{Topology, UDP_IDLE};
 use jlb_flow_tracker::FlowTracker;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Reason};
-use jlb_protocol::wire::Seal;
 use jlb_protocol::{Message, NodeNumber, Role, wire};
+
+/// Where a message has its type: behind the Geneve header, the option header and the version of the
+/// seal, which comes first.
+const KIND_AT: usize = 8 + 4 + 1;
 
 impl World {
     /// The packet of a message goes to the stack of `host`.
@@ -55,7 +59,7 @@ impl World {
     pub(super) fn observe(&mut self, from: NodeNumber, to: NodeNumber, bytes: &[u8]) {
         let to_host = Topology::role(to) == Role::HostAgent;
         let from_host = Topology::role(from) == Role::HostAgent;
-        let kind = Seal::read(bytes).map_or(0, |seal| seal.kind);
+        let kind = bytes.get(KIND_AT).copied().unwrap_or(0);
         let offer = to_host && kind == FlowKind::Offer as u8;
         let answer =
             from_host && (kind == FlowKind::Accept as u8 || kind == FlowKind::Reject as u8);
@@ -108,11 +112,18 @@ impl World {
                 .and_then(|side| side.kernel.socket(&message.key));
             socket.is_some_and(|sock| sock.isn == isn && sock.is_live())
         };
+        // Nobody is asked where nobody is: the record's host goes on to another one at the same step.
+        let there = self.nodes.get(&to).is_some_and(Node::is_up);
+        if !there || self.disturbances.concerned_since(to, now) {
+            return;
+        }
+        let by_tracker = message.path.primary.is_some();
+        let change = (self.epoch, by_tracker);
         let offer = (message.offer.step, to);
         let attempt = (message.key, isn);
         let wrong = self
             .searches
-            .offered(now, self.epoch, attempt, ttl, offer, has_flow);
+            .offered(now, change, attempt, ttl, offer, has_flow);
         self.violate(Rule::Termination, client, wrong);
     }
 
@@ -146,5 +157,22 @@ impl World {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jlb_protocol::PacketBuf;
+    use jlb_protocol::message::{Control, List};
+
+    #[test]
+    fn the_type_of_a_message_is_where_it_is_looked_for() {
+        let mut buf = PacketBuf::default();
+        let load = Control::Load {
+            services: List::Values(&[]),
+        };
+        wire::encode_control(&load, &mut buf).unwrap();
+        assert_eq!(buf.as_slice()[KIND_AT], load.kind() as u8);
     }
 }

@@ -57,7 +57,7 @@ impl World {
     }
 
     fn disturb(&mut self, node: NodeNumber, part: Part) -> usize {
-        self.epoch += 1;
+        self.epoch = self.now;
         self.disturbances.begin(self.now, node, part)
     }
 
@@ -113,7 +113,7 @@ impl World {
         }
         self.tally.leaves += 1;
         self.draining.insert(number);
-        self.epoch += 1;
+        self.epoch = self.now;
         self.look_at_router();
         self.drain(number);
         self.schedule(self.now + DRAINS, Event::Stop(number));
@@ -147,7 +147,7 @@ impl World {
 
     pub(super) fn mend(&mut self, number: u32, disturbances: &[usize]) {
         self.network.mend(number);
-        self.epoch += 1;
+        self.epoch = self.now;
         for &disturbance in disturbances {
             self.disturbances.end(self.now, disturbance);
         }
@@ -160,6 +160,7 @@ impl World {
             return;
         };
         life.paused = Some(VecDeque::new());
+        self.sessions.pauses(self.now, number);
         self.tally.pauses += 1;
         self.disturb(number, Part::Struck);
         self.watch_host(number);
@@ -179,20 +180,29 @@ impl World {
         self.trace.note_all(now, || {
             format!("{number} goes on, {} things wait for it", waiting.len())
         });
-        self.epoch += 1;
+        self.epoch = self.now;
         self.disturbances.end_of(now, number);
+        if !self.topology.fixed_views {
+            let noticed = self.topology.noticed_pause();
+            self.sessions.resumes(now, number, noticed);
+        }
         node.armed = None;
         node.look_at_clock(now);
         self.tend_views(number);
         if let Some(node) = self.nodes.get_mut(&number) {
-            node.handle_timeout(now);
+            node.handle_timeout(now, true);
         }
         self.settle(number);
         for waiting in waiting {
             match waiting {
-                Waiting::Datagram { from, port, bytes } => {
+                Waiting::Datagram {
+                    from,
+                    port,
+                    bytes,
+                    sealed,
+                } => {
                     self.network.arrived(true);
-                    self.receive(from, number, port, &bytes);
+                    self.receive(from, number, port, &bytes, sealed);
                 }
                 Waiting::Packet { client, packet } => self.process(number, client, packet),
             }
@@ -208,7 +218,7 @@ impl World {
     fn reconfigure(&mut self) {
         let now = self.now;
         self.topology.reconfigure(&mut self.rng);
-        self.epoch += 1;
+        self.epoch = self.now;
         self.tally.config_changes += 1;
         let numbers: Vec<_> = self.topology.nodes().collect();
         for number in numbers {

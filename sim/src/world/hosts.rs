@@ -119,6 +119,7 @@ impl World {
             let hosts = [other, host];
             if (handshake && self.is_excused(began, &hosts))
                 || self.is_never_published(began, &hosts)
+                || self.is_out_of_order(client)
             {
                 self.tally.excused += 1;
             } else {

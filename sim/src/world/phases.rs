@@ -69,6 +69,10 @@ impl World {
     fn check_records(&mut self) {
         let ranking = self.true_ranking();
         for client in 0..self.clients.len() {
+            // What is left of a life that its client has left is nobody's connection.
+            let Some(isn) = self.clients[client].living() else {
+                continue;
+            };
             let (key, dossier) = (self.clients[client].key, &self.dossiers[client]);
             let Some(&owner) = dossier
                 .sockets
@@ -79,7 +83,7 @@ impl World {
             };
             let established = self.hosts.get(&owner).is_some_and(|side| {
                 let socket = side.kernel.socket(&key);
-                socket.is_some_and(crate::kernel::Sock::is_established)
+                socket.is_some_and(|sock| sock.isn == isn && sock.is_established())
             });
             let settled = self.now.since(dossier.changed) > FRESH;
             if !established || !settled || self.draining.contains(&owner) {

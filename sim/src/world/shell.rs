@@ -1,6 +1,7 @@
 //! What a shell does: datagrams in and out, timers, and what follows each call into a machine.
 
 use super::{Event, GRAIN, World};
+use crate::checks::sessions::Sealed;
 use crate::checks::{Rule, books};
 use crate::node::{Received, Waiting};
 use crate::planted::Planted;
@@ -10,7 +11,14 @@ use jlb_protocol::{Destination, Message, NodeNumber, PacketBuf, wire};
 
 impl World {
     /// A sealed message arrives at a machine.
-    pub(super) fn datagram(&mut self, from: NodeNumber, to: NodeNumber, port: u16, bytes: Vec<u8>) {
+    pub(super) fn datagram(
+        &mut self,
+        from: NodeNumber,
+        to: NodeNumber,
+        port: u16,
+        bytes: Vec<u8>,
+        sealed: Sealed,
+    ) {
         let life = self.nodes.get_mut(&to).and_then(|node| node.life.as_mut());
         let Some(life) = life else {
             self.network.arrived(false);
@@ -19,18 +27,31 @@ impl World {
         };
         if life.paused.is_some() {
             // What waits is neither delivered nor lost yet.
-            if !life.wait(Waiting::Datagram { from, port, bytes }) {
+            let waiting = Waiting::Datagram {
+                from,
+                port,
+                bytes,
+                sealed,
+            };
+            if !life.wait(waiting) {
                 self.network.arrived(false);
             }
             return;
         }
         self.network.arrived(true);
-        self.receive(from, to, port, &bytes);
+        self.receive(from, to, port, &bytes, sealed);
         self.recycle(bytes);
     }
 
     /// A running node reads a datagram.
-    pub(super) fn receive(&mut self, from: NodeNumber, to: NodeNumber, port: u16, bytes: &[u8]) {
+    pub(super) fn receive(
+        &mut self,
+        from: NodeNumber,
+        to: NodeNumber,
+        port: u16,
+        bytes: &[u8],
+        sealed: Sealed,
+    ) {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(&to) else {
             return;
@@ -53,6 +74,8 @@ impl World {
             }
             Received::Message(sender) => match wire::decode(bytes) {
                 Ok(message) => {
+                    let wrong = self.sessions.check_let_in(to, sealed);
+                    self.violate(Rule::Sessions, None, wrong);
                     self.trace_message(bytes, || format!("{from} -> {to} arrives"));
                     self.hand_in(sender, to, &message);
                 }
@@ -113,8 +136,8 @@ impl World {
         }
         node.look_at_clock(now);
         self.tend_views(number);
-        if !never_forgets && let Some(node) = self.nodes.get_mut(&number) {
-            node.handle_timeout(now);
+        if let Some(node) = self.nodes.get_mut(&number) {
+            node.handle_timeout(now, !never_forgets);
         }
         self.settle(number);
     }
@@ -220,6 +243,7 @@ impl World {
         if copies == [None, None] {
             self.trace_message(bytes, || format!("{from} -> {to} is lost"));
         }
+        let sealed = self.sessions.sealed(self.now, copies[1].is_some());
         for delay in copies.into_iter().flatten() {
             let mut copy = self.spare.pop().unwrap_or_default();
             copy.extend_from_slice(bytes);
@@ -228,6 +252,7 @@ impl World {
                 to,
                 port,
                 bytes: copy,
+                sealed,
             };
             self.schedule(self.now + delay, event);
         }

@@ -67,6 +67,7 @@ impl World {
         self.trace
             .note_all(now, || format!("{number} starts, life {incarnation}"));
         self.disturbances.end_of(now, number);
+        self.sessions.starts(now, number);
         self.look_at_router();
         self.settle(number);
     }
@@ -123,6 +124,7 @@ impl World {
             let habits = Habits {
                 lives: lives.unwrap_or(1),
                 think: Duration::from_millis(self.plan.think_ms),
+                random_isns: self.plan.random_isns,
                 hold: Duration::from_millis(self.plan.hold_ms),
             };
             let client = Client::new(key, protocol, ends, begins, habits, self.rng.fork());

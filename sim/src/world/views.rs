@@ -140,7 +140,7 @@ impl World {
         }
         life.link.set_view(ranked);
         life.machine.handle_view(clock, view);
-        self.epoch += 1;
+        self.epoch = self.now;
         self.tally.view_changes += 1;
         self.change_in_crowd |= self.live >= CROWD;
     }

@@ -59,6 +59,7 @@ fn a_late_or_missing_detection_or_an_alarm_is_not_good() {
         watches: vec![Watch {
             under: "5 % loss".into(),
             seconds: 60,
+            lost: Some(1_000),
             false_alarms: Vec::new(),
         }],
         ..Report::default()
@@ -80,4 +81,13 @@ fn a_late_or_missing_detection_or_an_alarm_is_not_good() {
         .push("host-1 by ingress-1".into());
     assert!(alarmed.to_string().contains("PROBLEM  host-1 by ingress-1"));
     assert!(!judged(alarmed));
+}
+
+#[test]
+fn what_was_lost_is_read_from_the_list_of_rules() {
+    let listed = "table inet jlb_loss {\n\tchain in {\n\t\ttype filter hook input priority \
+                  filter; policy accept;\n\t\tudp dport 6081 numgen random mod 100 < 5 counter \
+                  packets 812 bytes 99000 drop\n\t}\n}\n";
+    assert_eq!(counted(listed), 812);
+    assert_eq!(counted("table inet jlb_loss {\n}\n"), 0);
 }

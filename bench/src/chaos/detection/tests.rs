@@ -48,9 +48,21 @@ fn detection_is_from_the_first_to_the_last_who_saw_it() {
         down("host-1", "tracker-1", 990_000),
         down("ingress-1", "tracker-2", 380_000),
     ];
+    let counts = crate::plan::Counts {
+        ingress: 1,
+        trackers: 3,
+        hosts: 2,
+    };
+    let plan = Plan::new("abcd".into(), counts, false);
     let lost = ["tracker-1".to_owned(), "tracker-2".to_owned()];
-    let detection = detection(&downs, &lost, 10_000).unwrap();
-    assert_eq!((detection.first, detection.last), (340.0, 410.0));
+    let detection = detection(&plan, &downs, &lost, 10_000).unwrap();
+    assert_eq!(
+        (detection.first, detection.last),
+        (Some(370.0), Some(410.0))
+    );
+    assert_eq!(detection.last_with_host, Some(340.0));
     assert_eq!(detection.seen, 3);
-    assert!(super::detection(&downs, &["tracker-9".to_owned()], 0).is_none());
+    let alone = super::detection(&plan, &downs, &["host-2".to_owned()], 0).unwrap();
+    assert_eq!((alone.last, alone.last_with_host), (None, Some(950.0)));
+    assert!(super::detection(&plan, &downs, &["tracker-9".to_owned()], 0).is_none());
 }

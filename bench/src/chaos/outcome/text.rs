@@ -43,7 +43,10 @@ impl fmt::Display for Outcome {
             self.stall_ms.p50,
             self.stall_ms.p99,
             self.stall_ms.max,
-            whole(self.detection_ms.map(|detection| detection.last)),
+            whole(
+                self.detection_ms
+                    .and_then(|seen| seen.last.or(seen.last_with_host))
+            ),
             whole(self.recovery_ms),
             whole(self.changed_ingress.map(|share| share * 100.0)),
         )?;

@@ -503,3 +503,35 @@ fn a_copy_behaves_as_the_original() {
         theirs
     );
 }
+
+// --- A port used again -----------------------------------------------------------------------
+
+/// With direct return the client hears from the new life's host before this ingress does.
+#[test]
+fn what_follows_a_syn_that_is_asked_for_waits_instead_of_going_to_the_old_host() {
+    let mut bed = Bed::new();
+    bed.accepted(&tcp(100, SYN, b""), 21, birth(9, 1));
+    assert_eq!(bed.verdict(&tcp(5_000, SYN, b"")), Verdict::Held);
+    let open = bed.message();
+    let ack = tcp(5_001, ACK, b"");
+    assert_eq!(bed.verdict(&ack), Verdict::Held);
+    // The old life may be alive: the SYN may be forged.
+    assert_eq!(bed.forwarded(&tcp(101, ACK, b"x")).to, node(21));
+    assert_eq!(bed.forwarded(&tcp(5_000 + 70_000, ACK, b"x")).to, node(21));
+    bed.receive(open.to.get(), accept(&open, 22, birth(4, 4)));
+    let sent = bed.message();
+    assert_eq!((sent.to, sent.packet), (node(22), ack));
+    assert_eq!(bed.forwarded(&tcp(5_001, ACK, b"y")).to, node(22));
+    bed.check();
+}
+
+#[test]
+fn a_syn_that_nobody_answers_leaves_the_old_life_as_it_was() {
+    let mut bed = Bed::new();
+    bed.accepted(&tcp(100, SYN, b""), 21, birth(9, 1));
+    assert_eq!(bed.verdict(&tcp(5_000, SYN, b"")), Verdict::Held);
+    bed.pass(millis(10_000));
+    bed.accepted(&tcp(100, SYN, b""), 21, birth(9, 1));
+    assert_eq!(bed.forwarded(&tcp(5_001, ACK, b"x")).to, node(21));
+    bed.check();
+}

@@ -1,0 +1,4 @@
+//! Bugs on purpose.
+
+pub mod hunt;
+pub mod occasions;
