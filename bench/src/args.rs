@@ -45,11 +45,12 @@ pub(crate) struct DetectOptions {
     /// busy
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     pub(crate) watch_seconds: u64,
-    /// Percent of the messages between nodes that are lost in the first watch (needs nft)
+    /// Percent of the messages between nodes that are lost in the first watch (needs nft); 0: no such
+    /// watch
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub(crate) loss: u32,
     /// Processes that do nothing but keep processors busy in the second; by default one more than
-    /// there are processors
+    /// there are processors; 0: no such watch
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=64))]
     pub(crate) spinning: Option<u32>,
     /// Print one JSON document and nothing else on standard output

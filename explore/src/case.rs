@@ -167,11 +167,40 @@ impl Case {
             ..NOTHING
         },
         Self {
+            name: "crash-rejoin",
+            words: "the primary crashes with the record of an accepted flow, is filled and ranked again",
+            syns: [1, 0],
+            data: [0, 0],
+            timers: [0, 0, 4],
+            subjects: &[TRACKERS[0]],
+            crashes: 1,
+            beliefs: 6,
+            wrong_at_once: 0,
+            by_tier: true,
+            is_patient: true,
+            acks_are_prompt: true,
+            is_small: true,
+            ..NOTHING
+        },
+        Self {
+            name: "listed",
+            words: "all of it at once, for a large machine: reuse, copies, deadlines, a crash, beliefs",
+            syns: [1, 1],
+            data: [1, 0],
+            duplicates: 2,
+            timers: [1, 1, 1],
+            subjects: &[TRACKERS[0]],
+            crashes: 1,
+            beliefs: 1,
+            wrong_at_once: 1,
+            ..NOTHING
+        },
+        Self {
             name: "crash-primary",
             words: "the primary crashes, is filled and ranked again",
             syns: [1, 0],
             data: [1, 0],
-            timers: [0, 0, 6],
+            timers: [0, 0, 4],
             subjects: &[TRACKERS[0]],
             crashes: 1,
             beliefs: 6,
@@ -179,6 +208,7 @@ impl Case {
             losses: 0,
             is_patient: true,
             acks_are_prompt: true,
+            wrong_at_once: 0,
             ..NOTHING
         },
         Self {
@@ -186,7 +216,7 @@ impl Case {
             words: "the secondary crashes, is filled and ranked again",
             syns: [1, 0],
             data: [1, 0],
-            timers: [0, 0, 6],
+            timers: [0, 0, 4],
             subjects: &[TRACKERS[1]],
             crashes: 1,
             beliefs: 6,
@@ -194,6 +224,7 @@ impl Case {
             losses: 0,
             is_patient: true,
             acks_are_prompt: true,
+            wrong_at_once: 0,
             ..NOTHING
         },
         Self {
@@ -203,7 +234,7 @@ impl Case {
             data: [1, 0],
             subjects: &[TRACKERS[0]],
             crashes: 1,
-            beliefs: 3,
+            beliefs: 2,
             duplicates: 0,
             is_small: true,
             ..NOTHING
@@ -213,7 +244,7 @@ impl Case {
             words: "all trackers crash at once, are filled and ranked again",
             syns: [1, 0],
             data: [1, 0],
-            timers: [0, 0, 6],
+            timers: [0, 0, 4],
             subjects: &TRACKERS,
             crashes: 1,
             beliefs: 4,

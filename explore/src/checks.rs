@@ -108,8 +108,7 @@ pub(crate) fn check_rest(world: &World) -> Option<String> {
         let client = &world.client;
         let i = life.index();
         let is_served = client.answered[i] || client.refused[i];
-        (client.began(life) && !client.has_left(life) && !is_served).then(|| {
-            format!("S3: the client was neither served nor refused in its {life:?} life")
-        })
+        (client.began(life) && !client.has_left(life) && !is_served)
+            .then(|| format!("S3: the client was neither served nor refused in its {life:?} life"))
     })
 }

@@ -121,7 +121,9 @@ fn explore_one(args: &ExploreArgs, case: &Case) -> bool {
         if now().duration_since(told) > Duration::from_secs(10) {
             told = now();
             let (states, depth) = (reached.states, reached.depth);
-            complain(&format!("  {states} states, depth {depth}, {edge} on the edge"));
+            complain(&format!(
+                "  {states} states, depth {depth}, {edge} on the edge"
+            ));
         }
     });
     let Some(outcome) = outcome else {

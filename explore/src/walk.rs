@@ -86,9 +86,7 @@ fn station(
         letter.map_or_else(String::new, |letter| words::of_letter(&letter))
     };
     let letters = world.letters();
-    let is_new = |letter: &&Route| {
-        before.is_some_and(|before| !before.letters().contains(letter))
-    };
+    let is_new = |letter: &&Route| before.is_some_and(|before| !before.letters().contains(letter));
     let nodes = Place::all().map(|place| (place.name(), words::of_node(atlas, world, place)));
     let mut states: Vec<_> = nodes.collect();
     states.push(("kernels and client", words::of_surroundings(world)));

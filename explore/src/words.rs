@@ -21,7 +21,11 @@ pub(crate) fn of_action(atlas: &Atlas, action: Action) -> String {
     };
     match action {
         Action::Send(packet, ingress) => {
-            format!("the client's {} arrives at {}", of_packet(packet), ingress.name())
+            format!(
+                "the client's {} arrives at {}",
+                of_packet(packet),
+                ingress.name()
+            )
         }
         Action::Arrive(route) => format!("arrives: {}", letter(route)),
         Action::Double(route) => format!("arrives, and will once more: {}", letter(route)),

@@ -200,7 +200,10 @@ impl World {
     fn wrong(&self, case: &Case) -> usize {
         let others = Place::all().filter(|place| !case.subjects.contains(place));
         let beliefs = others.map(|place| self.beliefs[place.index()]);
-        let life = case.subjects.first().map(|first| self.beliefs[first.index()].life);
+        let life = case
+            .subjects
+            .first()
+            .map(|first| self.beliefs[first.index()].life);
         let is_wrong = |belief: &Belief| {
             belief.state == MemberState::Down && Some(belief.life) == life && !self.are_dead
         };
@@ -218,7 +221,10 @@ impl World {
         }
         let is = self.beliefs[first.index()];
         let mut subjects = case.subjects.iter();
-        if !self.are_dead && is.state == MemberState::Joining && subjects.all(|it| self.is_filled[it.index()]) {
+        if !self.are_dead
+            && is.state == MemberState::Joining
+            && subjects.all(|it| self.is_filled[it.index()])
+        {
             actions.push(Action::Activate);
         }
         if self.spent.beliefs >= case.beliefs {
@@ -416,8 +422,7 @@ impl World {
         if subjects.len() == TRACKERS.len() {
             // R13 rests on this: where no tracker is left that remembers, a message is faster than a
             // start.
-            self.letters
-                .retain(|route| !subjects.contains(&route.from));
+            self.letters.retain(|route| !subjects.contains(&route.from));
         }
         for &subject in subjects {
             let life = self.beliefs[subject.index()].life + 1;

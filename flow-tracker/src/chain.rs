@@ -98,7 +98,9 @@ impl FlowTracker {
         let binds = self.binds(position, &message.key);
         let step = message.offer.step;
         let isn = message.offer.isn;
-        let record = match found {
+        // A hint of another host stands in nobody's way.
+        let holds = |record: &Record| !record.is_hint() || record.state.host() == Some(host);
+        let record = match found.filter(|(_, record)| holds(record)) {
             None => Record::new(
                 isn,
                 State::Owned(Owned {
@@ -108,6 +110,7 @@ impl FlowTracker {
                     step,
                     waits: Waits::Nothing,
                     left: 0,
+                    hint: false,
                 }),
             ),
             Some((handle, record)) => {
@@ -163,7 +166,8 @@ impl FlowTracker {
         };
         let known = found.filter(|(_, before)| before.is_life(host, birth));
         let began = known.map_or(began, |(_, before)| before.former);
-        let record = record.begun_by(began, found.map(|(_, before)| before));
+        let before = found.map(|(_, before)| before);
+        let record = record.begun_by(began, before).hinting(false);
         let place = found.map(|(handle, _)| handle);
         match self.records.put(now, message.key, place, record) {
             Ok(()) => self.searches.end(now, &message.key),

@@ -132,7 +132,9 @@ impl FlowTracker {
 
     /// A SYN or a datagram: to the flow's host if it has one (R7), to a chosen one otherwise.
     pub(crate) fn lead_attempt(&mut self, now: Time, mut q: Question<'_>) -> Ended {
-        let Some((_, record)) = self.records.find(&q.key) else {
+        // A hint may name a host that has let the flow go: what is not known is asked for (R10).
+        let found = self.records.find(&q.key);
+        let Some((_, record)) = found.filter(|(_, record)| !record.is_hint()) else {
             return self.begin_unknown(now, q);
         };
         let same = record.isn == q.isn;

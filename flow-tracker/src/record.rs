@@ -72,6 +72,9 @@ pub(crate) struct Owned {
     pub(crate) waits: Waits,
     /// Which attempt the client has left for this life, see [`trace_of`].
     pub(crate) left: u16,
+    /// This tracker has been outside the flow's top two since the host last said so, and may have
+    /// missed its end: a record that yields to every statement, and releases nobody (R1).
+    pub(crate) hint: bool,
 }
 
 /// An attempt as a record remembers that it was left: its id folded to 16 bits; 0 is none, and an
@@ -308,6 +311,7 @@ impl Accept {
             step: self.step,
             waits: Waits::Nothing,
             left: 0,
+            hint: false,
         }))
     }
 }
@@ -322,6 +326,7 @@ impl Own {
             step: self.step,
             waits: Waits::Nothing,
             left: 0,
+            hint: false,
         })
     }
 
@@ -360,6 +365,7 @@ impl Offered {
                 Waits::Attempt
             },
             left: 0,
+            hint: false,
         }))
     }
 

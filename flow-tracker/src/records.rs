@@ -101,11 +101,8 @@ impl Records {
                 handle
             }
             None => {
-                if planted::is(Bug::EvictsEstablished)
-                    && self.table.len() >= self.table.max_entries()
-                    && let Some(first) = self.table.after(None)
-                {
-                    self.remove(first);
+                if planted::is(Bug::EvictsEstablished) {
+                    self.evict_established();
                 }
                 self.table
                     .insert(key, record)
@@ -196,8 +193,26 @@ impl Records {
 
     /// Begins the lease anew: the host has confirmed the record.
     pub(crate) fn renew(&mut self, now: Time, handle: Handle) {
+        self.set_hint(handle, false);
         self.table
             .set_deadline(handle, (now + self.lease).as_nanos());
+    }
+
+    fn set_hint(&mut self, handle: Handle, hint: bool) {
+        if let Some(record) = self.table.get_mut(handle) {
+            *record = record.hinting(hint);
+        }
+    }
+
+    /// Forgets one if the table is full, for [`Bug::EvictsEstablished`] alone.
+    fn evict_established(&mut self) {
+        let mut place = self.table.after(None);
+        while let Some(handle) = place.filter(|_| self.table.len() >= self.table.max_entries()) {
+            place = self.table.after(place);
+            if self.table.get(handle).is_some_and(|it| it.state.is_trusted()) {
+                self.remove(handle);
+            }
+        }
     }
 
     pub(crate) fn remove(&mut self, handle: Handle) -> Option<FlowKey> {

@@ -55,6 +55,7 @@ impl FlowTracker {
         // R1: a record kept outside the top two is a hint, never binding.
         let binding = self.nodes.binds(flow) && !planted::is(Bug::SecondaryDoesNotBind);
         let found = self.records.find(&message.key);
+        let binding = binding && !found.is_some_and(|(_, record)| record.is_hint());
         let bound = match message.intent {
             Intent::MidFlow => self.bind_mid_flow(now, message, proposed, found, binding),
             Intent::Syn | Intent::Datagram => self.bind_attempt(message, proposed, found, binding),

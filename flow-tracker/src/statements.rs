@@ -149,6 +149,10 @@ impl FlowTracker {
         let dead = found
             .and_then(|(_, record)| record.state.host())
             .is_some_and(|host| self.nodes.is_dead_host(now, host));
+        // A record that may have missed its flow's end holds nothing against a host that states one.
+        let outdated = found.is_some_and(|(_, record)| {
+            record.is_hint() && record.state.host() != Some(host)
+        });
         // The attempts of datagrams are not told apart.
         let is_tcp = pool.service.protocol == Protocol::Tcp;
         let answers = is_tcp && found.is_some_and(|(_, record)| record.isn == flow.isn);
@@ -165,7 +169,7 @@ impl FlowTracker {
         let record = match found {
             None => Record::new(flow.isn, own.state()),
             // A host that is given up holds nothing against one that is there.
-            Some((_, record)) if dead => record.turned(flow.isn, own.state()),
+            Some((_, record)) if dead || outdated => record.turned(flow.isn, own.state()),
             Some((handle, record)) => {
                 if record.state.host() != Some(host) && self.searches.has_refused(&flow.key, host) {
                     // It said so before it rejected, or was away when the search began.
@@ -197,13 +201,14 @@ impl FlowTracker {
         };
         let known = found.filter(|(_, before)| flow.isn == 0 && before.is_life(host, birth));
         let began = known.map_or(flow.isn, |(_, before)| before.former);
-        let record = record.begun_by(began, found.map(|(_, before)| before));
+        let before = found.map(|(_, before)| before);
+        let record = record.begun_by(began, before).hinting(false);
         let place = found.map(|(handle, _)| handle);
         if self.records.put(now, flow.key, place, record).is_err() {
             return Applied::Full;
         }
         self.searches.end(now, &flow.key);
-        if let Some((_, before)) = found {
+        if let Some(before) = before.filter(|_| !outdated) {
             self.release_loser(&before, host, flow);
         }
         self.owner_found(now, &flow.key);

@@ -79,6 +79,7 @@ pub(crate) fn owned(life: Life, host: NodeNumber, birth: Birth, step: u8) -> Sta
         step,
         waits: Waits::Nothing,
         left: 0,
+        hint: false,
     })
 }
 

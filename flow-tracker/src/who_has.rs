@@ -38,6 +38,9 @@ struct Asked {
     tried: Tried,
     /// Hosts that have not answered.
     waiting: Vec<NodeNumber>,
+    /// Whether a host that may have the flow was down then, and so was not asked: if it comes back
+    /// meanwhile, it has not said no.
+    unasked: bool,
     packet: PacketBuf,
 }
 
@@ -209,6 +212,7 @@ impl FlowTracker {
             partner: q.partner,
             tried: q.tried,
             waiting: waiting.clone(),
+            unasked: self.may_be_elsewhere(now, &q.key),
             packet: self.out.outbox.buffer(),
         };
         asked.take_over(&q);
@@ -312,7 +316,9 @@ impl FlowTracker {
             place = self.who_has.table.after(Some(handle));
             let nodes = &self.nodes;
             if let Some(asked) = self.who_has.table.get_mut(handle) {
+                let before = asked.waiting.len();
                 asked.waiting.retain(|&host| nodes.is_live_host(host));
+                asked.unasked |= asked.waiting.len() < before;
             }
             if let Some(&key) = self.who_has.table.key(handle) {
                 self.answer_if_nobody_waits(now, &key);
@@ -333,7 +339,7 @@ impl FlowTracker {
         };
         let q = asked.question(*key, self.nodes.hash(key));
         let ended = match q.intent {
-            Intent::MidFlow if self.may_be_elsewhere(now, key) => {
+            Intent::MidFlow if asked.unasked || self.may_be_elsewhere(now, key) => {
                 self.out.stats.who_has_unanswered += 1;
                 Err(DropReason::UnknownFlow)
             }

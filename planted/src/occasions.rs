@@ -57,9 +57,37 @@ fn all_trackers_fail() -> Plan {
     }
 }
 
-fn silent() -> Plan {
+/// Two ingress nodes share each flow, and nodes are cut off from each other.
+fn views_differ() -> Plan {
     Plan {
-        loss: Span::new(300, 400),
+        scatter: 500,
+        cuts: Span::new(4, 6),
+        cut_ms: Span::new(1000, 5000),
+        duplication: Span::new(200, 400),
+        limited: 0,
+        loss: none(),
+        tcp_clients: Span::just(80),
+        ..rough()
+    }
+}
+
+fn two_trackers_fail() -> Plan {
+    Plan {
+        tracker_restarts: Span::new(8, 10),
+        ingress_restarts: Span::new(2, 3),
+        agent_restarts: Span::new(1, 2),
+        down_ms: Span::new(1000, 3000),
+        limited: 0,
+        loss: none(),
+        duplication: none(),
+        straggling: none(),
+        ..rough()
+    }
+}
+
+fn losses() -> Plan {
+    Plan {
+        loss: Span::new(150, 180),
         duplication: none(),
         straggling: none(),
         limited: 0,
@@ -81,7 +109,7 @@ fn restarts() -> Plan {
     Plan {
         agent_restarts: Span::new(2, 4),
         ingress_restarts: Span::new(2, 4),
-        tracker_restarts: Span::new(2, 4),
+        tracker_restarts: Span::new(1, 2),
         pauses: Span::new(2, 4),
         down_ms: Span::new(20, 200),
         pause_ms: Span::new(900, 3000),
@@ -92,19 +120,42 @@ fn restarts() -> Plan {
 
 fn floods() -> Plan {
     Plan {
-        floods: Span::just(2),
-        flood_packets: Span::just(8000),
+        floods: Span::just(3),
+        flood_packets: Span::just(1000),
+        spare_flows: 100,
         limited: 0,
         loss: none(),
         ..rough()
     }
 }
 
+fn floods_and_little_room() -> Plan {
+    Plan {
+        narrow: 1000,
+        spare_flows: 10_000,
+        ..floods()
+    }
+}
+
+fn floods_and_few_bytes() -> Plan {
+    Plan {
+        pending_bytes: 1000,
+        spare_flows: 10_000,
+        ..floods()
+    }
+}
+
 fn cut_ingress() -> Plan {
     Plan {
-        cuts: Span::new(3, 5),
-        cut_ms: Span::new(1000, 3000),
-        reshuffles: Span::new(20, 40),
+        trackers: Span::just(1),
+        hosts: Span::just(2),
+        scatter: 500,
+        cuts: Span::new(4, 6),
+        cut_ms: Span::new(2000, 5000),
+        duplication: Span::new(200, 400),
+        tcp_clients: Span::just(80),
+        limited: 0,
+        loss: none(),
         ..rough()
     }
 }
@@ -113,17 +164,18 @@ fn cut_ingress() -> Plan {
 #[must_use]
 pub fn occasion(bug: Bug) -> Occasion {
     let (name, plan) = match bug {
-        Bug::SecondaryDoesNotBind
-        | Bug::OfferPastTheSecondary
+        Bug::SecondaryDoesNotBind => ("views differ", views_differ()),
+        Bug::OfferPastTheSecondary
         | Bug::RankedUnfilled
         | Bug::MarksBeforeTheWalkEnds
         | Bug::MissIsAlwaysAuthoritative
         | Bug::ActsWhileJoining => ("trackers fail", trackers_fail()),
-        Bug::UntrustedWithoutQuota | Bug::EvictsEstablished => ("floods", floods()),
-        Bug::MidFlowIsAChoice | Bug::ResetBeforeAllSaidNo | Bug::ResetsWithoutAsking => {
-            ("all trackers fail", all_trackers_fail())
-        }
-        Bug::NeverRepeats => ("losses", silent()),
+        Bug::EvictsEstablished => ("floods", floods()),
+        Bug::UntrustedWithoutQuota => ("floods and little room", floods_and_little_room()),
+        Bug::UnboundedPending => ("floods and few bytes", floods_and_few_bytes()),
+        Bug::ResetBeforeAllSaidNo => ("two trackers fail", two_trackers_fail()),
+        Bug::ResetsWithoutAsking => ("all trackers fail", all_trackers_fail()),
+        Bug::NeverRepeats => ("losses", losses()),
         Bug::ForgetsRejects | Bug::AsksRejectedHostAgain | Bug::RefusesInSilence => {
             ("full hosts", full())
         }
@@ -131,12 +183,13 @@ pub fn occasion(bug: Bug) -> Occasion {
         | Bug::SynNotOfferedToOwner
         | Bug::EventEndsFlowAtOnce
         | Bug::OlderBirthCounts
+        | Bug::MidFlowIsAChoice
+        | Bug::CountsTwice
         | Bug::ListedRemovesNewer => ("rough", rough()),
         Bug::PausedHostTakesOldOffers | Bug::AcceptsReplays | Bug::IgnoresReceiverIncarnation => {
             ("restarts", restarts())
         }
         Bug::HostTakesTrackerlessOffer => ("an ingress is cut off", cut_ingress()),
-        Bug::CountsTwice | Bug::UnboundedPending => ("restarts", restarts()),
     };
     Occasion { name, plan }
 }

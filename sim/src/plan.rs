@@ -116,6 +116,8 @@ pub struct Plan {
     pub missed_sockets: Span,
     /// Chance that a run's trackers have little room.
     pub narrow: u64,
+    /// Flows that every node has room for, the clients' own not counted.
+    pub spare_flows: u64,
     /// Bytes of packets that may wait at an ingress for its trackers' answers.
     pub pending_bytes: u64,
     /// Faults happen within this time from the start, and last no longer than half of it after.
@@ -181,6 +183,7 @@ impl Default for Plan {
             lost_events: Span::new(0, 200),
             missed_sockets: Span::new(0, 30),
             narrow: 150,
+            spare_flows: 10_000,
             pending_bytes: 1 << 27,
             faults_within_ms: 20_000,
             quiet_within_ms: 8_000,

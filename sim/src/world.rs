@@ -111,6 +111,10 @@ enum Event {
         disturbance: usize,
     },
     RouterLooks,
+    /// Some time after a flood: is what was known before it known still?
+    AfterFlood {
+        began: Time,
+    },
     /// After the loss of a share of all nodes: is all well again?
     RecoveryLooks,
     Heal,
@@ -146,11 +150,15 @@ struct Dossier {
     attempt: Attempt,
     /// The hosts whose kernels have a socket of the flow.
     sockets: Vec<NodeNumber>,
+    /// The hosts whose stacks have got a SYN of the flow.
+    got_syns: Vec<NodeNumber>,
     /// When that last changed, or a socket's state did.
     changed: Time,
     /// The host of a UDP flow's last delivery, and its time.
     udp: Option<(NodeNumber, Time)>,
+    /// Since when it goes to that host, and the host before.
     udp_began: Time,
+    udp_before: Option<NodeNumber>,
     is_live: bool,
     is_over: bool,
 }
@@ -370,6 +378,7 @@ impl World {
             } => self.mend(number, &disturbances),
             Event::Truth { node, disturbance } => self.tell_truth(node, disturbance),
             Event::RouterLooks => self.router_looks(),
+            Event::AfterFlood { began } => self.check_after_flood(began),
             Event::RecoveryLooks => self.recovery_looks(),
             Event::Heal => self.heal(),
             Event::QuietBegins => self.begin_quiet(),

@@ -11,6 +11,7 @@
     reason = "a test of real programs in real time"
 )]
 
+mod chaos;
 mod cleanup;
 mod closes;
 mod garbage;

@@ -72,29 +72,17 @@ pub(crate) async fn run(options: &DetectOptions) -> Result<ExitCode> {
     let mut cluster = Cluster::new(lab);
     let mut report = Report::default();
     kill(&mut cluster, options.kills, &mut report).await?;
-    if options.watch_seconds > 0 {
-        let time = Duration::from_secs(options.watch_seconds);
-        let plan = cluster.lab().plan().clone();
-        lose(&plan, options.loss)?;
-        let under = format!("{} % loss", options.loss);
-        let watch = self::watch(&mut cluster, under, time).await?;
-        let lost = stop_losing(&plan)?;
-        if options.loss > 0 && lost == 0 {
-            return Err(LabError::new("nft was to lose messages, and lost none"));
-        }
-        report.watches.push(Watch {
-            lost: Some(lost),
-            ..watch
-        });
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let usual = u32::try_from(processors).unwrap_or(1).saturating_add(1);
-        let spinning = options.spinning.unwrap_or(usual);
-        let names = cluster.lab_mut().spin(spinning)?;
-        let under = format!("{spinning} busy processes");
-        let watch = self::watch(&mut cluster, under, time).await?;
+    let time = Duration::from_secs(options.watch_seconds);
+    if options.loss > 0 && !time.is_zero() {
+        let watch = watch_losing(&mut cluster, options.loss, time).await?;
         report.watches.push(watch);
-        cluster.perform(&Step::Kill(names.clone())).await?;
-        cluster.perform(&Step::Ended(names)).await?;
+    }
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let usual = u32::try_from(processors).unwrap_or(1).saturating_add(1);
+    let spinning = options.spinning.unwrap_or(usual);
+    if spinning > 0 && !time.is_zero() {
+        let watch = watch_spinning(&mut cluster, spinning, time).await?;
+        report.watches.push(watch);
     }
     cluster.take_down()?;
     report.judge();
@@ -229,6 +217,30 @@ async fn watch(cluster: &mut Cluster, under: String, time: Duration) -> Result<W
         lost: None,
         false_alarms: alarms.collect(),
     })
+}
+
+/// Watches while this share of the messages between nodes is lost.
+async fn watch_losing(cluster: &mut Cluster, percent: u32, time: Duration) -> Result<Watch> {
+    let plan = cluster.lab().plan().clone();
+    lose(&plan, percent)?;
+    let watch = watch(cluster, format!("{percent} % loss"), time).await?;
+    let lost = stop_losing(&plan)?;
+    if lost == 0 {
+        return Err(LabError::new("nft was to lose messages, and lost none"));
+    }
+    Ok(Watch {
+        lost: Some(lost),
+        ..watch
+    })
+}
+
+/// Watches while so many processes take all the time that they get.
+async fn watch_spinning(cluster: &mut Cluster, count: u32, time: Duration) -> Result<Watch> {
+    let names = cluster.lab_mut().spin(count)?;
+    let watch = watch(cluster, format!("{count} busy processes"), time).await?;
+    cluster.perform(&Step::Kill(names.clone())).await?;
+    cluster.perform(&Step::Ended(names)).await?;
+    Ok(watch)
 }
 
 /// Has every node lose this share of the messages that reach it.

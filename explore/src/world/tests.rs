@@ -96,9 +96,15 @@ fn letters(atlas: &Atlas, outcome: &crate::atlas::Outcome) -> Vec<Vec<u8>> {
 
 #[test]
 fn states_with_one_digest_behave_alike() {
-    for (seed, case) in ["order", "full", "crash-primary", "crash-host", "crash-trackers"]
-        .into_iter()
-        .enumerate()
+    for (seed, case) in [
+        "order",
+        "full",
+        "crash-primary",
+        "crash-host",
+        "crash-trackers",
+    ]
+    .into_iter()
+    .enumerate()
     {
         println!("{case}");
         let compared = walk_beside_the_atlas(busy(case), seed as u64);

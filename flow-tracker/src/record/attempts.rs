@@ -80,6 +80,23 @@ impl Record {
         }
     }
 
+    /// Whether it names a host that this tracker may have missed the end of.
+    pub(crate) const fn is_hint(&self) -> bool {
+        match self.state {
+            State::Owned(owned) => owned.hint,
+            State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => false,
+        }
+    }
+
+    /// The record with its owner's word taken for fresh, or for one that may be outdated.
+    pub(crate) const fn hinting(self, hint: bool) -> Self {
+        let state = match self.state {
+            State::Owned(owned) => State::Owned(Owned { hint, ..owned }),
+            state @ (State::Offered(_) | State::Rejected { .. } | State::Refused { .. }) => state,
+        };
+        Self { state, ..self }
+    }
+
     /// Whether the record's host has an established flow.
     pub(crate) const fn is_established(&self) -> bool {
         match self.state {

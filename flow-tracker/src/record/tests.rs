@@ -55,6 +55,7 @@ fn owned(life: Life, waits: Waits) -> State {
         step: 2,
         waits,
         left: 0,
+        hint: false,
     })
 }
 

@@ -112,6 +112,10 @@ impl Records {
         };
         let flow = self.ranked.key.flow_hash(&key);
         if !self.ranked.counts(flow) {
+            // R1: "a record kept outside the top two is a hint": its end is not told here.
+            if counting {
+                self.set_hint(handle, true);
+            }
             return false;
         }
         if counting {

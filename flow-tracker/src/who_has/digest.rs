@@ -31,10 +31,11 @@ impl Digest for Asked {
             partner,
             tried,
             waiting,
+            unasked,
             packet,
         } = self;
         into.value(&(round, isn, intent, steps, ingress, partner));
-        into.value(&(tried, waiting));
+        into.value(&(tried, waiting, unasked));
         into.value(packet.as_slice());
     }
 }

@@ -30,6 +30,13 @@ pub(crate) fn check_tcp<'a>(
     None
 }
 
+/// What is wrong with the delivery of a packet of an open connection to the stack of `host`, which of
+/// this flow has got the SYNs that these hosts have got: it can't be the owner if it got none (R4).
+pub(crate) fn check_mid_flow(got_syns: &[NodeNumber], host: NodeNumber) -> Option<String> {
+    (!got_syns.contains(&host))
+        .then(|| format!("host {host} delivers a packet of a connection that never began on it"))
+}
+
 /// What is wrong with the delivery of a datagram to the stack of `host`, where `before` is the host
 /// of the flow's last delivery, and its time. A host that is idle for less than nine
 /// tenths of the configured time still has the flow: its clock may be fast.

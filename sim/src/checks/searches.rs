@@ -25,9 +25,28 @@ pub(crate) struct Searches {
     by_attempt: BTreeMap<(FlowKey, u32), Search>,
     /// The attempt of each flow that was offered last.
     latest: BTreeMap<FlowKey, u32>,
+    /// Of each flow the times that it was asked for, and Offers between trackers.
+    moves: BTreeMap<FlowKey, (u64, u64)>,
 }
 
+/// Offers that go between trackers for one Open, at most: one for each host of the longest search, and
+/// as many back with another host.
+const MOVES: u64 = 2 * 16;
+
 impl Searches {
+    /// Somebody asks for the flow's host.
+    pub(crate) fn asked(&mut self, key: FlowKey) {
+        self.moves.entry(key).or_default().0 += 1;
+    }
+
+    /// An Offer goes from tracker to tracker.
+    pub(crate) fn moved(&mut self, key: FlowKey) -> Option<String> {
+        let (asked, moved) = self.moves.entry(key).or_default();
+        *moved += 1;
+        (*moved > MOVES * (*asked + 1))
+            .then(|| format!("trackers have sent each other {moved} offers for {asked} questions"))
+    }
+
     /// An Offer of `step` goes to `host`. `has_flow` says whether a host has the flow of the
     /// attempt. Since `changed` nothing has changed that decides who leads a search: before, another may
     /// have led it, and its messages may still be under way.

@@ -121,7 +121,7 @@ fn a_search_that_does_not_end_is_found() {
 fn an_offer_to_another_host_than_the_one_that_accepted_is_found() {
     let mut searches = Searches::default();
     let attempt = (key(), ISN);
-    let mut offered = |now, step, number, alive| {
+    let mut offered = |now: u64, step, number, alive| {
         let now = Time::from_millis(1000 + now);
         searches.offered(
             now,
@@ -135,7 +135,7 @@ fn an_offer_to_another_host_than_the_one_that_accepted_is_found() {
     assert_eq!(offered(0, 3, 21, true), None);
     assert_eq!(offered(1, 2, 22, true), None);
     searches.accepted(attempt, host(22));
-    let mut offered = |now, step, number, alive| {
+    let mut offered = |now: u64, step, number, alive| {
         let now = Time::from_millis(1000 + now);
         searches.offered(
             now,
@@ -185,6 +185,7 @@ fn silence_while_a_host_had_room_is_found() {
             (Time::from_millis(2001), host(2)),
         ],
         at_stack: false,
+        refused: false,
     };
     let chances = Chances {
         all_asked: true,

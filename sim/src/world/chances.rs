@@ -31,7 +31,7 @@ impl World {
             Some(closed.max(disturbed).unwrap_or(Time::ZERO))
         };
         Chances {
-            all_asked: !self.topology.narrow
+            all_asked: !self.topology.tight
                 && usize::from(service.least_ttl) >= service.hosts.len(),
             open_since: service.hosts.iter().filter_map(open_since).min(),
             // A tracker that has just come back may not know a flow yet.

@@ -186,7 +186,7 @@ impl World {
                 // Port unreachable, though a host answers: as bad as another host's answer.
                 // Where trackers have little room, new flows are turned away (R3), and each datagram
                 // after a pause may begin one.
-                if self.clients[client].protocol == Protocol::Udp && !self.topology.narrow {
+                if self.clients[client].protocol == Protocol::Udp && !self.topology.tight {
                     let before = self.dossiers[client].udp;
                     let nobody = self.topology.ingresses[0];
                     let wrong = consistency::check_udp(self.now, before, nobody)
@@ -218,7 +218,7 @@ impl World {
             self.dossiers[client].attempt.refused |= self.clients[client].is_connecting();
             // Where trackers have little room, flows that are not established are turned away (R3).
             let began = self.dossiers[client].attempt.began;
-            let sure = self.topology.narrow;
+            let sure = self.topology.tight;
             let owner = resets::owner(self.kernels(client), &key, isn, sure);
             let wrong = resets::check_reset(owner, isn);
             let half_open = || resets::owner(self.kernels(client), &key, isn, true).is_none();
@@ -271,7 +271,7 @@ impl World {
                 let chances = self.chances(key.service(), attempt);
                 let works = |at: Time, ingress| !self.disturbances.struck_since(ingress, at);
                 let wrong = attempt.check_silence(now, chances, works);
-                let is_calm = !self.topology.narrow && self.disturbances.none_since(attempt.began);
+                let is_calm = !self.topology.tight && self.disturbances.none_since(attempt.began);
                 let no_end = attempt.check_no_end(now).filter(|_| is_calm);
                 self.violate(Rule::NoLostOpen, Some(client), wrong);
                 self.violate(Rule::Termination, Some(client), no_end);

@@ -63,7 +63,9 @@ impl World {
         let offer = to_host && kind == FlowKind::Offer as u8;
         let answer =
             from_host && (kind == FlowKind::Accept as u8 || kind == FlowKind::Reject as u8);
-        if !offer && !answer && !self.quiet.is_watching() {
+        let asks = kind == FlowKind::Open as u8;
+        let moves = !to_host && kind == FlowKind::Offer as u8;
+        if !offer && !answer && !asks && !moves && !self.quiet.is_watching() {
             return;
         }
         let Ok(decoded) = wire::decode(bytes) else {
@@ -74,7 +76,13 @@ impl World {
             return;
         };
         let attempt = (message.key, message.offer.isn);
-        if offer {
+        if asks {
+            self.searches.asked(message.key);
+        } else if moves {
+            let client = self.client_of(&message.key);
+            let wrong = self.searches.moved(message.key);
+            self.violate(Rule::Termination, client, wrong);
+        } else if offer {
             self.observe_offer(to, &message);
         } else if from_host && message.kind == FlowKind::Accept {
             self.searches.accepted(attempt, from);

@@ -81,7 +81,8 @@ impl World {
             // one.
             let young = now.since(dossier.udp_began) < crate::disturbances::SETTLES;
             let began = if young { dossier.udp_began } else { last };
-            if !self.is_excused(began, &[other, host]) {
+            let hosts = [other, host, dossier.udp_before.unwrap_or(host)];
+            if !self.is_excused(began, &hosts) {
                 self.violate(Rule::Consistency, Some(client), wrong);
             } else {
                 self.tally.excused += 1;
@@ -89,6 +90,8 @@ impl World {
         }
         let dossier = &mut self.dossiers[client];
         if dossier.udp.is_none_or(|(other, _)| other != host) {
+            // The host that had it may have been away, and be back.
+            dossier.udp_before = dossier.udp.map(|(other, _)| other);
             dossier.udp_began = now;
             dossier.changed = now;
         }
@@ -112,7 +115,12 @@ impl World {
         if is_syn && !is_left {
             dossier.attempt.at_stack = true;
         }
+        if is_syn && !dossier.got_syns.contains(&host) {
+            dossier.got_syns.push(host);
+        }
         let began = dossier.attempt.began;
+        let never = consistency::check_mid_flow(&dossier.got_syns, host);
+        self.violate(Rule::Consistency, Some(client), never);
         let found = consistency::check_tcp(self.kernels(client), &key, isn, is_left, host);
         if let Some((other, phase, words)) = found {
             let handshake = is_syn || phase == Phase::HalfOpen;

@@ -3,9 +3,10 @@
 use super::{Event, World};
 use crate::checks::Rule;
 use crate::checks::quiet;
+use crate::disturbances::SETTLES;
 use crate::machine::Machine;
 use core::time::Duration;
-use jlb_protocol::{MemberState, Protocol};
+use jlb_protocol::{MemberState, Protocol, Time};
 
 /// For this long nothing may be repeated once the cluster is quiet.
 const QUIET: Duration = Duration::from_secs(2);
@@ -45,7 +46,7 @@ impl World {
         let wrong = self.quiet.end();
         self.violate(Rule::QuietAfterHealing, None, wrong);
         self.check_views();
-        self.check_records();
+        self.check_records(Rule::QuietAfterHealing, self.now);
     }
 
     /// Each node believes what is so, and every tracker is active.
@@ -65,8 +66,17 @@ impl World {
         self.violate(Rule::QuietAfterHealing, None, wrong);
     }
 
-    /// The two trackers of each connection know its host: a reference that only asks kernels.
-    fn check_records(&mut self) {
+    /// A flood has made nobody forget a connection that was open before it (R3).
+    pub(super) fn check_after_flood(&mut self, began: Time) {
+        let changed = self.epoch + SETTLES >= began;
+        if !self.topology.narrow && !changed && self.disturbances.none_since(began) {
+            self.check_records(Rule::Bounds, began);
+        }
+    }
+
+    /// The two trackers of each connection that has been open since some time before `at` know its
+    /// host: a reference that only asks kernels.
+    fn check_records(&mut self, rule: Rule, at: Time) {
         let ranking = self.true_ranking();
         for client in 0..self.clients.len() {
             // What is left of a life that its client has left is nobody's connection.
@@ -85,7 +95,7 @@ impl World {
                 let socket = side.kernel.socket(&key);
                 socket.is_some_and(|sock| sock.isn == isn && sock.is_established())
             });
-            let settled = self.now.since(dossier.changed) > FRESH;
+            let settled = dossier.changed + FRESH < at;
             if !established || !settled || self.draining.contains(&owner) {
                 continue;
             }
@@ -98,7 +108,7 @@ impl World {
                 };
                 let known = machine.owner(&key);
                 let wrong = quiet::check_record(tracker, owner, known);
-                self.violate(Rule::QuietAfterHealing, Some(client), wrong);
+                self.violate(rule, Some(client), wrong);
             }
         }
     }

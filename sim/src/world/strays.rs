@@ -15,6 +15,8 @@ impl World {
     /// datagrams.
     pub(super) fn flood(&mut self, packets: u64) {
         self.tally.floods += 1;
+        let began = self.now;
+        self.schedule(began + FLOOD_TAKES, Event::AfterFlood { began });
         for _ in 0..packets {
             let place = self.rng.place(self.topology.services.len());
             let service = &self.topology.services[place];

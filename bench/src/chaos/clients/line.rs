@@ -90,7 +90,7 @@ impl Line<'_> {
     async fn idle(&mut self) -> Result<(), Failure> {
         self.ask().await?;
         // Half of them speak when the fault is fresh, half when it is over.
-        let (phase, soon) = if self.number / 4 % 2 == 0 {
+        let (phase, soon) = if (self.number / 4).is_multiple_of(2) {
             (Phase::During, SOON)
         } else {
             (Phase::After, Duration::ZERO)

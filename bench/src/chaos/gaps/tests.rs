@@ -14,7 +14,7 @@ fn a_wait_counts_where_it_ended() {
     assert_eq!(gaps.stall(200 * MS), Some((start, start + 300 * MS)));
     assert_eq!(gaps.stall(301 * MS), None);
     assert_eq!(gaps.moved_in(), [true, true, false]);
-    gaps.moved(Phase::End, start + 2_000 * MS, 0 * MS, 5);
+    gaps.moved(Phase::End, start + 2_000 * MS, Duration::ZERO, 5);
     assert_eq!(gaps.moved_in(), [true, true, true]);
     assert_eq!(gaps.bytes(), 35);
 }

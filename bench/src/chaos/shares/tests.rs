@@ -98,7 +98,7 @@ fn a_flow_has_the_trackers_that_the_nodes_would_ask() {
     let all = trackers(plan.all());
     let shares = Shares::of(&plan, &live, &seen, &ranker, &all).unwrap();
     for tracker in &all {
-        let share = shares.through(&[tracker.name.clone()]);
+        let share = shares.through(std::slice::from_ref(&tracker.name));
         assert!((0.25..0.42).contains(&share), "{}: {share}", tracker.name);
     }
     assert_eq!(shares.through(&names(&["ingress-1"])), 1.0);
