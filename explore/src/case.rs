@@ -48,7 +48,7 @@ pub struct Case {
     /// An Ack arrives in the step that sends it. It only decides whether a State is repeated.
     pub(crate) acks_are_prompt: bool,
     /// Whether it is one of those that are searched on every change of the project.
-    pub(crate) is_small: bool,
+    pub is_small: bool,
 }
 
 const NOTHING: Case = Case {

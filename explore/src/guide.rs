@@ -9,10 +9,12 @@ use core::hash::{BuildHasherDefault, Hasher};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+type Steps = HashMap<(NodeId, Input), Arc<Outcome>, BuildHasherDefault<Mixer>>;
+
 /// The atlas, as one thread reads it.
 pub(crate) struct Guide<'a> {
     pub(crate) atlas: &'a Atlas,
-    steps: RefCell<HashMap<(NodeId, Input), Arc<Outcome>, BuildHasherDefault<Mixer>>>,
+    steps: RefCell<Steps>,
     /// Every step that was asked for, if anybody wants to know.
     #[cfg(test)]
     pub(crate) asked: RefCell<Vec<(NodeId, Input)>>,

@@ -94,13 +94,17 @@ impl FlowTracker {
         host: NodeNumber,
         birth: Birth,
     ) -> Result<(), DropReason> {
-        let found = self.records.find(&message.key);
-        let binds = self.binds(position, &message.key);
+        let binds = self.binds(position, message);
         let step = message.offer.step;
         let isn = message.offer.isn;
         // A hint of another host stands in nobody's way.
-        let holds = |record: &Record| !record.is_hint() || record.state.host() == Some(host);
-        let record = match found.filter(|(_, record)| holds(record)) {
+        let holds = |record: &Record| {
+            let own = record.state.host() == Some(host);
+            !record.is_hint() || own || record.is_of(message.intent, isn)
+        };
+        let found = self.records.find(&message.key);
+        let held = found.filter(|(_, record)| holds(record));
+        let record = match held {
             None => Record::new(
                 isn,
                 State::Owned(Owned {
@@ -166,8 +170,7 @@ impl FlowTracker {
         };
         let known = found.filter(|(_, before)| before.is_life(host, birth));
         let began = known.map_or(began, |(_, before)| before.former);
-        let before = found.map(|(_, before)| before);
-        let record = record.begun_by(began, before).hinting(false);
+        let record = record.begun_by(began, held.map(|(_, before)| before));
         let place = found.map(|(handle, _)| handle);
         match self.records.put(now, message.key, place, record) {
             Ok(()) => self.searches.end(now, &message.key),
@@ -180,10 +183,15 @@ impl FlowTracker {
     }
 
     /// Whether this tracker's record binds the answer: the secondary's does, the primary's where
-    /// there is no secondary, and none outside the top two (R1).
-    fn binds(&self, position: Position, key: &FlowKey) -> bool {
+    /// there is no secondary, and none outside the top two but one of this very attempt (R1).
+    fn binds(&self, position: Position, message: &FlowMessage<'_>) -> bool {
+        let (intent, isn) = (message.intent, message.offer.isn);
         match position {
-            Position::Secondary { .. } => self.nodes.binds(self.nodes.hash(key)),
+            Position::Secondary { .. } => {
+                let found = self.records.find(&message.key);
+                let is_of_it = found.is_some_and(|(_, record)| record.is_of(intent, isn));
+                self.nodes.binds(self.nodes.hash(&message.key)) || is_of_it
+            }
             Position::BehindSecondary => false,
             Position::Alone => true,
         }

@@ -1,6 +1,6 @@
 //! The primary's part: it answers the ingress's Open and leads the search for the flow's host.
 
-use crate::record::{Life, Offered, Owned, State};
+use crate::record::{Life, Offered, Owned, Record, State};
 use crate::tracker::FlowTracker;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
@@ -131,11 +131,21 @@ impl FlowTracker {
     }
 
     /// A SYN or a datagram: to the flow's host if it has one (R7), to a chosen one otherwise.
-    pub(crate) fn lead_attempt(&mut self, now: Time, mut q: Question<'_>) -> Ended {
+    pub(crate) fn lead_attempt(&mut self, now: Time, q: Question<'_>) -> Ended {
         // A hint may name a host that has let the flow go: what is not known is asked for (R10).
         let found = self.records.find(&q.key);
-        let Some((_, record)) = found.filter(|(_, record)| !record.is_hint()) else {
-            return self.begin_unknown(now, q);
+        let knows = |record: &Record| !record.is_hint() || record.is_of(q.intent, q.isn);
+        match found.filter(|(_, record)| knows(record)) {
+            Some(_) => self.lead_known(now, q),
+            None => self.begin_unknown(now, q),
+        }
+    }
+
+    /// A SYN or datagram of a flow of which no host knows more than the record does, if there is one:
+    /// a host that it names, if only by a hint, is asked before any other.
+    pub(crate) fn lead_known(&mut self, now: Time, mut q: Question<'_>) -> Ended {
+        let Some((_, record)) = self.records.find(&q.key) else {
+            return self.begin(now, q);
         };
         let same = record.isn == q.isn;
         let host = record.state.host();
@@ -251,7 +261,7 @@ impl FlowTracker {
             Some(doubt) => self.ask_doubtful(now, q, doubt),
             None => {
                 self.end_question(&q.key);
-                self.begin(now, q)
+                self.lead_known(now, q)
             }
         }
     }

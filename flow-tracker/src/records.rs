@@ -3,6 +3,7 @@
 use crate::buckets::Buckets;
 use crate::config::{Limits, Timers};
 use crate::record::{Ask, Event, Next, Offered, Order, Owned, Record, State};
+use alloc::vec::Vec;
 use core::time::Duration;
 use jlb_flow_table::{FlowTable, Handle};
 use jlb_protocol::message::Intent;
@@ -30,6 +31,8 @@ pub(crate) struct Records {
     pub(crate) buckets: Buckets,
     /// Which flows count in the buckets.
     ranked: Ranked,
+    /// The rankings before, as far as records are not known yet to have been outside their top two.
+    passed: Vec<Ranked>,
     /// The walk over all records that is under way.
     walk: Option<Walk>,
 }
@@ -48,6 +51,7 @@ impl Records {
         Self {
             buckets: Buckets::default(),
             ranked,
+            passed: Vec::new(),
             walk: None,
             table: FlowTable::new(limits.max_flows, TICK, seed),
             untrusted: 0,
@@ -95,6 +99,7 @@ impl Records {
         if is_limited && quota_is_used_up && !planted::is(Bug::UntrustedWithoutQuota) {
             return Err(DropReason::OfferedQuota);
         }
+        let record = record.hinting(self.is_told_elsewhere(&key, &record));
         let handle = match place.and_then(|handle| Some((handle, self.table.get_mut(handle)?))) {
             Some((handle, value)) => {
                 *value = record;
@@ -193,7 +198,10 @@ impl Records {
 
     /// Begins the lease anew: the host has confirmed the record.
     pub(crate) fn renew(&mut self, now: Time, handle: Handle) {
-        self.set_hint(handle, false);
+        let place = self.table.key(handle).zip(self.table.get(handle));
+        if let Some(hint) = place.map(|(key, record)| self.is_told_elsewhere(key, record)) {
+            self.set_hint(handle, hint);
+        }
         self.table
             .set_deadline(handle, (now + self.lease).as_nanos());
     }

@@ -52,10 +52,14 @@ impl FlowTracker {
             let question = self.question(message, ingress, steps);
             return self.lead(now, question);
         }
-        // R1: a record kept outside the top two is a hint, never binding.
-        let binding = self.nodes.binds(flow) && !planted::is(Bug::SecondaryDoesNotBind);
+        // R1: a record kept outside the top two is a hint, never binding. One of this very attempt
+        // this tracker has made as the secondary of another primary.
         let found = self.records.find(&message.key);
-        let binding = binding && !found.is_some_and(|(_, record)| record.is_hint());
+        let binding = found.is_some_and(|(_, record)| {
+            let is_of_it = record.is_of(message.intent, message.offer.isn);
+            is_of_it || (self.nodes.binds(flow) && !record.is_hint())
+        });
+        let binding = binding && !planted::is(Bug::SecondaryDoesNotBind);
         let bound = match message.intent {
             Intent::MidFlow => self.bind_mid_flow(now, message, proposed, found, binding),
             Intent::Syn | Intent::Datagram => self.bind_attempt(message, proposed, found, binding),

@@ -11,50 +11,31 @@ use jlb_protocol::{Birth, DropReason, NodeNumber, OfferNumber, Protocol, Role, T
 
 mod digest;
 
-/// The last State that was applied of a host.
-#[derive(Clone, Copy, Debug)]
-struct Last {
-    sequence: u64,
-    /// The highest incarnation of a birth in its applied States.
-    incarnation: u32,
-}
-
-/// How far each host's State messages were applied; one entry for each host of the view at most.
+/// The number of the last State that was applied of each host; one entry for each host of the view at
+/// most.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Sequences {
-    last: BTreeMap<NodeNumber, Last>,
+    last: BTreeMap<NodeNumber, u64>,
 }
 
 impl Sequences {
     /// Whether the State is to be applied, and the number to acknowledge.
     ///
     /// A host has one State under way at a time and sends it until it is acknowledged, so a
-    /// number that is not newer is a repeat; one that leaves some out means that they were
-    /// acknowledged before this tracker started. A host that restarts counts from 1 again, and
-    /// gives births of a new incarnation.
-    fn admit(
-        &mut self,
-        host: NodeNumber,
-        sequence: u64,
-        flows: &List<'_, FlowStatement>,
-    ) -> (bool, u64) {
-        let newest = flows.iter().map(|flow| flow.birth.incarnation).max();
-        let incarnation = newest.unwrap_or(0);
-        let last = self.last.entry(host).or_insert(Last {
-            sequence: 0,
-            incarnation,
-        });
-        let apply = sequence > last.sequence || incarnation > last.incarnation;
-        if apply {
-            last.sequence = sequence;
-            last.incarnation = last.incarnation.max(incarnation);
-        }
-        (apply, last.sequence)
+    /// number that is not newer is a repeat, or came late; one that leaves some out means that they
+    /// were acknowledged before this tracker started, or given up when the host believed it down. A
+    /// host's numbers rise over its restarts too; one whose numbers do not hears of the last that was
+    /// applied, and numbers its message anew.
+    fn admit(&mut self, host: NodeNumber, sequence: u64) -> (bool, u64) {
+        let last = self.last.entry(host).or_insert(0);
+        let apply = sequence > *last;
+        *last = sequence.max(*last);
+        (apply, *last)
     }
 
     /// The number of the last State that was applied; 0 if none was.
     pub(crate) fn last(&self, host: NodeNumber) -> u64 {
-        self.last.get(&host).map_or(0, |last| last.sequence)
+        self.last.get(&host).copied().unwrap_or(0)
     }
 
     /// Forgets hosts that are no members any more.
@@ -100,7 +81,7 @@ impl FlowTracker {
             }
             return Ok(Done::Consumed);
         }
-        let (apply, sequence) = self.sequences.admit(from, sequence, flows);
+        let (apply, sequence) = self.sequences.admit(from, sequence);
         if apply {
             for flow in flows.iter() {
                 self.statement(now, from, &flow);
@@ -201,14 +182,15 @@ impl FlowTracker {
         };
         let known = found.filter(|(_, before)| flow.isn == 0 && before.is_life(host, birth));
         let began = known.map_or(flow.isn, |(_, before)| before.former);
-        let before = found.map(|(_, before)| before);
-        let record = record.begun_by(began, before).hinting(false);
+        // What a hint says of whom the client has left is as outdated as the hint.
+        let before = found.map(|(_, before)| before).filter(|_| !outdated);
+        let record = record.begun_by(began, before);
         let place = found.map(|(handle, _)| handle);
         if self.records.put(now, flow.key, place, record).is_err() {
             return Applied::Full;
         }
         self.searches.end(now, &flow.key);
-        if let Some(before) = before.filter(|_| !outdated) {
+        if let Some(before) = before {
             self.release_loser(&before, host, flow);
         }
         self.owner_found(now, &flow.key);

@@ -305,6 +305,13 @@ impl Bed {
         }
     }
 
+    /// Takes the tracker for filled by all hosts for the view that it has now.
+    pub(crate) fn assume_filled(&mut self, number: u16) {
+        if let Some(it) = self.trackers.get_mut(&tracker(number)) {
+            it.filling.assume_marked(&it.nodes);
+        }
+    }
+
     /// A tracker that has lost its memory, in a fixed list.
     pub(crate) fn restart(&mut self, number: NodeNumber, hosts: u16) {
         let fresh = FlowTracker::new(config(number, hosts), self.view.clone(), 99, self.now);

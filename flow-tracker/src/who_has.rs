@@ -156,7 +156,7 @@ impl FlowTracker {
             .collect();
         if waiting.is_empty() {
             self.end_question(&q.key);
-            return self.begin(now, q);
+            return self.lead_known(now, q);
         }
         if self.who_has.table.find(&q.key).is_some() {
             return self.ask_again_all(now, q);
@@ -339,7 +339,9 @@ impl FlowTracker {
         };
         let q = asked.question(*key, self.nodes.hash(key));
         let ended = match q.intent {
-            Intent::MidFlow if asked.unasked || self.may_be_elsewhere(now, key) => {
+            Intent::MidFlow
+                if asked.unasked || self.may_be_elsewhere(now, key) || self.is_offered(key) =>
+            {
                 self.out.stats.who_has_unanswered += 1;
                 Err(DropReason::UnknownFlow)
             }
@@ -348,10 +350,7 @@ impl FlowTracker {
                 Ok(())
             }
             // Another tracker may have led an attempt through this one meanwhile.
-            Intent::Syn | Intent::Datagram if self.records.find(key).is_some() => {
-                self.lead_attempt(now, q).map(|_| ())
-            }
-            Intent::Syn | Intent::Datagram => self.begin(now, q).map(|_| ()),
+            Intent::Syn | Intent::Datagram => self.lead_known(now, q).map(|_| ()),
         };
         self.let_go(asked.packet, ended);
     }
@@ -364,6 +363,12 @@ impl FlowTracker {
             let mut members = pool.members(&self.nodes);
             members.any(|host| self.nodes.may_come_back(now, host))
         })
+    }
+
+    /// No reset while an attempt to open the flow is under way.
+    fn is_offered(&self, key: &FlowKey) -> bool {
+        let found = self.records.find(key);
+        found.is_some_and(|(_, record)| matches!(record.state, State::Offered(_)))
     }
 
     fn refuse_unknown(&mut self, q: &Question<'_>) {

@@ -11,8 +11,9 @@ const PORT: u16 = 6081;
 /// Plays a script of datagrams from one node to another.
 ///
 /// A step is a byte that says what it is, and what it needs: 0 a raw datagram, 1 anything under a
-/// valid seal, 2 the same again (a replay), 3 a restart of the receiver, 4 of the sender, and
-/// anything else a time that passes.
+/// valid seal, 2 the same again (a replay), 3 a restart of the receiver, 4 of the sender, 5 the Hello
+/// of a stranger, 6 that a stranger becomes a peer, 7 that a peer is one no more, 8 a new life of the
+/// receiver, and anything else a time that passes.
 pub fn run(bytes: &[u8]) {
     let mut script = Script(bytes);
     let mut now = Time::from_millis(1);
@@ -36,6 +37,31 @@ pub fn run(bytes: &[u8]) {
                 sender = Node::new(1, 2, sender.incarnation + 1, now);
                 false
             }
+            5 => {
+                let (number, incarnation) = (stranger(&mut script), script.byte().into());
+                let mut stranger = Node::new(number, 2, incarnation, now);
+                stranger.link.handle_timeout(now);
+                if let Some((_, hello)) = stranger.link.poll_hello() {
+                    receiver.take(now, stranger.address, &hello);
+                    last = hello;
+                }
+                false
+            }
+            6 => {
+                let number = stranger(&mut script);
+                receiver.link.add_peer(now, peer(2, number));
+                false
+            }
+            7 => {
+                let number = script.byte() % STRANGERS;
+                receiver.link.remove_peer(node(1 + u16::from(number)));
+                false
+            }
+            8 => {
+                receiver.incarnation += 1;
+                receiver.link.renew(now, receiver.incarnation);
+                false
+            }
             exponent => {
                 now = now + Duration::from_nanos(1 << (exponent % 40));
                 greet(now, &mut sender, &mut receiver);
@@ -53,13 +79,31 @@ struct Node {
     link: Link,
 }
 
+/// Numbers from 3 on that strangers have.
+const STRANGERS: u8 = 32;
+
+fn stranger(script: &mut Script<'_>) -> u16 {
+    3 + u16::from(script.byte() % STRANGERS)
+}
+
+fn node(number: u16) -> NodeNumber {
+    NodeNumber::new(number).unwrap()
+}
+
+fn peer(own: u16, number: u16) -> PeerAddress {
+    PeerAddress {
+        node: node(number),
+        local: address(own),
+        remote: address(number),
+    }
+}
+
 fn address(number: u16) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 0, 0, number as u8))
 }
 
 impl Node {
-    fn new(number: u16, peer: u16, incarnation: u32, now: Time) -> Self {
-        let node = |number| NodeNumber::new(number).unwrap();
+    fn new(number: u16, other: u16, incarnation: u32, now: Time) -> Self {
         let key = MessageKey {
             id: 1,
             secret: [7; 16],
@@ -71,11 +115,7 @@ impl Node {
             incarnation,
             worker: 0,
             keys: MessageKeys::new(key, Vec::new()),
-            peers: vec![PeerAddress {
-                node: node(peer),
-                local: address(number),
-                remote: address(peer),
-            }],
+            peers: vec![peer(number, other)],
             port: PORT,
             hello_interval: Duration::from_secs(1),
             view: 1,

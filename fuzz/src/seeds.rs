@@ -5,10 +5,11 @@ use super::role::node;
 use super::script::Steps;
 use super::wire::encode;
 use jlb_protocol::message::{
-    BucketDigest, Control, FlowKind, FlowMessage, FlowState, FlowStatement, Intent, List, Path,
-    Reason, ServiceLoad, Tried,
+    BucketDigest, Control, FlowKind, FlowMessage, FlowState, FlowStatement, Intent, List, Listed,
+    MemberEntry, Path, Reason, ServiceLoad, Tried,
 };
 use jlb_protocol::packet::checksum;
+use jlb_protocol::view::Member;
 use jlb_protocol::{
     Birth, FlowKey, MemberState, Message, OfferNumber, PacketBuf, Role, ServiceNumber,
 };
@@ -35,6 +36,7 @@ pub fn all() -> Vec<Seed> {
         seeds.push(("wire", name, message));
     }
     seeds.push(("link", "exchange".to_owned(), link_script()));
+    seeds.push(("link", "strangers".to_owned(), strangers_script()));
     seeds.push(("config", "smallest".to_owned(), CLUSTER_FILE.into()));
     seeds.push(("keys", "rotation".to_owned(), KEY_FILE.into()));
     seeds.extend(ingress_scripts());
@@ -308,6 +310,22 @@ fn messages() -> Vec<(String, Vec<u8>)> {
         hash: 0x1234_5678_9abc_def0,
         high_water: birth(9),
     }];
+    let member = |number, role, v4, v6| MemberEntry {
+        member: Member {
+            node: node(number),
+            role,
+            state: MemberState::Active,
+            incarnation: 7,
+        },
+        v4,
+        v6,
+    };
+    let (v4, v6) = (Ipv4Addr::new(10, 0, 0, 3), Ipv6Addr::LOCALHOST);
+    let members = [
+        member(13, Role::FlowTracker, Some(v4), None),
+        member(22, Role::HostAgent, None, Some(v6)),
+        member(2, Role::Ingress, Some(v4), Some(v6)),
+    ];
     let controls = [
         (
             "hello",
@@ -357,7 +375,25 @@ fn messages() -> Vec<(String, Vec<u8>)> {
                 buckets: List::Values(&buckets),
             },
         ),
+        (
+            "state-marked",
+            Control::State {
+                sequence: 3,
+                filled: Some(0x0123_4567_89ab_cdef),
+                listed: Some(Listed {
+                    bucket: 5,
+                    high_water: birth(9),
+                }),
+                flows: List::Values(&flows),
+            },
+        ),
         ("sendfull", Control::SendFull { bucket: 5 }),
+        (
+            "members",
+            Control::Members {
+                members: List::Values(&members),
+            },
+        ),
     ];
     for (name, control) in controls {
         all.push((name.to_owned(), encoded(&Message::Control(control))));
@@ -383,6 +419,21 @@ fn link_script() -> Vec<u8> {
         .bytes(&[4, 35, 39])
         .bytes(&[1])
         .chunk(&state(1, FlowState::Established));
+    steps.0
+}
+
+/// Strangers that say Hello, one of which becomes a peer, speaks, goes, and comes back.
+fn strangers_script() -> Vec<u8> {
+    let ack = encoded(&Message::Control(Control::Ack { sequence: 1 }));
+    let mut steps = Steps::default();
+    steps.bytes(&[35]);
+    for stranger in 0..20 {
+        steps.bytes(&[5, stranger, 1]);
+    }
+    steps.bytes(&[6, 4, 5, 4, 1, 2, 5, 4, 2]);
+    steps.bytes(&[7, 6, 2, 6, 4, 5, 4, 2, 8, 2]);
+    steps.bytes(&[1]).chunk(&ack);
+    steps.bytes(&[35, 7, 0, 2, 5, 4, 3]);
     steps.0
 }
 

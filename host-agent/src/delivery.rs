@@ -22,10 +22,15 @@ impl HostAgent {
         if packet.is_syn() {
             return Err(DropReason::SynAsData);
         }
-        let owned = self.flows.owned(&message.key).map(|(handle, _)| handle);
-        let Some(handle) = owned else {
+        let owned = self.flows.owned(&message.key);
+        let Some((handle, flow)) = owned else {
             return Ok(self.reject_data(from, message, &packet));
         };
+        // By an outdated entry this may be the client's next connection, which another host has; a
+        // stack without a socket would reset it.
+        if flow.is_vanishing() {
+            return Err(DropReason::Vanishing);
+        }
         self.delivered(now, handle, &packet, Some(from));
         if let Transport::Udp { .. } = packet.transport {
             // R3 wants a client packet after the host's first answer. With direct return the

@@ -68,6 +68,15 @@ impl Flow {
         }
     }
 
+    /// Whether it is closing and one dump has not shown it: most likely over, and its client's port in
+    /// use again, elsewhere.
+    pub(crate) fn is_vanishing(&self) -> bool {
+        match self.state {
+            State::Closing => self.absent_since != PRESENT,
+            State::Accepted | State::Established | State::Released => false,
+        }
+    }
+
     /// Whether the kernel has a socket that would take a SYN as the flow's own (R7); false for a
     /// flow that is closing, or half-open and without a socket for at least `socketless`.
     pub(crate) fn has_socket(&self, now: Time, socketless: Duration) -> bool {

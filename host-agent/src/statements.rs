@@ -38,6 +38,9 @@ use tracker::Tracker;
 /// The most statements of one State message: 1,200 bytes, within `wire::MAX_BODY`.
 pub(crate) const BATCH: usize = 30;
 
+/// A tracker that says it has applied a message of this number or a greater one is mistaken.
+const LAST_NUMBER: u64 = u64::MAX - (1 << 32);
+
 /// An ingress that does not acknowledge a State after this many repeats is given up: what waits for
 /// it is forgotten, and the next close tries anew.
 const MAX_REPEATS: u32 = 15;
@@ -52,7 +55,7 @@ pub(crate) struct Statements {
     /// Sorted by ingress.
     ingresses: Vec<Channel>,
     rounds: Rounds,
-    /// Before the first number of a message in this life of the host.
+    /// Before the first number of a message to a node that is new to this host.
     base: u64,
     max: usize,
     pace: Pace,
@@ -128,11 +131,13 @@ impl Statements {
         let owed = Owed::new(self.key, view);
         let before = core::mem::replace(&mut self.owed, owed);
         let mut has_new = false;
+        // Queues are long: they are moved, never copied.
+        let mut known = core::mem::take(&mut self.trackers);
         let mut trackers = Vec::new();
         let members = view.members().iter();
         for member in members.filter(|member| member.role == Role::FlowTracker) {
-            let known = find(&mut self.trackers, member.node, Tracker::node).cloned();
-            let mut tracker = known.unwrap_or_else(|| Tracker::new(member.node, self.base));
+            let mut tracker = take(&mut known, member.node, Tracker::node)
+                .unwrap_or_else(|| Tracker::new(member.node, self.base));
             let life = (tracker.is_alive, tracker.incarnation);
             let fingerprint = view.ranked_fingerprint(Some(member.node));
             tracker.see(now, member, fingerprint, before.active());
@@ -140,13 +145,17 @@ impl Statements {
             trackers.push(tracker);
         }
         self.trackers = trackers;
+        // A tracker that comes back as a stranger remembers the number of its last Digest, which no
+        // answer corrects.
+        for gone in known {
+            self.base = self.base.max(gone.digests);
+        }
+        let mut known = core::mem::take(&mut self.ingresses);
         let ingresses = view.members().iter();
         let ingresses = ingresses
             .filter(|member| member.role == Role::Ingress && member.state != MemberState::Down);
         let kept = ingresses.map(|member| {
-            let known = find(&mut self.ingresses, member.node, |channel| channel.to);
-            known
-                .cloned()
+            take(&mut known, member.node, |channel| channel.to)
                 .unwrap_or_else(|| Channel::new(member.node, self.base))
         });
         self.ingresses = kept.collect();
@@ -281,10 +290,8 @@ impl Statements {
                 tracker.channel.arrived(now, pace, post);
                 true
             }
-            Some(expected) if sequence > expected => {
-                let Some(next) = sequence.checked_add(1) else {
-                    return false;
-                };
+            Some(expected) if sequence > expected && sequence < LAST_NUMBER => {
+                let next = sequence + 1;
                 post.counters.renumbered += 1;
                 tracker.channel.renumber(now, next, post);
                 true
@@ -343,6 +350,12 @@ fn pace(timers: &Timers) -> Pace {
 fn find<T>(all: &mut [T], node: NodeNumber, of: impl Fn(&T) -> NodeNumber) -> Option<&mut T> {
     let at = all.binary_search_by_key(&node, of).ok()?;
     all.get_mut(at)
+}
+
+/// The same, taken out.
+fn take<T>(all: &mut Vec<T>, node: NodeNumber, of: impl Fn(&T) -> NodeNumber) -> Option<T> {
+    let at = all.binary_search_by_key(&node, of).ok()?;
+    Some(all.remove(at))
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub(crate) fn hint_of(transport: &Transport) -> Hint {
     }
 }
 
-/// The services, by packet and by number.
+/// The services, by packet and by number; each with its hosts in order of their numbers.
 #[derive(Clone)]
 pub(crate) struct Matching {
     map: ServiceMap,
@@ -58,7 +58,11 @@ impl Matching {
             map: ServiceMap::new(&matches),
             services: services
                 .iter()
-                .map(|service| (service.number, service.clone()))
+                .map(|service| {
+                    let mut service = service.clone();
+                    service.hosts.sort_by_key(|host| host.node);
+                    (service.number, service)
+                })
                 .collect(),
         }
     }

@@ -80,9 +80,9 @@ pub(crate) struct OwnSearch {
     pub(crate) tried: Tried,
     /// The host that this ingress has offered the flow to and that has not answered.
     pub(crate) offered: Option<NodeNumber>,
-    /// Hosts that were asked whether they have the flow and have not answered.
+    /// Hosts that were asked whether they have the flow and have not answered, sorted.
     pub(crate) waiting: Vec<NodeNumber>,
-    /// Hosts that have answered that they don't.
+    /// Hosts that have answered that they don't, sorted.
     pub(crate) without: Vec<NodeNumber>,
 }
 

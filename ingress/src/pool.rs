@@ -13,7 +13,8 @@ pub(crate) struct PoolMember {
     weight: u16,
 }
 
-/// The pool's hosts that are members of the view.
+/// The pool's hosts that are members of the view. The service's own list is sorted by number, as
+/// [`crate::matching::Matching`] keeps it: a pool of any host may have a thousand of both.
 pub(crate) fn members<'a>(
     service: &'a Service,
     view: &'a View,
@@ -30,7 +31,10 @@ pub(crate) fn members<'a>(
         .hosts
         .iter()
         .filter_map(move |host| member(host.node, host.weight));
-    let is_listed = |node| service.hosts.iter().any(|host| host.node == node);
+    let is_listed = |node| {
+        let at = service.hosts.binary_search_by_key(&node, |host| host.node);
+        at.is_ok()
+    };
     let others = view
         .members()
         .iter()

@@ -43,7 +43,7 @@ impl Digest for WhoHasRate {
 }
 
 impl Ingress {
-    /// The hosts of the pool that may have the flow.
+    /// The hosts of the pool that may have the flow, sorted by number.
     pub(crate) fn hosts_to_ask(&self, handle: Handle) -> Vec<NodeNumber> {
         let Some((key, attempt)) = self.pending.get(handle) else {
             return Vec::new();
@@ -55,10 +55,12 @@ impl Ingress {
         let Some(service) = self.matching.service(key.service()) else {
             return Vec::new();
         };
-        pool::members(service, &self.view)
+        let mut hosts: Vec<_> = pool::members(service, &self.view)
             .map(|host| host.node)
             .filter(|&host| self.may_have_flows(host, intent))
-            .collect()
+            .collect();
+        hosts.sort_unstable();
+        hosts
     }
 
     /// Whether the host's silence must be taken for a yes. A new flow does not wait for a host that
@@ -120,10 +122,15 @@ impl Ingress {
         let Some(own) = self.own_search(handle) else {
             return 0;
         };
-        own.waiting.retain(|waiting| hosts.contains(waiting));
-        let is_new = |host: &NodeNumber| !own.waiting.contains(host) && !own.without.contains(host);
+        // All are sorted: a pool may have a thousand hosts, and many attempts wait for them.
+        own.waiting
+            .retain(|waiting| hosts.binary_search(waiting).is_ok());
+        let is_new = |host: &NodeNumber| {
+            own.waiting.binary_search(host).is_err() && own.without.binary_search(host).is_err()
+        };
         let new: Vec<_> = hosts.into_iter().filter(is_new).collect();
         own.waiting.extend(&new);
+        own.waiting.sort_unstable();
         if own.waiting.is_empty() {
             self.nobody_has_it(now, handle);
             return 1;
@@ -172,7 +179,7 @@ impl Ingress {
         let Some(own) = &mut attempt.own else {
             return false;
         };
-        let Some(at) = own.waiting.iter().position(|&waiting| waiting == from) else {
+        let Ok(at) = own.waiting.binary_search(&from) else {
             return false;
         };
         match statement.state {
@@ -193,7 +200,9 @@ impl Ingress {
                     return false;
                 }
                 own.waiting.remove(at);
-                own.without.push(from);
+                if let Err(at) = own.without.binary_search(&from) {
+                    own.without.insert(at, from);
+                }
                 if own.waiting.is_empty() {
                     self.nobody_has_it(now, handle);
                 }

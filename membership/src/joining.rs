@@ -48,7 +48,11 @@ impl Membership {
             return;
         }
         if let Ok(at) = self.find(known.node) {
-            if self.peers[at].origin == Origin::File {
+            let peer = &self.peers[at];
+            let elsewhere = known.v4.is_some_and(|v4| !peer.known.has_address(v4.into()))
+                || known.v6.is_some_and(|v6| !peer.known.has_address(v6.into()));
+            // The number is taken.
+            if peer.origin == Origin::File || (elsewhere && peer.is_up()) {
                 self.stats.refused += 1;
             }
             self.move_peer(now, at, known, incarnation);

@@ -140,10 +140,18 @@ impl Peer {
 
     /// A session with this life of the peer began.
     pub(crate) fn started(&mut self, now: Time, incarnation: u32) -> Change {
-        if incarnation <= self.incarnation {
+        if incarnation == self.incarnation {
             return Change::None;
         }
+        let earlier = incarnation < self.incarnation;
         match self.standing {
+            // In one life of ours the link goes by rising lives only. This is our next one, and the
+            // peer has lost its count: what it sealed for us proves that it is there.
+            Standing::Down { .. } if earlier => {
+                self.incarnation = incarnation;
+                Change::State
+            }
+            Standing::Asked { .. } | Standing::Up { .. } if earlier => Change::None,
             // The life is known once it has answered.
             Standing::Asked { .. } => Change::None,
             Standing::Down { .. } => {

@@ -133,7 +133,7 @@ struct Turn<M> {
 impl<M: Machine> Turn<M> {
     fn run(mut self, mut poller: Poller) -> Result<(), Error> {
         let mut ready = Vec::new();
-        self.handle_members(clock::now())?;
+        self.handle_members(clock::now());
         loop {
             let before = clock::now();
             if self.ends.is_some_and(|end| end <= before) {
@@ -146,33 +146,34 @@ impl<M: Machine> Turn<M> {
                 .map_err(Error::system("wait for packets"))?;
             ready.extend(found.map(|file| file.token));
             for &token in &ready {
-                let now = self.look()?;
+                let now = self.look();
                 match token {
                     TUN => self.read_stack(now)?,
                     WAKER => self.path.channels.waker.clear(),
                     CLOSES => self.read_closes(now),
-                    socket => self.read_underlay((socket - FIRST_SOCKET) as usize)?,
+                    socket => self.read_underlay((socket - FIRST_SOCKET) as usize),
                 }
             }
-            let now = self.look()?;
+            let now = self.look();
             self.handle_timers(now)?;
-            self.handle_members(now)?;
+            let now = self.handle_members(now);
             self.drain(now);
             if self.handle_commands(now) {
-                self.handle_members(now)?;
+                let now = self.handle_members(now);
                 self.drain(now);
             }
         }
     }
 
     /// The time. If the process was paused until now, its new life has begun when this returns.
-    fn look(&mut self) -> Result<Time, Error> {
+    fn look(&mut self) -> Time {
         let now = clock::now();
         let due = self.path.members.poll_timeout();
         if due.is_some_and(|due| due <= now) {
-            self.handle_members(now)?;
+            self.handle_members(now)
+        } else {
+            now
         }
-        Ok(now)
     }
 
     fn until_next_timer(&self, now: Time) -> Duration {
@@ -296,22 +297,20 @@ impl<M: Machine> Turn<M> {
         }
     }
 
-    fn read_underlay(&mut self, socket: usize) -> Result<(), Error> {
+    fn read_underlay(&mut self, socket: usize) {
         let mut underlay = std::mem::replace(&mut self.path.underlay, Underlay::none());
         let mut looked = None;
         let received = underlay.receive(socket, |buf, origin, local| {
             // The process may have been paused while these were received: what came before that is
             // not to be acted on afterwards (R11).
-            if let Ok(now) = looked.get_or_insert_with(|| self.look()) {
-                self.handle_datagram(*now, buf, origin, local);
-            }
+            let now = *looked.get_or_insert_with(|| self.look());
+            self.handle_datagram(now, buf, origin, local);
         });
         self.path.underlay = underlay;
-        let now = looked.unwrap_or_else(|| Ok(clock::now()))?;
         if let Err(error) = received {
+            let now = looked.unwrap_or_else(clock::now);
             self.complain(now, "read from the underlay", || error.to_string());
         }
-        Ok(())
     }
 
     fn handle_datagram(&mut self, now: Time, buf: &PacketBuf, origin: &Origin, local: IpAddr) {

@@ -34,6 +34,52 @@ fn rough() -> Plan {
     }
 }
 
+/// The same, and every packet may come to any ingress.
+fn scattered() -> Plan {
+    Plan {
+        scatter: 500,
+        limited: 0,
+        lives: Span::new(3, 4),
+        duplication: Span::new(200, 400),
+        straggling: Span::new(200, 400),
+        ..rough()
+    }
+}
+
+/// Trackers of a fixed list restart so fast that nobody believes them down.
+fn fixed_list() -> Plan {
+    Plan {
+        trackers: Span::just(1),
+        fixed_views: 1000,
+        tracker_restarts: Span::new(6, 8),
+        down_ms: Span::new(20, 60),
+        duplication: Span::new(300, 500),
+        straggling: Span::new(300, 500),
+        loss: none(),
+        limited: 0,
+        ..rough()
+    }
+}
+
+/// Hosts have so much to tell that it takes them a while.
+fn much_to_tell() -> Plan {
+    Plan {
+        hosts: Span::just(2),
+        tcp_clients: Span::just(1500),
+        lives: Span::just(1),
+        hold_ms: 15_000,
+        think_ms: 3_000,
+        begin_within_ms: 3_000,
+        faults_within_ms: 6_000,
+        tracker_restarts: Span::new(2, 3),
+        down_ms: Span::new(500, 1000),
+        loss: Span::new(100, 150),
+        limited: 0,
+        drain: false,
+        ..rough()
+    }
+}
+
 /// Trackers come and go.
 fn trackers_fail() -> Plan {
     Plan {
@@ -165,11 +211,9 @@ fn cut_ingress() -> Plan {
 pub fn occasion(bug: Bug) -> Occasion {
     let (name, plan) = match bug {
         Bug::SecondaryDoesNotBind => ("views differ", views_differ()),
-        Bug::OfferPastTheSecondary
-        | Bug::RankedUnfilled
-        | Bug::MarksBeforeTheWalkEnds
-        | Bug::MissIsAlwaysAuthoritative
-        | Bug::ActsWhileJoining => ("trackers fail", trackers_fail()),
+        Bug::OfferPastTheSecondary => ("trackers fail", trackers_fail()),
+        Bug::RankedUnfilled | Bug::MarksBeforeTheWalkEnds => ("much to tell", much_to_tell()),
+        Bug::MissIsAlwaysAuthoritative | Bug::ActsWhileJoining => ("fixed list", fixed_list()),
         Bug::EvictsEstablished => ("floods", floods()),
         Bug::UntrustedWithoutQuota => ("floods and little room", floods_and_little_room()),
         Bug::UnboundedPending => ("floods and few bytes", floods_and_few_bytes()),
@@ -179,11 +223,10 @@ pub fn occasion(bug: Bug) -> Occasion {
         Bug::ForgetsRejects | Bug::AsksRejectedHostAgain | Bug::RefusesInSilence => {
             ("full hosts", full())
         }
+        Bug::OlderBirthCounts | Bug::MidFlowIsAChoice => ("scattered", scattered()),
         Bug::SynAsData
         | Bug::SynNotOfferedToOwner
         | Bug::EventEndsFlowAtOnce
-        | Bug::OlderBirthCounts
-        | Bug::MidFlowIsAChoice
         | Bug::CountsTwice
         | Bug::ListedRemovesNewer => ("rough", rough()),
         Bug::PausedHostTakesOldOffers | Bug::AcceptsReplays | Bug::IgnoresReceiverIncarnation => {

@@ -115,6 +115,9 @@ drop_reasons! {
     NotOwner = "not_owner",
     /// The host's own list of flows is not loaded yet (R4).
     NotReady = "not_ready",
+    /// The last list of sockets did not show the closing flow: the next one tells whether it is over
+    /// (R8).
+    Vanishing = "vanishing",
     /// A tracker that is not filled yet leads no search (R10, R11).
     NotFilled = "not_filled",
     /// A SYN that came as data (R7).

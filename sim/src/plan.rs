@@ -143,7 +143,7 @@ impl Default for Plan {
             think_ms: 300,
             hold_ms: 0,
             udp_clients: Span::new(0, 6),
-            begin_within_ms: 12_000,
+            begin_within_ms: 25_000,
             loss: Span::new(0, 80),
             duplication: Span::new(0, 50),
             straggling: Span::new(0, 60),

@@ -150,7 +150,7 @@ struct Dossier {
     attempt: Attempt,
     /// The hosts whose kernels have a socket of the flow.
     sockets: Vec<NodeNumber>,
-    /// The hosts whose stacks have got a SYN of the flow.
+    /// The hosts whose stacks have got a SYN of the flow, and have not disowned it since.
     got_syns: Vec<NodeNumber>,
     /// When that last changed, or a socket's state did.
     changed: Time,

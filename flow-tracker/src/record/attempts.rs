@@ -88,6 +88,16 @@ impl Record {
         }
     }
 
+    /// Whether it was made for this very attempt: then it is no hint, whatever this tracker's rank is.
+    /// The attempts of datagrams are told apart only while one is under way.
+    pub(crate) const fn is_of(&self, intent: Intent, isn: u32) -> bool {
+        match intent {
+            Intent::Syn => self.isn == isn,
+            Intent::Datagram => matches!(self.state, State::Offered(_)),
+            Intent::MidFlow => false,
+        }
+    }
+
     /// The record with its owner's word taken for fresh, or for one that may be outdated.
     pub(crate) const fn hinting(self, hint: bool) -> Self {
         let state = match self.state {

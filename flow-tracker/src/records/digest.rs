@@ -15,10 +15,12 @@ impl Digest for Records {
             buckets,
             // It follows from the view.
             ranked: _,
+            passed,
             walk,
         } = self;
         buckets.digest(into);
         into.value(&walk.is_some());
+        into.value(&passed.len());
         into.value(&table.len());
         for (handle, key, record) in table.sorted() {
             into.value(&(key, record));

@@ -1,7 +1,7 @@
 //! Walks over all records, in portions: which of them count in the buckets after the ranking has
 //! changed, and which of them a full list has shown to be over (R9).
 
-use super::{Records, owner};
+use super::{Record, Records, TICK, owner};
 use crate::nodes::is_in;
 use core::time::Duration;
 use jlb_flow_table::Handle;
@@ -11,6 +11,10 @@ use jlb_protocol::{Birth, FlowKey, NodeNumber, Time};
 
 /// Records that one call of [`Records::walk_on`] visits.
 const PER_CALL: usize = 2048;
+
+/// The most rankings that are remembered because the walk after them was cut short. A view that
+/// changes more often in so short a time tells of hosts by digests and lists alone.
+const MAX_PASSED: usize = 8;
 
 /// How long a walk rests between two calls.
 const REST: Duration = Duration::from_millis(5);
@@ -38,6 +42,7 @@ pub(super) struct Walk {
     counting: bool,
     /// Whether another walk is to follow, for the sake of records that were visited already.
     again: bool,
+    began: Time,
     pub(super) due: Time,
 }
 
@@ -47,12 +52,19 @@ impl Records {
         if ranked.fingerprint == self.ranked.fingerprint {
             return;
         }
-        self.ranked = ranked;
+        let former = core::mem::replace(&mut self.ranked, ranked);
+        if self.are_counted() {
+            self.passed.clear();
+        } else if self.passed.len() < MAX_PASSED {
+            // A walk that is cut short has not seen all records that it would have made hints.
+            self.passed.push(former);
+        }
         self.buckets.clear();
         self.walk = (!self.table.is_empty()).then_some(Walk {
             after: None,
             counting: true,
             again: false,
+            began: now,
             due: now,
         });
     }
@@ -71,10 +83,16 @@ impl Records {
                     after: None,
                     counting: false,
                     again: false,
+                    began: now,
                     due: now,
                 });
             }
         }
+    }
+
+    /// Whether a host has the flow, and tells other trackers when it is over (R1).
+    pub(super) fn is_told_elsewhere(&self, key: &FlowKey, record: &Record) -> bool {
+        owner(*record).is_some() && !self.ranked.counts(self.ranked.key.flow_hash(key))
     }
 
     /// Goes on with the walk, if it is due; gives how many records it has ended.
@@ -85,17 +103,19 @@ impl Records {
         let mut ended = 0;
         for _ in 0..PER_CALL {
             let Some(handle) = self.table.after(walk.after) else {
+                self.passed.clear();
                 self.walk = walk.again.then_some(Walk {
                     after: None,
                     counting: false,
                     again: false,
+                    began: now,
                     due: now + REST,
                 });
                 return ended;
             };
             walk.after = Some(handle);
             self.walk = Some(walk);
-            ended += u64::from(self.visit(handle, walk.counting));
+            ended += u64::from(self.visit(handle, walk));
         }
         walk.due = now + REST;
         self.walk = Some(walk);
@@ -103,7 +123,7 @@ impl Records {
     }
 
     /// Returns whether the record has ended.
-    fn visit(&mut self, handle: Handle, counting: bool) -> bool {
+    fn visit(&mut self, handle: Handle, walk: Walk) -> bool {
         let (Some(&key), Some(&record)) = (self.table.key(handle), self.table.get(handle)) else {
             return false;
         };
@@ -111,21 +131,24 @@ impl Records {
             return false;
         };
         let flow = self.ranked.key.flow_hash(&key);
-        if !self.ranked.counts(flow) {
+        let ranked = self.ranked.counts(flow);
+        let deadline = self.table.deadline(handle).map(Time::from_nanos);
+        let confirmed = deadline.map(|it| Time::ZERO + it.since(Time::ZERO + self.lease));
+        if walk.counting {
             // R1: "a record kept outside the top two is a hint": its end is not told here.
-            if counting {
+            let is_older = confirmed.is_none_or(|at| at < walk.began + TICK);
+            let was_outside = || self.passed.iter().any(|passed| !passed.counts(flow));
+            if !ranked || (is_older && was_outside()) {
                 self.set_hint(handle, true);
             }
+        }
+        if !ranked {
             return false;
         }
-        if counting {
+        if walk.counting {
             self.buckets.add(&key, flow, owner);
         }
-        let deadline = self.table.deadline(handle).map(Time::from_nanos);
-        let is_over = deadline.is_some_and(|deadline| {
-            let confirmed = Time::ZERO + deadline.since(Time::ZERO + self.lease);
-            self.buckets.is_over(flow, owner, confirmed)
-        });
+        let is_over = confirmed.is_some_and(|at| self.buckets.is_over(flow, owner, at));
         if is_over {
             self.remove(handle);
         }

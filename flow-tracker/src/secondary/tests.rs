@@ -1,6 +1,7 @@
 use crate::record::{Life, Owned, State, trace_of};
 use crate::testbed::{
-    Bed, FlowSent, TTL, birth, host, ingress, offered, owned, statement, tracker, view, view_with,
+    Bed, FlowSent, TTL, birth, host, ingress, offered, open, other_ingress, owned, packet,
+    statement, tracker, view, view_with,
 };
 use core::time::Duration;
 use jlb_protocol::message::{FlowKind, FlowMessage, FlowState, Intent, Path, Reason};
@@ -322,6 +323,7 @@ fn a_record_outside_the_top_two_is_a_hint() {
     // It remembers what the client has left for it.
     let accepted = State::Owned(Owned {
         left: trace_of(4),
+        hint: true,
         ..accepted
     });
     assert_eq!(bed.state(3, &key), Some(accepted));
@@ -503,4 +505,36 @@ fn a_straggler_of_the_attempt_before_does_not_come_between_two_steps() {
     bed.open(&key, Intent::Syn, 5);
     bed.settle_silent();
     assert_eq!(bed.dropped(1, DropReason::Superseded), 1);
+}
+
+#[test]
+fn what_two_primaries_offer_through_one_that_ranks_itself_outside_goes_to_one_host() {
+    let mut bed = Bed::new(3, 4);
+    let key = bed.flow(0);
+    // Trackers 1 and 2 do not see each other; 3 sees both, and each works through it.
+    bed.set_state(1, tracker(2), MemberState::Down);
+    bed.set_state(2, tracker(1), MemberState::Down);
+    for number in [1, 2] {
+        bed.assume_filled(number);
+    }
+    bed.open(&key, Intent::Syn, 5);
+    let first = bed.settle_one();
+    assert_eq!((first.from, first.kind), (tracker(3), FlowKind::Offer));
+    // The policies of both begin anywhere: any proposal of the second must come to the same.
+    for _ in 0..4 {
+        let packet = packet(&key, Intent::Syn, 5);
+        let open = open(tracker(2), other_ingress(), &key, Intent::Syn, 5, &packet);
+        bed.hand_flow(tracker(2), other_ingress(), &open);
+        for offer in bed.settle() {
+            assert_eq!((offer.from, offer.host()), (tracker(3), first.host()));
+        }
+    }
+    // Whoever accepts besides is released.
+    let other = bed.hosts().into_iter().find(|&it| it != first.host());
+    let mut stray = first.clone();
+    stray.path.host = other;
+    bed.accept(&stray, birth(3));
+    let release = bed.settle_one();
+    assert_eq!(Some(release.to), other);
+    assert_eq!(release.kind, FlowKind::Release);
 }

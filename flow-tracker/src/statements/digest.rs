@@ -1,17 +1,13 @@
 //! What of the order of statements decides the future.
 
-use super::{Last, Sequences};
+use super::Sequences;
 use jlb_protocol::digest::{Digest, Digester};
 
 impl Digest for Sequences {
     fn digest(&self, into: &mut Digester<'_>) {
         let Self { last } = self;
         for (host, last) in last {
-            let Last {
-                sequence,
-                incarnation,
-            } = last;
-            into.value(&(host, sequence, incarnation));
+            into.value(&(host, last));
         }
     }
 }

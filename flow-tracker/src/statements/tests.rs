@@ -55,21 +55,37 @@ fn a_tracker_that_restarted_joins_a_hosts_numbers_where_they_are() {
 }
 
 #[test]
-fn a_host_that_restarted_counts_from_one_again() {
+fn a_late_state_of_a_new_life_is_not_applied() {
+    let mut bed = Bed::new(1, 2);
+    let key = bed.flow(0);
+    // Believed down meanwhile, the host has given up this message, and the flow was closed since. The
+    // first one that arrives names no birth.
+    let accepted = statement(&key, birth(1), 5, FlowState::Accepted);
+    let base = u64::from(birth(1).incarnation) << 32;
+    let mark = Some(bed.fingerprint(1));
+    bed.mark_from(1, host(1), base + 2, mark);
+    assert_eq!(acked(&mut bed), base + 2);
+    bed.state_from(tracker(1), host(1), base + 1, &[accepted]);
+    assert_eq!(acked(&mut bed), base + 2);
+    assert_eq!(bed.stats(1).flows, 0);
+    assert_eq!(bed.stats(1).hosts_unmarked, 0);
+}
+
+#[test]
+fn a_host_whose_numbers_fall_back_hears_the_last_one() {
     let mut bed = Bed::new(1, 2);
     let (key, other) = (bed.flow(0), bed.flow(1));
     let accepted = statement(&key, birth(1), 5, FlowState::Accepted);
-    bed.state_from(tracker(1), host(1), 1, &[accepted]);
-    assert_eq!(acked(&mut bed), 1);
+    bed.state_from(tracker(1), host(1), 9, &[accepted]);
+    assert_eq!(acked(&mut bed), 9);
     let after = Birth {
         incarnation: 2_000,
         counter: 1,
     };
     let fresh = statement(&other, after, 5, FlowState::Accepted);
-    for repeat in 0..2 {
-        bed.state_from(tracker(1), host(1), 1, &[fresh]);
-        assert_eq!(acked(&mut bed), 1);
-        assert_eq!(bed.stats(1).states_repeated, repeat);
+    for (sequence, acknowledged) in [(1, 9), (10, 10), (10, 10)] {
+        bed.state_from(tracker(1), host(1), sequence, &[fresh]);
+        assert_eq!(acked(&mut bed), acknowledged);
     }
     assert_eq!(bed.stats(1).flows, 2);
 }
@@ -539,4 +555,82 @@ fn a_tracker_that_does_not_rank_for_a_flow_releases_nobody() {
         bed.state_from(tracker(3), from, 0, &[it]);
     }
     bed.settle_silent();
+}
+
+/// Tracker 3, which had to be told of the flow for a while by `from` and has not been told since, is
+/// to be told again.
+fn after_a_time_outside(isn: u32, life: FlowState) -> (Bed, jlb_protocol::FlowKey) {
+    let mut bed = Bed::new(3, 3);
+    let key = bed.flow(0);
+    bed.set_state(3, tracker(1), MemberState::Down);
+    let it = statement(&key, birth(1), isn, life);
+    bed.state_from(tracker(3), host(1), 0, &[it]);
+    for state in [MemberState::Active, MemberState::Down] {
+        bed.pass(Duration::from_millis(50));
+        bed.set_state(3, tracker(1), state);
+    }
+    bed.pass(Duration::from_millis(50));
+    bed.settle();
+    (bed, key)
+}
+
+#[test]
+fn a_hint_releases_nobody_and_yields_to_every_statement() {
+    use FlowState::{Accepted, Closing, Established};
+    for (life, isn, claim) in [
+        (Closing, 0, Established),
+        (Established, 0, Established),
+        (Established, 6, Accepted),
+        (Established, 6, Closing),
+    ] {
+        let (mut bed, key) = after_a_time_outside(5, life);
+        let it = statement(&key, birth(2), isn, claim);
+        bed.state_from(tracker(3), host(2), 0, &[it]);
+        assert_eq!(bed.state(3, &key).unwrap().host(), Some(host(2)));
+        assert!(!bed.record(3, &key).unwrap().is_hint());
+        bed.settle_silent();
+    }
+}
+
+#[test]
+fn the_host_of_a_hint_that_has_its_flow_after_all_is_not_released() {
+    use FlowState::Established;
+    let (mut bed, key) = after_a_time_outside(5, Established);
+    // An older life that nobody has told this tracker of.
+    let old = statement(&key, birth(2), 6, Established);
+    bed.state_from(tracker(3), host(2), 0, &[old]);
+    let live = statement(&key, birth(1), 5, Established);
+    bed.state_from(tracker(3), host(1), 0, &[live]);
+    bed.settle_silent();
+}
+
+#[test]
+fn its_own_host_makes_a_hint_good_again() {
+    let (mut bed, key) = after_a_time_outside(5, FlowState::Established);
+    assert!(bed.record(3, &key).unwrap().is_hint());
+    let it = statement(&key, birth(1), 5, FlowState::Established);
+    bed.state_from(tracker(3), host(1), 0, &[it]);
+    assert!(!bed.record(3, &key).unwrap().is_hint());
+}
+
+#[test]
+fn a_ranking_that_lasted_for_no_walk_makes_hints_too() {
+    let mut bed = Bed::new(3, 3);
+    let key = bed.flow(0);
+    bed.set_state(3, tracker(1), MemberState::Down);
+    bed.pass(Duration::from_millis(50));
+    for nth in [0, 1] {
+        let it = statement(&bed.flow(nth), birth(1), 5, FlowState::Established);
+        bed.state_from(tracker(3), host(1), 0, &[it]);
+    }
+    bed.pass(Duration::from_millis(50));
+    bed.set_state(3, tracker(1), MemberState::Active);
+    bed.set_state(3, tracker(1), MemberState::Down);
+    // One is told anew before the walk comes by.
+    bed.now = bed.now + Duration::from_millis(20);
+    let it = statement(&key, birth(1), 5, FlowState::Established);
+    bed.state_from(tracker(3), host(1), 0, &[it]);
+    bed.pass(Duration::from_millis(50));
+    assert!(!bed.record(3, &key).unwrap().is_hint());
+    assert!(bed.record(3, &bed.flow(1)).unwrap().is_hint());
 }

@@ -219,7 +219,7 @@ impl Channel {
         let unsaid = self.mark.is_some_and(|mark| !mark.said) || !self.listed.is_empty();
         let urgent = unsaid || !self.queue.is_past(self.urgent);
         self.due = Some(if urgent { now } else { now + delay });
-        self.sequence += 1;
+        self.sequence = self.sequence.saturating_add(1);
         self.in_flight = Some(InFlight {
             sequence: self.sequence,
             filled,

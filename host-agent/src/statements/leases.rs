@@ -170,7 +170,7 @@ impl Tracker {
             }
         }
         for digests in digests.chunks(MAX_DIGESTS) {
-            self.digests += 1;
+            self.digests = self.digests.saturating_add(1);
             let digest = Control::Digest {
                 sequence: self.digests,
                 buckets: List::Values(digests),

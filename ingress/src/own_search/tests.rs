@@ -622,6 +622,31 @@ fn a_host_that_comes_up_while_all_are_asked_is_asked_too() {
 }
 
 #[test]
+fn in_whatever_order_a_pool_is_written_each_of_its_hosts_is_asked_once() {
+    let mut config = config();
+    for service in &mut config.services {
+        service.any_host = true;
+        service.hosts.retain(|host| host.node != node(22));
+        service.hosts.reverse();
+    }
+    let down = [(23, MemberState::Down)];
+    let mut bed = Bed::with(config, view_with(&[], &down));
+    assert_eq!(bed.verdict(&syn()), Verdict::Held);
+    let asked = bed.drain().messages;
+    let hosts: Vec<_> = asked.iter().map(|sent| sent.to.get()).collect();
+    assert_eq!(hosts, [21, 22, 24]);
+    for who_has in &asked[1..] {
+        bed.says(who_has, None);
+    }
+    // One goes, one comes: those who have answered are not asked again.
+    bed.sees(view_with(&[], &[(21, MemberState::Down)]));
+    let late = bed.message();
+    assert_eq!((late.kind, late.to), (FlowKind::WhoHas, node(23)));
+    bed.says(&late, None);
+    assert_eq!(bed.message().kind, FlowKind::Offer);
+}
+
+#[test]
 fn an_owner_that_is_lost_is_offered_its_mid_flow_packet_until_it_is_dead() {
     let (mut bed, offer) = offering_mid_flow();
     let down = view_with(&[], &[(23, MemberState::Down)]);

@@ -281,8 +281,11 @@ fn a_learnt_node_moves_only_when_down_and_in_a_later_life() {
     membership.handle_event(START, &stranger(5));
     membership.handle_event(START, &answers(5, 3));
     commands(&mut membership);
+    membership.handle_event(START, &stranger(5));
+    assert_eq!(membership.stats().refused, 0);
     membership.handle_event(START, &stranger_at(5, 4, elsewhere));
     assert_eq!(added(&mut membership), []);
+    assert_eq!(membership.stats().refused, 1, "two nodes with one number");
     let now = run(&mut membership, START, millis(500));
     assert_eq!(membership.stats().down, 2);
     commands(&mut membership);

@@ -213,6 +213,27 @@ fn after_a_pause_nothing_counts_until_the_new_life_and_then_only_answers() {
 }
 
 #[test]
+fn a_peer_that_lost_its_count_is_heard_from_our_next_life_on() {
+    let mut membership = membership(1, &[1, 2]);
+    membership.handle_event(START, &said(2, 9, MemberState::Active, true));
+    // Its state was lost while its clock is behind. In this life of ours the link hears nothing of it.
+    let earlier = Event::PeerStarted {
+        node: number(2),
+        incarnation: 4,
+    };
+    membership.handle_event(START, &earlier);
+    assert_eq!(state_of(&membership, 2), Some(MemberState::Active));
+    membership.renew(START, 2);
+    membership.handle_event(START, &said(2, 4, MemberState::Active, true));
+    assert_eq!(state_of(&membership, 2), Some(MemberState::Down));
+    membership.handle_event(START, &earlier);
+    membership.handle_event(START, &said(2, 4, MemberState::Active, true));
+    assert_eq!(state_of(&membership, 2), Some(MemberState::Active));
+    let member = membership.view().member(number(2)).unwrap();
+    assert_eq!(member.incarnation, 4);
+}
+
+#[test]
 fn a_new_life_without_a_pause_begins_with_nobody_as_well() {
     let mut membership = membership(1, &[1, 2]);
     membership.handle_event(START, &said(2, 7, MemberState::Active, true));

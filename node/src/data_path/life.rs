@@ -29,7 +29,7 @@ impl<M> Life<M> {
     /// The incarnation of the life that begins now.
     ///
     /// # Errors
-    /// If it can't be stored: the next start would not be newer.
+    /// If it can't be stored.
     pub(super) fn next(&mut self) -> Result<u32, Error> {
         (self.next)()
     }

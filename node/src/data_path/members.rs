@@ -1,7 +1,7 @@
 //! Who belongs to the cluster, and who of them is alive, as the data thread acts on it.
 
 use super::{Notice, Turn};
-use crate::error::Error;
+use crate::clock;
 use crate::machine::Machine;
 use crate::report::Report;
 use jlb_config::Underlay;
@@ -253,11 +253,9 @@ impl<M: Machine> Turn<M> {
         }
     }
 
-    /// Does what the membership wants done, for as long as that has consequences.
-    ///
-    /// # Errors
-    /// If a new life can't be begun.
-    pub(super) fn handle_members(&mut self, now: Time) -> Result<(), Error> {
+    /// Does what the membership wants done, for as long as that has consequences. The time goes on
+    /// only if a new life has begun meanwhile: it is then when that was.
+    pub(super) fn handle_members(&mut self, mut now: Time) -> Time {
         let due = self.path.members.poll_timeout();
         if due.is_some_and(|due| due <= now) {
             self.path.members.membership.handle_timeout(now);
@@ -270,22 +268,22 @@ impl<M: Machine> Turn<M> {
                 self.path.machine.handle_settled(now, settled);
             }
             while let Some(command) = self.path.members.membership.poll_command() {
-                self.obey(now, command)?;
+                now = self.obey(now, command);
             }
             let members = &mut self.path.members;
             let fills =
                 members.role == Role::FlowTracker && members.state() == MemberState::Joining;
             if !fills || !settled || !self.path.machine.is_filled() {
-                return Ok(());
+                return now;
             }
             members.set_state(now, MemberState::Active);
         }
     }
 
-    fn obey(&mut self, now: Time, command: Command) -> Result<(), Error> {
+    fn obey(&mut self, now: Time, command: Command) -> Time {
         let (members, link) = (&mut self.path.members, &mut self.path.link);
         match command {
-            Command::Paused => self.renew(now)?,
+            Command::Paused => return self.renew(),
             Command::RemovePeer(node) => link.remove_peer(node),
             Command::AddPeer(peer) => {
                 if let Some(address) = members.address(peer.node, peer.v4, peer.v6) {
@@ -307,7 +305,7 @@ impl<M: Machine> Turn<M> {
             }
             Command::SendMembers { to, entries } => self.write_members(to, &entries),
         }
-        Ok(())
+        now
     }
 
     /// Tells the control plane of nodes that are in another state than before.
@@ -349,11 +347,23 @@ impl<M: Machine> Turn<M> {
         }
     }
 
-    /// Begins a new life: the node was paused, and what it was sent before, and what it knew, may be
-    /// long out of date (R11).
-    fn renew(&mut self, now: Time) -> Result<(), Error> {
-        let incarnation = self.path.life.next()?;
+    /// Begins a new life, and says when: the node was paused, and what it was sent before, and what it
+    /// knew, may be long out of date (R11).
+    fn renew(&mut self) -> Time {
+        let stored = self.path.life.next();
+        // A disk may take longer for it than the pause did, which is not the next pause.
+        let now = clock::now();
+        let incarnation = match stored {
+            Ok(incarnation) => incarnation,
+            Err(error) => {
+                // The link goes on to the next one. By the wall clock a later start has a larger one
+                // all the same, and a node that ends here would not start again either.
+                self.complain(now, "store that a new life begins", || error.to_string());
+                0
+            }
+        };
         self.path.link.renew(now, incarnation);
+        let incarnation = incarnation.max(self.path.link.incarnation());
         self.path.members.membership.renew(now, incarnation);
         self.path.members.heard = None;
         let view = self.path.members.view().clone();
@@ -361,6 +371,6 @@ impl<M: Machine> Turn<M> {
             self.path.machine = machine;
         }
         self.notify(Notice::Paused(incarnation));
-        Ok(())
+        now
     }
 }

@@ -37,6 +37,16 @@ struct Script {
     renewed: u64,
     /// How long the machine is to keep its thread, once.
     hang: Option<Duration>,
+    /// How long storing an incarnation takes.
+    slow_disk: Duration,
+    /// Whether an incarnation can't be stored.
+    full_disk: bool,
+}
+
+fn hang_for(time: Duration) {
+    // Nobody sends on a channel that both ends of are here.
+    let (_keep, nothing) = std::sync::mpsc::channel::<()>();
+    let _ = nothing.recv_timeout(time);
 }
 
 /// A machine that sends what it is told to and wants every packet delivered.
@@ -85,9 +95,7 @@ impl Machine for Scripted {
         let mut script = self.0.lock().unwrap();
         if let Some(hang) = script.hang.take() {
             drop(script);
-            // Nobody sends on a channel that both ends of are here.
-            let (_keep, nothing) = std::sync::mpsc::channel::<()>();
-            let _ = nothing.recv_timeout(hang);
+            hang_for(hang);
             script = self.0.lock().unwrap();
         }
         let transmit = script.to_send.pop_front()?;
@@ -184,9 +192,20 @@ fn start(number: u16, peers: &[u16], port: u16, setting: &Setting) -> Running {
         script.view = view;
         Scripted(Arc::clone(&again))
     });
+    let disk = Arc::clone(&script);
     let life = Life::new(
         move || {
+            let (slow, full) = {
+                let script = disk.lock().unwrap();
+                (script.slow_disk, script.full_disk)
+            };
+            hang_for(slow);
             incarnation += 1;
+            if full {
+                let source = std::io::ErrorKind::StorageFull.into();
+                let path = "incarnation".into();
+                return Err(Error::State { path, source });
+            }
             Ok(incarnation)
         },
         Some(fresh),
@@ -539,6 +558,40 @@ fn a_paused_node_begins_a_new_life_and_takes_nothing_that_was_sent_to_the_last()
     a.send([acknowledgement(25, 3)]);
     b.report_when(|_| b.script.lock().unwrap().messages > messages);
     assert_eq!(b.script.lock().unwrap().messages, messages + 1);
+    a.stop();
+    b.stop();
+}
+
+#[test]
+fn a_new_life_is_begun_once_however_slow_and_full_the_disk_is() {
+    let (a, mut b, _) = pair_of(28, &INGRESS, &HOST);
+    a.report_when(|report| state(report, 29) == Some(MemberState::Active));
+    {
+        let mut script = b.script.lock().unwrap();
+        script.slow_disk = SILENCE + SILENCE / 4;
+        script.full_disk = true;
+        script.hang = Some(SILENCE + SILENCE / 4);
+    }
+    b.waker.wake();
+    let again = |report: &Report| {
+        let mut members = report.members.iter();
+        members.any(|line| {
+            line.member.node == node(29)
+                && line.member.incarnation == 130
+                && line.member.state == MemberState::Active
+        })
+    };
+    assert!(again(&a.report_when(again)));
+    b.report();
+    assert_eq!(b.script.lock().unwrap().renewed, 1);
+    let told: Vec<_> = std::iter::from_fn(|| b.notices.try_recv().ok()).collect();
+    let paused = |notice: &&Notice| matches!(notice, Notice::Paused(130));
+    assert_eq!(told.iter().filter(paused).count(), 1);
+    let failed = |notice: &Notice| {
+        matches!(notice, Notice::Failed(action, why)
+            if action.contains("store") && why.contains("incarnation"))
+    };
+    assert!(told.iter().any(failed));
     a.stop();
     b.stop();
 }

@@ -30,8 +30,9 @@ pub(crate) fn check_tcp<'a>(
     None
 }
 
-/// What is wrong with the delivery of a packet of an open connection to the stack of `host`, which of
-/// this flow has got the SYNs that these hosts have got: it can't be the owner if it got none (R4).
+/// What is wrong with the delivery of a packet of an open connection to the stack of `host`,
+/// where the hosts that may own the connection are those that got a SYN of it and have not disowned it
+/// since (R4).
 pub(crate) fn check_mid_flow(got_syns: &[NodeNumber], host: NodeNumber) -> Option<String> {
     (!got_syns.contains(&host))
         .then(|| format!("host {host} delivers a packet of a connection that never began on it"))

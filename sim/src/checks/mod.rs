@@ -33,6 +33,8 @@ pub enum Rule {
     QuietAfterHealing,
     /// R12 and R11: what is let in was sealed for this life, and is let in once.
     Sessions,
+    /// R10: a tracker that is ranked knows what it is to know.
+    Filled,
     /// R14 and R3: no table holds more than it may.
     Bounds,
 }

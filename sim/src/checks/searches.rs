@@ -3,6 +3,7 @@
 
 use crate::topology::OFFERED;
 use core::time::Duration;
+use jlb_protocol::message::Path;
 use jlb_protocol::{FlowKey, NodeNumber, Time};
 use std::collections::BTreeMap;
 
@@ -18,6 +19,15 @@ struct Search {
 
 /// From a tracker's making of a record to the Offer's passing the last tracker, at most.
 const CLIMB: Duration = Duration::from_millis(400);
+
+/// What is wrong with an Offer that goes from this node to a host: one that names a secondary comes
+/// from it, or a host could get a flow that only one tracker has heard of (R2).
+pub(crate) fn check_chain(from: NodeNumber, path: &Path) -> Option<String> {
+    let secondary = path.secondary.filter(|&secondary| secondary != from)?;
+    Some(format!(
+        "{from} sends a host an offer past its secondary {secondary}"
+    ))
+}
 
 /// The Offers that hosts were sent.
 #[derive(Clone, Default, Debug)]

@@ -223,8 +223,9 @@ impl World {
             let wrong = resets::check_reset(owner, isn);
             let half_open = || resets::owner(self.kernels(client), &key, isn, true).is_none();
             let hosts: Vec<_> = owner.into_iter().collect();
-            let excused =
-                (half_open() && self.is_excused(began, &hosts)) || self.is_out_of_order(client);
+            let excused = (half_open() && self.is_excused(began, &hosts))
+                || self.is_never_published(began, &hosts)
+                || self.is_out_of_order(client);
             if wrong.is_some() && excused {
                 self.tally.excused += 1;
             } else {

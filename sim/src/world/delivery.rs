@@ -1,7 +1,7 @@
 //! What becomes of messages in the eyes of checkers, stacks and traces.
 
 use super::World;
-use crate::checks::Rule;
+use crate::checks::{Rule, searches};
 use crate::machine::Machine;
 use crate::node::Node;
 use crate::planted::Planted;
@@ -76,6 +76,9 @@ impl World {
             return;
         };
         let attempt = (message.key, message.offer.isn);
+        if from_host && message.reason == Reason::NotOwner {
+            self.disowned(from, &message);
+        }
         if asks {
             self.searches.asked(message.key);
         } else if moves {
@@ -83,6 +86,9 @@ impl World {
             let wrong = self.searches.moved(message.key);
             self.violate(Rule::Termination, client, wrong);
         } else if offer {
+            let wrong = searches::check_chain(from, &message.path);
+            let client = self.client_of(&message.key);
+            self.violate(Rule::Consistency, client, wrong);
             self.observe_offer(to, &message);
         } else if from_host && message.kind == FlowKind::Accept {
             self.searches.accepted(attempt, from);
@@ -92,6 +98,14 @@ impl World {
             && self.plan.planted == Some(Planted::DeliversRejected)
         {
             self.hand_to_stack(from, message.packet);
+        }
+    }
+
+    /// A host says that a connection is not its own.
+    fn disowned(&mut self, host: NodeNumber, message: &FlowMessage<'_>) {
+        if let Some(client) = self.client_of(&message.key) {
+            let known = &mut self.dossiers[client].got_syns;
+            known.retain(|&other| other != host);
         }
     }
 

@@ -81,6 +81,12 @@ impl World {
         self.disturb(number, Part::Struck);
         if let Some(side) = self.hosts.get_mut(&number) {
             side.dump_armed = None;
+            // The next agent finds what the kernel has, whatever this one has said.
+            for dossier in &mut self.dossiers {
+                if dossier.sockets.contains(&number) && !dossier.got_syns.contains(&number) {
+                    dossier.got_syns.push(number);
+                }
+            }
             // A UDP flow has no socket that its host could take it back from.
             for dossier in &mut self.dossiers {
                 if dossier.udp.is_some_and(|(host, _)| host == number) {

@@ -6,7 +6,7 @@ use crate::checks::quiet;
 use crate::disturbances::SETTLES;
 use crate::machine::Machine;
 use core::time::Duration;
-use jlb_protocol::{MemberState, Protocol, Time};
+use jlb_protocol::{MemberState, NodeNumber, Protocol, Time};
 
 /// For this long nothing may be repeated once the cluster is quiet.
 const QUIET: Duration = Duration::from_secs(2);
@@ -79,37 +79,64 @@ impl World {
     fn check_records(&mut self, rule: Rule, at: Time) {
         let ranking = self.true_ranking();
         for client in 0..self.clients.len() {
-            // What is left of a life that its client has left is nobody's connection.
-            let Some(isn) = self.clients[client].living() else {
+            let Some(owner) = self.old_connection(client, at) else {
                 continue;
             };
-            let (key, dossier) = (self.clients[client].key, &self.dossiers[client]);
-            let Some(&owner) = dossier
-                .sockets
-                .first()
-                .filter(|_| dossier.sockets.len() == 1)
-            else {
-                continue;
-            };
-            let established = self.hosts.get(&owner).is_some_and(|side| {
-                let socket = side.kernel.socket(&key);
-                socket.is_some_and(|sock| sock.isn == isn && sock.is_established())
-            });
-            let settled = dossier.changed + FRESH < at;
-            if !established || !settled || self.draining.contains(&owner) {
-                continue;
-            }
+            let key = self.clients[client].key;
             self.tally.compared += 1;
             let ranks = ranking.ranks(self.topology.hash_key.flow_hash(&key));
             for tracker in [ranks.primary, ranks.secondary].into_iter().flatten() {
-                let life = self.nodes.get(&tracker).and_then(|node| node.life.as_ref());
-                let Some(Machine::Tracker(machine)) = life.map(|life| &life.machine) else {
-                    continue;
-                };
-                let known = machine.owner(&key);
-                let wrong = quiet::check_record(tracker, owner, known);
-                self.violate(rule, Some(client), wrong);
+                self.check_record(rule, client, tracker, owner);
             }
+        }
+    }
+
+    /// A tracker that has become active knows every connection that it ranks for now (R10), if the
+    /// connection's host and the other trackers have been in order.
+    pub(super) fn check_filled(&mut self, tracker: NodeNumber) {
+        let in_order = |node: NodeNumber| {
+            let last = self.disturbances.last(self.now, node);
+            last.is_none_or(|until| until < self.now) && !self.draining.contains(&node)
+        };
+        let mut others = self.topology.trackers.iter();
+        if !others.all(|&other| other == tracker || in_order(other)) {
+            // Hosts may rank others still, or already.
+            return;
+        }
+        let ranking = self.true_ranking();
+        let clients = 0..self.clients.len();
+        let owned = clients.filter_map(|it| Some((it, self.old_connection(it, self.now)?)));
+        let owned: Vec<_> = owned.filter(|&(_, host)| in_order(host)).collect();
+        for (client, owner) in owned {
+            let key = self.clients[client].key;
+            let ranks = ranking.ranks(self.topology.hash_key.flow_hash(&key));
+            if ranks.primary == Some(tracker) || ranks.secondary == Some(tracker) {
+                self.check_record(Rule::Filled, client, tracker, owner);
+            }
+        }
+    }
+
+    /// The host of a client's connection that is established, and has been there since some time
+    /// before `at`.
+    fn old_connection(&self, client: usize, at: Time) -> Option<NodeNumber> {
+        // What is left of a life that its client has left is nobody's connection.
+        let isn = self.clients[client].living()?;
+        let (key, dossier) = (self.clients[client].key, &self.dossiers[client]);
+        let &[owner] = dossier.sockets.as_slice() else {
+            return None;
+        };
+        let socket = self.hosts.get(&owner)?.kernel.socket(&key)?;
+        let established = socket.isn == isn && socket.is_established();
+        let settled = dossier.changed + FRESH < at;
+        (established && settled && !self.draining.contains(&owner)).then_some(owner)
+    }
+
+    fn check_record(&mut self, rule: Rule, client: usize, tracker: NodeNumber, owner: NodeNumber) {
+        let key = self.clients[client].key;
+        let life = self.nodes.get(&tracker).and_then(|node| node.life.as_ref());
+        if let Some(Machine::Tracker(machine)) = life.map(|life| &life.machine) {
+            let wrong = quiet::check_record(tracker, owner, machine.owner(&key));
+            self.violate(rule, Some(client), wrong);
         }
     }
 

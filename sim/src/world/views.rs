@@ -38,6 +38,8 @@ impl World {
                 life.membership.set_state(clock, MemberState::Active);
                 self.trace
                     .note_all(now, || format!("{number} is filled, and active"));
+                self.check_filled(number);
+                continue;
             }
             let Some(command) = life.membership.poll_command() else {
                 let settled = life.membership.may_settle(clock);

@@ -356,3 +356,42 @@ fn a_tracker_that_hears_no_host_sends_the_ingress_to_the_next_rank() {
         (FlowKind::Refuse, Reason::NoHost)
     );
 }
+
+#[test]
+fn a_hint_is_asked_for_where_hosts_may_know_more_and_led_to_its_host_else() {
+    for told in [false, true] {
+        let mut bed = Bed::new(3, 4);
+        let key = bed.flow(0);
+        let it = statement(&key, birth(1), 5, FlowState::Established);
+        bed.set_state(3, tracker(1), MemberState::Down);
+        bed.state_from(tracker(3), host(3), 0, &[it]);
+        bed.set_state(3, tracker(1), MemberState::Active);
+        bed.pass(Duration::from_millis(50));
+        assert!(bed.record(3, &key).unwrap().is_hint());
+        for lost in [1, 2] {
+            bed.set_state(3, tracker(lost), MemberState::Down);
+        }
+        if told {
+            let mark = Some(bed.fingerprint(3));
+            for number in 1..=4 {
+                bed.mark_from(3, host(number), 1, mark);
+            }
+        }
+        bed.pass(Duration::from_millis(50));
+        bed.settle();
+        let packet = packet(&key, Intent::Syn, 900);
+        let open = open(tracker(3), ingress(), &key, Intent::Syn, 900, &packet);
+        bed.hand_flow(tracker(3), ingress(), &open);
+        if !told {
+            let asked: Vec<_> = bed.settle().iter().map(|it| (it.kind, it.to)).collect();
+            let all = [1, 2, 3, 4].map(|it| (FlowKind::WhoHas, host(it)));
+            assert_eq!(asked, all);
+            for number in 1..=4 {
+                bed.state_from(tracker(3), host(number), 0, &[not_mine(&key)]);
+            }
+        }
+        // It decides by its kernel's state (R7), also if it has missed that it is asked for.
+        let offer = bed.settle_one();
+        assert_eq!((offer.kind, offer.to), (FlowKind::Offer, host(3)));
+    }
+}

@@ -105,6 +105,25 @@ fn digests_are_numbered_upwards_over_all_lives_of_the_host() {
 }
 
 #[test]
+fn digests_to_a_tracker_that_was_removed_from_the_view_go_on_counting() {
+    let mut bed = with_digests(1);
+    let highest = |sent: Vec<Sent>| {
+        let numbers = sent.iter().filter_map(|sent| match sent {
+            Sent::Digest { sequence, .. } => Some(*sequence),
+            Sent::State { .. } | Sent::Flow { .. } | Sent::Load { .. } => None,
+        });
+        numbers.collect::<Vec<_>>()
+    };
+    let before = highest(bed.converse(20_000)).pop().unwrap();
+    bed.see(view(&[]));
+    bed.settle();
+    bed.see(view(&[10]));
+    bed.agent.handle_peer_wire(bed.now, node(10), 2);
+    let after = highest(bed.converse(20_000));
+    assert!(after.iter().min().unwrap() > &before);
+}
+
+#[test]
 fn digests_follow_every_way_in_which_flows_come_and_go() {
     let mut bed = with_digests(40);
     // Closed, released, renewed in doubt, and begun anew by a SYN.
