@@ -22,4 +22,4 @@ mod table;
 mod wheel;
 
 pub use slab::Handle;
-pub use table::{FlowTable, Full};
+pub use table::{FlowTable, Full, Place};

@@ -160,6 +160,11 @@ impl<K: Copy, V> Slab<K, V> {
         (from..self.used).find(|&id| self.get(id).is_some())
     }
 
+    /// How many numbers were ever used: no record has a higher one.
+    pub(crate) fn used(&self) -> u32 {
+        self.used
+    }
+
     /// All occupied records, by number.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Handle, &K, &V)> {
         let entries = self.chunks.iter().flatten();

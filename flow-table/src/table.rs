@@ -24,6 +24,17 @@ impl fmt::Display for Full {
 
 impl core::error::Error for Full {}
 
+/// What a walk over a table comes to, see [`FlowTable::next_place`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// A record.
+    Occupied(Handle),
+    /// Nothing so far: the walk goes on after this place, which is vacant.
+    Vacant(Handle),
+    /// There is nothing more.
+    End,
+}
+
 /// A bounded map from flow keys to records, each of which may have a deadline.
 ///
 /// Keys should be at most 4-byte aligned and values should have a niche (an enum, a `NonZero`
@@ -236,6 +247,19 @@ impl<K: Copy + Eq + Hash, V> FlowTable<K, V> {
     pub fn after(&self, handle: Option<Handle>) -> Option<Handle> {
         let from = handle.map_or(0, |handle| handle.0.saturating_add(1));
         self.slab.next_occupied(from).map(Handle)
+    }
+
+    /// As [`Self::after`], but looks at `most` places at most (at least one): in a table that once was
+    /// full, very many of them may be vacant.
+    #[must_use]
+    pub fn next_place(&self, handle: Option<Handle>, most: u32) -> Place {
+        let from = handle.map_or(0, |handle| handle.0.saturating_add(1));
+        let end = self.slab.used().min(from.saturating_add(most.max(1)));
+        match (from..end).find(|&id| self.slab.get(id).is_some()) {
+            Some(id) => Place::Occupied(Handle(id)),
+            None if end < self.slab.used() => Place::Vacant(Handle(end - 1)),
+            None => Place::End,
+        }
     }
 }
 

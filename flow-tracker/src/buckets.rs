@@ -4,12 +4,14 @@
 //! list of the bucket, and its records that were not listed end.
 //!
 //! Counted are the flows that this tracker ranks for: of others hosts tell it nothing. So a digest
-//! says something only while the host's mark is for the ranking of this tracker's view (R10).
+//! says something only while the host's mark is for the ranking of this tracker's view (R10). A host
+//! that goes by another one for long is asked for full lists, whose statements renew the records.
 
 use crate::primary::{Done, Ended};
 use crate::tracker::FlowTracker;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use core::time::Duration;
 use jlb_protocol::bucket::{BUCKETS, bucket, flow_digest};
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{BucketDigest, Control, List, Listed};
@@ -23,7 +25,11 @@ const COUNT: usize = BUCKETS as usize;
 
 /// How long a full list is waited for before it is asked for again. Digests that come meanwhile
 /// differ for the same reason.
-const LIST_EACH: core::time::Duration = core::time::Duration::from_secs(1);
+const LIST_EACH: Duration = Duration::from_secs(1);
+
+/// How many full lists in a lease a host is asked for whose digests can't be compared, since it goes by
+/// another ranking than this tracker.
+const LISTS_A_LEASE: u32 = 3;
 
 /// The records of one host's flows in one bucket.
 #[derive(Clone, Copy, Debug)]
@@ -159,6 +165,20 @@ impl Buckets {
         Compared::Differs
     }
 
+    /// Whether the bucket's records were neither confirmed together nor asked for in this span; they
+    /// are asked for then.
+    fn is_unheard(&mut self, now: Time, host: NodeNumber, bucket: u16, span: Duration) -> bool {
+        let Some(bucket) = self.bucket_mut(host, bucket) else {
+            return false;
+        };
+        let last = bucket.confirmed.max(bucket.asked);
+        let unheard = bucket.count > 0 && last.is_none_or(|at| now.since(at) >= span);
+        if unheard {
+            bucket.asked = Some(now);
+        }
+        unheard
+    }
+
     /// A full list of the bucket has ended; whether it says anything of records here.
     fn listed(&mut self, now: Time, host: NodeNumber, listed: &Listed) -> bool {
         let Some(bucket) = self.bucket_mut(host, listed.bucket) else {
@@ -244,9 +264,20 @@ impl FlowTracker {
         buckets: &List<'_, BucketDigest>,
     ) -> Ended {
         self.nodes.named(Some(from), Role::HostAgent)?;
-        let comparable = self.filling.has_marked(from) && self.records.are_counted();
-        if !self.records.buckets.admit(from, sequence) || !comparable {
+        if !self.records.buckets.admit(from, sequence) || !self.records.are_counted() {
             self.out.stats.digests_passed_over += 1;
+            return Ok(Done::Consumed);
+        }
+        if !self.filling.has_marked(from) {
+            self.out.stats.digests_passed_over += 1;
+            // Its flows live on all the same: where that lasts, it states them one by one.
+            for BucketDigest { bucket, .. } in buckets.iter() {
+                let each = self.lease / LISTS_A_LEASE;
+                if self.records.buckets.is_unheard(now, from, bucket, each) {
+                    self.out.stats.lists_asked += 1;
+                    self.out.send_control(from, &Control::SendFull { bucket });
+                }
+            }
             return Ok(Done::Consumed);
         }
         for digest in buckets.iter() {

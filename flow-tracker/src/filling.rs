@@ -32,8 +32,9 @@ const PROMPT_AFTER: Duration = Duration::from_millis(500);
 /// How many times a host is asked for its mark after one change.
 const MAX_PROMPTS: u8 = 7;
 
-/// How long a joining tracker waits for a host that is believed alive and says nothing at all,
-/// before it joins without that host's mark. Its flows are asked for one by one then.
+/// How long a joining tracker waits for a host that is believed alive and says nothing at all, or goes
+/// by another ranking than it does (the host can't reach some other tracker, say), before it joins
+/// without that host's mark. Its flows are asked for one by one then.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A host, as far as it has filled this tracker.
@@ -53,6 +54,8 @@ struct Source {
     silent: bool,
     /// When it last stated anything, or came alive.
     heard: Time,
+    /// When its mark changed last, or began to be waited for.
+    told: Time,
     prompts: u8,
     /// Whether it is not waited for any more.
     given_up: bool,
@@ -149,6 +152,7 @@ impl Filling {
                 said: None,
                 silent: false,
                 heard: now,
+                told: now,
                 prompts: 0,
                 given_up: false,
             });
@@ -218,7 +222,7 @@ impl Filling {
         if let Some(source) = self.sources.get_mut(&host) {
             source.heard = now;
             source.silent = false;
-            if source.given_up {
+            if source.given_up && source.patience() > now {
                 source.given_up = false;
                 self.judge(nodes);
             }
@@ -226,12 +230,14 @@ impl Filling {
     }
 
     /// The mark of the host's last numbered State.
-    pub(crate) fn mark(&mut self, nodes: &Nodes, host: NodeNumber, mark: Option<u64>) {
+    pub(crate) fn mark(&mut self, now: Time, nodes: &Nodes, host: NodeNumber, mark: Option<u64>) {
         if let Some(source) = self.sources.get_mut(&host)
             && source.mark != mark
         {
             source.mark = mark;
+            source.told = now;
             source.prompts = 0;
+            source.given_up = false;
             self.judge(nodes);
         }
     }
@@ -320,7 +326,7 @@ impl Filling {
             if !source.is_waited_for(fingerprint) {
                 continue;
             }
-            if !source.given_up && now.since(source.heard) >= PATIENCE {
+            if !source.given_up && source.patience() <= now {
                 source.given_up = true;
                 gave_up = true;
             }
@@ -343,6 +349,7 @@ impl Source {
     /// A new mark is waited for from now on.
     const fn expect(&mut self, now: Time) {
         self.heard = now;
+        self.told = now;
         self.prompts = 0;
         self.given_up = false;
     }
@@ -355,8 +362,16 @@ impl Source {
         (self.prompts < MAX_PROMPTS).then(|| self.heard + PROMPT_AFTER * (1 << self.prompts))
     }
 
+    /// When it is given up. One that is at work on a mark for this ranking says so by having none.
+    fn patience(&self) -> Time {
+        match self.mark {
+            Some(_) => self.heard.min(self.told) + PATIENCE,
+            None => self.heard + PATIENCE,
+        }
+    }
+
     fn deadline(&self) -> Option<Time> {
-        let patience = (!self.given_up).then(|| self.heard + PATIENCE);
+        let patience = (!self.given_up).then(|| self.patience());
         self.prompt_at().into_iter().chain(patience).min()
     }
 }

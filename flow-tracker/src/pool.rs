@@ -177,8 +177,8 @@ impl Pool {
         let listed = &self.service.hosts;
         self.hosts.retain(|host| {
             let node = host.config.node;
-            listed.iter().any(|listed| listed.node == node)
-                || nodes.role(node) == Some(Role::HostAgent)
+            nodes.role(node) == Some(Role::HostAgent)
+                || listed.iter().any(|listed| listed.node == node)
         });
     }
 }

@@ -185,7 +185,10 @@ impl FlowTracker {
                 step,
                 life: Life::Established | Life::Closing,
                 ..
-            }) if same && q.intent == Intent::Syn && !self.nodes.is_dead_host(now, host) => {
+            }) if (same || record.has_taken(q.isn))
+                && q.intent == Intent::Syn
+                && !self.nodes.is_dead_host(now, host) =>
+            {
                 Ok(self.repeat(now, q, host, step))
             }
             State::Owned(Owned { host, .. }) if host_is_gone => {

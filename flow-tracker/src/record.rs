@@ -189,8 +189,8 @@ pub(crate) struct Own {
     pub(crate) step: u8,
     /// Whether the flow began with the record's attempt, so that this answers it.
     pub(crate) answers: bool,
-    /// How the attempt that it began with stands to that of the record's life; `Same` where this
-    /// cannot be told. Initial sequence numbers of one client may go round in a few minutes (Linux
+    /// How the attempt that it began with stands to that of the record's life, or to the one under
+    /// way; `Same` where this cannot be told. Initial sequence numbers of one client may go round in a few minutes (Linux
     /// counts them in 64 ns), so this says something of attempts that are as young as a handshake.
     pub(crate) order: Order,
     /// Whether the client is known to have left this life for the record's.
@@ -400,9 +400,13 @@ impl Offered {
             }
             return self.taken(own.life, own.birth);
         }
-        match own.life {
-            Life::Accepted | Life::Established => own.new_life(),
-            Life::Closing => Next::Stale,
+        // Accepted and established beat offered, unless the client has begun the attempt that is under
+        // way later: then it has left the other, and the offered host may have taken it already.
+        match (own.life, own.order) {
+            (Life::Accepted | Life::Established, Order::Same | Order::Later) => own.new_life(),
+            (Life::Accepted | Life::Established, Order::Earlier) | (Life::Closing, _) => {
+                Next::Stale
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //! is recorded here binds (R1).
 
 use crate::primary::{Done, Ended};
-use crate::record::{Offered, Owned, Record, State};
+use crate::record::{Life, Offered, Owned, Record, State};
 use crate::tracker::FlowTracker;
 use jlb_flow_table::Handle;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
@@ -62,7 +62,7 @@ impl FlowTracker {
         let binding = binding && !planted::is(Bug::SecondaryDoesNotBind);
         let bound = match message.intent {
             Intent::MidFlow => self.bind_mid_flow(now, message, proposed, found, binding),
-            Intent::Syn | Intent::Datagram => self.bind_attempt(message, proposed, found, binding),
+            Intent::Syn | Intent::Datagram => self.bind_attempt(now, message, proposed, found, binding),
         };
         let (host, step) = match bound {
             Bound::Ask { host, step } => (host, step),
@@ -151,6 +151,7 @@ impl FlowTracker {
     /// the primary takes over a step lower than its own.
     fn bind_attempt(
         &self,
+        now: Time,
         message: &FlowMessage<'_>,
         proposed: NodeNumber,
         found: Option<(Handle, Record)>,
@@ -171,6 +172,18 @@ impl FlowTracker {
             .host()
             .is_some_and(|host| self.nodes.is_live_host(host));
         match record.state {
+            // Its client has answered that host: no other may have this attempt.
+            State::Owned(Owned {
+                host,
+                step,
+                life: Life::Established | Life::Closing,
+                ..
+            }) if (same || record.has_taken(isn))
+                && message.intent == Intent::Syn
+                && !self.nodes.is_dead_host(now, host) =>
+            {
+                Bound::Ask { host, step }
+            }
             State::Offered(_) | State::Owned(_) if !host_is_live => proposal,
             _ if record.supersedes(message.intent, isn, goes_on) => Bound::Superseded,
             State::Offered(Offered { host, step, .. }) if same => Bound::Ask { host, step },

@@ -86,7 +86,7 @@ impl FlowTracker {
             for flow in flows.iter() {
                 self.statement(now, from, &flow);
             }
-            self.filling.mark(&self.nodes, from, closing.filled);
+            self.filling.mark(now, &self.nodes, from, closing.filled);
             if let Some(listed) = closing.listed {
                 self.listed(now, from, &listed);
             }
@@ -144,7 +144,7 @@ impl FlowTracker {
             birth,
             step: first_step,
             answers,
-            order: rival.map_or(Order::Same, |it| Order::of_lives(flow.isn, it.former)),
+            order: rival.map_or(Order::Same, |it| Order::of_lives(flow.isn, it.began())),
             left: rival.is_some_and(|it| it.has_left(flow.isn)),
         };
         let record = match found {

@@ -24,6 +24,10 @@ mod digest;
 /// Deadlines are rounded up to this.
 const TICK: Duration = Duration::from_millis(1);
 
+/// How many questions a host must leave unanswered before it is not waited for any more: a SYN
+/// that nobody repeats, and that the network loses a message for, proves nothing of a host.
+const TIMES_TO_BE_SILENT: u8 = 4;
+
 /// A flow whose owner is asked for.
 #[derive(Clone, Debug)]
 struct Asked {
@@ -41,6 +45,8 @@ struct Asked {
     /// Whether a host that may have the flow was down then, and so was not asked: if it comes back
     /// meanwhile, it has not said no.
     unasked: bool,
+    /// How many times the hosts that wait were asked.
+    times: u8,
     packet: PacketBuf,
 }
 
@@ -182,6 +188,7 @@ impl FlowTracker {
             return Err(DropReason::UnknownFlow);
         };
         // R5: the ingress's repeat is the moment to ask again who has not answered yet.
+        asked.times = asked.times.saturating_add(1);
         let (round, waiting) = (asked.round, asked.waiting.clone());
         let same = (asked.isn, asked.intent, asked.ingress);
         let repeat = same == (q.isn, q.intent, q.ingress);
@@ -213,6 +220,7 @@ impl FlowTracker {
             tried: q.tried,
             waiting: waiting.clone(),
             unasked: self.may_be_elsewhere(now, &q.key),
+            times: 1,
             packet: self.out.outbox.buffer(),
         };
         asked.take_over(&q);
@@ -410,7 +418,8 @@ impl FlowTracker {
         match asked.intent {
             // R4: not every live host said no, so the client gets no reset.
             Intent::MidFlow => {}
-            // S3: a host that says nothing, to this and many repeats, holds up no new flow again
+            Intent::Syn | Intent::Datagram if asked.times < TIMES_TO_BE_SILENT => {}
+            // S3: a host that says nothing, to this and its repeats, holds up no new flow again
             // before it has said something.
             Intent::Syn | Intent::Datagram => {
                 for &host in &asked.waiting {

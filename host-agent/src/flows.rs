@@ -5,7 +5,7 @@ use crate::life::{Ending, Event, State, Step, step, step_in_doubt};
 use alloc::vec::Vec;
 use core::num::NonZeroU64;
 use core::time::Duration;
-use jlb_flow_table::{FlowTable, Full, Handle};
+use jlb_flow_table::{FlowTable, Full, Handle, Place};
 use jlb_protocol::message::{FlowState, FlowStatement};
 use jlb_protocol::{Birth, FlowKey, NodeNumber, Protocol, ServiceNumber, Time};
 
@@ -243,10 +243,10 @@ impl Flows {
         Some(self.table.get(handle)?.closed_statement(key))
     }
 
-    /// The flow after this one, in the order of the table; the first after `None`. Flows that come
-    /// and go meanwhile do not move the others.
-    pub(crate) fn after(&self, handle: Option<Handle>) -> Option<Handle> {
-        self.table.after(handle)
+    /// The place after this one, in the order of the table; the first after `None`. Flows that come
+    /// and go meanwhile do not move the others. Looks at `most` places.
+    pub(crate) fn after(&self, handle: Option<Handle>, most: u32) -> Place {
+        self.table.next_place(handle, most)
     }
 
     /// The handles of the flows of services that `keep` does not want.

@@ -142,8 +142,8 @@ impl Ingress {
         }
     }
 
-    /// The attempt that an answer is about. The step is the search's own: it only has to
-    /// be one that this attempt can have.
+    /// The attempt that an answer is about. The step is the search's own, and that may have begun at
+    /// another ingress, or under another configuration.
     pub(crate) fn answered(&self, message: &FlowMessage<'_>) -> Result<Handle, DropReason> {
         let handle = self
             .pending
@@ -151,10 +151,7 @@ impl Ingress {
             .ok_or(DropReason::StaleAnswer)?;
         let (_, attempt) = self.pending.get(handle).ok_or(DropReason::StaleAnswer)?;
         let question = attempt.question;
-        if question.isn == message.offer.isn
-            && question.intent == message.intent
-            && message.offer.step <= attempt.search_ttl
-        {
+        if question.isn == message.offer.isn && question.intent == message.intent {
             Ok(handle)
         } else {
             Err(DropReason::StaleAnswer)

@@ -49,8 +49,12 @@ impl Membership {
         }
         if let Ok(at) = self.find(known.node) {
             let peer = &self.peers[at];
-            let elsewhere = known.v4.is_some_and(|v4| !peer.known.has_address(v4.into()))
-                || known.v6.is_some_and(|v6| !peer.known.has_address(v6.into()));
+            let elsewhere = known
+                .v4
+                .is_some_and(|v4| !peer.known.has_address(v4.into()))
+                || known
+                    .v6
+                    .is_some_and(|v6| !peer.known.has_address(v6.into()));
             // The number is taken.
             if peer.origin == Origin::File || (elsewhere && peer.is_up()) {
                 self.stats.refused += 1;

@@ -4,8 +4,9 @@ use crate::config::Config;
 use core::time::Duration;
 use jlb_protocol::Role;
 
-/// Most Hellos that a node sends a second as heartbeats.
-const HELLOS_PER_SECOND: u64 = 2_000;
+/// Most Hellos that a node sends a second as heartbeats: a percent or two of a core. A tracker of many
+/// hosts answers more than that, since each of these greets it without regard to the others.
+const HELLOS_PER_SECOND: u64 = 4_000;
 
 /// What of that is for pairs without a host, before what pairs with one need is looked at.
 const FAST_SHARE: u64 = 1_600;

@@ -53,6 +53,10 @@ const FIRST_SOCKET: u64 = 16;
 /// web servers take all processors, and yet these must not starve under a flood of packets.
 const NICE: i32 = -10;
 
+/// While datagrams of one batch are handled, time stands still for so long at most. Shorter than any
+/// pause that counts.
+const RECENT: Duration = Duration::from_millis(1);
+
 /// The longest sleep, even if no timer is due.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -299,11 +303,14 @@ impl<M: Machine> Turn<M> {
 
     fn read_underlay(&mut self, socket: usize) {
         let mut underlay = std::mem::replace(&mut self.path.underlay, Underlay::none());
-        let mut looked = None;
+        let mut looked: Option<Time> = None;
         let received = underlay.receive(socket, |buf, origin, local| {
-            // The process may have been paused while these were received: what came before that is
-            // not to be acted on afterwards (R11).
-            let now = *looked.get_or_insert_with(|| self.look());
+            // The process may have been paused while these were received, or since: what came before
+            // that is not to be acted on afterwards (R11).
+            let present = clock::now();
+            let recent = looked.filter(|&looked| present.since(looked) < RECENT);
+            let now = recent.unwrap_or_else(|| self.look());
+            looked = Some(now);
             self.handle_datagram(now, buf, origin, local);
         });
         self.path.underlay = underlay;

@@ -1,31 +1,70 @@
-//! Runs a plan's worlds until a checker finds something.
+//! Looks for a bug until a checker finds it.
 
-use jlb_sim::{Outcome, Plan, Violation, World};
+use crate::occasions::Occasion;
+use jlb_explore::{Case, Effort};
+use jlb_sim::{Outcome, Plan, World};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What the worlds of a plan showed.
+/// What was seen.
 #[derive(Clone, Debug, Default)]
 pub struct Hunt {
-    /// Worlds that were run up to the first violation, that one included.
-    pub seeds: u64,
-    /// Flows in them.
+    /// Worlds or states, up to the one in which something was wrong.
+    pub looked_at: u64,
+    /// Flows in these worlds.
     pub flows: u64,
-    /// The first violation, by the order of seeds.
-    pub violation: Option<Violation>,
-    /// What became of the flow concerned.
-    pub trace: Vec<String>,
+    /// What was wrong, and according to which checker.
+    pub found: Option<(String, String)>,
+}
+
+/// How far a hunt goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounds {
+    /// Worlds of a plan: their seeds begin at 0.
+    pub seeds: u64,
+    /// States of a case.
+    pub states: u64,
+}
+
+/// Looks at the worlds or states of the occasion.
+#[must_use]
+pub fn hunt(occasion: &Occasion, bounds: Bounds) -> Hunt {
+    match occasion {
+        Occasion::Worlds { plan, .. } => simulate(plan, bounds.seeds),
+        Occasion::Case(name) => explore(name, bounds.states),
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn explore(name: &str, states: u64) -> Hunt {
+    let case = Case::ALL.iter().find(|case| case.name == name);
+    let effort = Effort {
+        threads: cores(),
+        max_states: states,
+    };
+    let Some(outcome) = case.and_then(|&case| jlb_explore::search(case, effort, &mut |_, _| {}))
+    else {
+        return Hunt::default();
+    };
+    Hunt {
+        looked_at: outcome.reached.states,
+        flows: 0,
+        found: outcome
+            .walk
+            .map(|walk| ("exploration".to_owned(), walk.wrong.clone())),
+    }
 }
 
 /// Runs the worlds of the seeds from 0 on, `most` of them at most, on all cores.
-#[must_use]
-pub fn hunt(plan: &Plan, most: u64) -> Hunt {
+fn simulate(plan: &Plan, most: u64) -> Hunt {
     let next = AtomicU64::new(0);
     let end = AtomicU64::new(most);
     let outcomes = Mutex::new(Vec::new());
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for _ in 0..cores {
+        for _ in 0..cores() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -47,11 +86,10 @@ pub fn hunt(plan: &Plan, most: u64) -> Hunt {
     outcomes.sort_by_key(|outcome| outcome.seed);
     let mut hunt = Hunt::default();
     for outcome in outcomes {
-        hunt.seeds += 1;
+        hunt.looked_at += 1;
         hunt.flows += outcome.tally.flows;
-        if outcome.violation.is_some() {
-            hunt.violation = outcome.violation;
-            hunt.trace = outcome.trace;
+        if let Some(violation) = outcome.violation {
+            hunt.found = Some((violation.rule.name().to_owned(), violation.to_string()));
             break;
         }
     }

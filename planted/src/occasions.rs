@@ -1,15 +1,30 @@
-//! For each bug the plan of worlds in which it has its occasion.
+//! For each bug what has to happen for it to show.
 
 use jlb_protocol::planted::Bug;
 use jlb_sim::{Plan, Span};
 
-/// Worlds in which a bug has to show.
-#[derive(Clone, Debug)]
-pub struct Occasion {
-    /// Its name.
-    pub name: &'static str,
-    /// What may happen in them.
-    pub plan: Plan,
+/// Where a bug has to show.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Occasion {
+    /// In the simulator's worlds of this plan.
+    Worlds {
+        /// What happens in them.
+        name: &'static str,
+        /// Its bounds.
+        plan: Plan,
+    },
+    /// In the exploration's case of this name.
+    Case(&'static str),
+}
+
+impl Occasion {
+    /// What happens.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Worlds { name, .. } | Self::Case(name) => name,
+        }
+    }
 }
 
 const fn none() -> Span {
@@ -34,28 +49,16 @@ fn rough() -> Plan {
     }
 }
 
-/// The same, and every packet may come to any ingress.
-fn scattered() -> Plan {
-    Plan {
-        scatter: 500,
-        limited: 0,
-        lives: Span::new(3, 4),
-        duplication: Span::new(200, 400),
-        straggling: Span::new(200, 400),
-        ..rough()
-    }
-}
-
 /// Trackers of a fixed list restart so fast that nobody believes them down.
 fn fixed_list() -> Plan {
     Plan {
         trackers: Span::just(1),
         fixed_views: 1000,
         tracker_restarts: Span::new(6, 8),
-        down_ms: Span::new(20, 60),
-        duplication: Span::new(300, 500),
-        straggling: Span::new(300, 500),
-        loss: none(),
+        down_ms: Span::new(30, 60),
+        duplication: none(),
+        straggle_ms: 10,
+        loss: Span::new(100, 150),
         limited: 0,
         ..rough()
     }
@@ -73,7 +76,7 @@ fn much_to_tell() -> Plan {
         faults_within_ms: 6_000,
         tracker_restarts: Span::new(2, 3),
         down_ms: Span::new(500, 1000),
-        loss: Span::new(100, 150),
+        loss: Span::new(40, 60),
         limited: 0,
         drain: false,
         ..rough()
@@ -103,20 +106,7 @@ fn all_trackers_fail() -> Plan {
     }
 }
 
-/// Two ingress nodes share each flow, and nodes are cut off from each other.
-fn views_differ() -> Plan {
-    Plan {
-        scatter: 500,
-        cuts: Span::new(4, 6),
-        cut_ms: Span::new(1000, 5000),
-        duplication: Span::new(200, 400),
-        limited: 0,
-        loss: none(),
-        tcp_clients: Span::just(80),
-        ..rough()
-    }
-}
-
+/// Trackers are killed one while the other is down, ingress nodes forget meanwhile.
 fn two_trackers_fail() -> Plan {
     Plan {
         tracker_restarts: Span::new(8, 10),
@@ -131,6 +121,7 @@ fn two_trackers_fail() -> Plan {
     }
 }
 
+/// Much is lost.
 fn losses() -> Plan {
     Plan {
         loss: Span::new(150, 180),
@@ -142,6 +133,7 @@ fn losses() -> Plan {
     }
 }
 
+/// Hosts run out of room.
 fn full() -> Plan {
     Plan {
         limited: 1000,
@@ -151,6 +143,7 @@ fn full() -> Plan {
     }
 }
 
+/// All kinds of nodes restart or are paused.
 fn restarts() -> Plan {
     Plan {
         agent_restarts: Span::new(2, 4),
@@ -164,6 +157,7 @@ fn restarts() -> Plan {
     }
 }
 
+/// Floods, and tables that are too small for them.
 fn floods() -> Plan {
     Plan {
         floods: Span::just(3),
@@ -175,6 +169,7 @@ fn floods() -> Plan {
     }
 }
 
+/// Floods, and a small quota for flows that are not established.
 fn floods_and_little_room() -> Plan {
     Plan {
         narrow: 1000,
@@ -183,6 +178,7 @@ fn floods_and_little_room() -> Plan {
     }
 }
 
+/// Floods, and ingress nodes that can let few packets wait.
 fn floods_and_few_bytes() -> Plan {
     Plan {
         pending_bytes: 1000,
@@ -191,6 +187,7 @@ fn floods_and_few_bytes() -> Plan {
     }
 }
 
+/// Each flow comes through both ingress nodes, and one does not see the tracker.
 fn cut_ingress() -> Plan {
     Plan {
         trackers: Span::just(1),
@@ -206,33 +203,37 @@ fn cut_ingress() -> Plan {
     }
 }
 
-/// Where the bug shows.
+/// Where the bug shows, if it is known to show anywhere.
 #[must_use]
-pub fn occasion(bug: Bug) -> Occasion {
-    let (name, plan) = match bug {
-        Bug::SecondaryDoesNotBind => ("views differ", views_differ()),
-        Bug::OfferPastTheSecondary => ("trackers fail", trackers_fail()),
-        Bug::RankedUnfilled | Bug::MarksBeforeTheWalkEnds => ("much to tell", much_to_tell()),
-        Bug::MissIsAlwaysAuthoritative | Bug::ActsWhileJoining => ("fixed list", fixed_list()),
-        Bug::EvictsEstablished => ("floods", floods()),
-        Bug::UntrustedWithoutQuota => ("floods and little room", floods_and_little_room()),
-        Bug::UnboundedPending => ("floods and few bytes", floods_and_few_bytes()),
-        Bug::ResetBeforeAllSaidNo => ("two trackers fail", two_trackers_fail()),
-        Bug::ResetsWithoutAsking => ("all trackers fail", all_trackers_fail()),
-        Bug::NeverRepeats => ("losses", losses()),
-        Bug::ForgetsRejects | Bug::AsksRejectedHostAgain | Bug::RefusesInSilence => {
-            ("full hosts", full())
+pub fn occasion(bug: Bug) -> Option<Occasion> {
+    let in_worlds = |name, plan| Some(Occasion::Worlds { name, plan });
+    match bug {
+        Bug::SecondaryDoesNotBind => Some(Occasion::Case("views-host")),
+        Bug::MidFlowIsAChoice => Some(Occasion::Case("crash-host")),
+        Bug::OfferPastTheSecondary => in_worlds("trackers fail", trackers_fail()),
+        Bug::RankedUnfilled | Bug::MarksBeforeTheWalkEnds => {
+            in_worlds("much to tell", much_to_tell())
         }
-        Bug::OlderBirthCounts | Bug::MidFlowIsAChoice => ("scattered", scattered()),
+        Bug::MissIsAlwaysAuthoritative | Bug::ActsWhileJoining => {
+            in_worlds("fixed list", fixed_list())
+        }
+        Bug::EvictsEstablished => in_worlds("floods", floods()),
+        Bug::UntrustedWithoutQuota => in_worlds("floods, little room", floods_and_little_room()),
+        Bug::UnboundedPending => in_worlds("floods, few bytes", floods_and_few_bytes()),
+        Bug::ResetBeforeAllSaidNo => in_worlds("two trackers fail", two_trackers_fail()),
+        Bug::ResetsWithoutAsking => in_worlds("all trackers fail", all_trackers_fail()),
+        Bug::NeverRepeats => in_worlds("losses", losses()),
+        Bug::ForgetsRejects | Bug::AsksRejectedHostAgain | Bug::RefusesInSilence => {
+            in_worlds("full hosts", full())
+        }
         Bug::SynAsData
         | Bug::SynNotOfferedToOwner
         | Bug::EventEndsFlowAtOnce
-        | Bug::CountsTwice
-        | Bug::ListedRemovesNewer => ("rough", rough()),
+        | Bug::CountsTwice => in_worlds("rough", rough()),
         Bug::PausedHostTakesOldOffers | Bug::AcceptsReplays | Bug::IgnoresReceiverIncarnation => {
-            ("restarts", restarts())
+            in_worlds("restarts", restarts())
         }
-        Bug::HostTakesTrackerlessOffer => ("an ingress is cut off", cut_ingress()),
-    };
-    Occasion { name, plan }
+        Bug::HostTakesTrackerlessOffer => in_worlds("an ingress is cut off", cut_ingress()),
+        Bug::OlderBirthCounts | Bug::ListedRemovesNewer => None,
+    }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::cluster::Cluster;
-use super::detection::{ACTIVE, DOWN, Finding, findings, wall_clock};
+use super::detection::{ACTIVE, DOWN, Finding, findings, machine_pauses, wall_clock};
 use super::gaps::Spread;
 use super::lab_options;
 use super::script::Step;
@@ -27,6 +27,8 @@ const BOUND: Duration = Duration::from_millis(500);
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How often logs are read.
 const INTERVAL: Duration = Duration::from_millis(50);
+/// What is found so soon before or after the machine stood still, in microseconds, is found of it.
+const OF_A_PAUSE: i64 = 1_000_000;
 /// The table of the rule that loses messages.
 const TABLE: &str = "jlb_loss";
 /// What a view needs to be quiet after a change.
@@ -55,7 +57,10 @@ struct Watch {
     seconds: u64,
     /// Messages that were lost on purpose.
     lost: Option<u64>,
-    /// Nodes taken for dead, in words.
+    /// Times that the whole machine stood still: every node noticed it, and had to take all others
+    /// for dead until they answered (R11).
+    machine_pauses: usize,
+    /// Nodes taken for dead at other times, in words.
     false_alarms: Vec<String>,
 }
 
@@ -206,8 +211,12 @@ async fn watch(cluster: &mut Cluster, under: String, time: Duration) -> Result<W
         cluster.lab_mut().check()?;
         sleep(QUIET).await;
     }
-    let found = findings(cluster.lab().plan(), DOWN, since);
-    let alarms = found.iter().map(|finding| {
+    let plan = cluster.lab().plan();
+    let pauses = machine_pauses(plan, since);
+    let found = findings(plan, DOWN, since);
+    let of_a_pause = |at: i64| pauses.iter().any(|pause| (at - pause).abs() <= OF_A_PAUSE);
+    let alarms = found.iter().filter(|finding| !of_a_pause(finding.at));
+    let alarms = alarms.map(|finding| {
         let millis = finding.at.saturating_sub(since) / 1_000;
         format!("{} by {} after {millis} ms", finding.peer, finding.by)
     });
@@ -215,6 +224,7 @@ async fn watch(cluster: &mut Cluster, under: String, time: Duration) -> Result<W
         under,
         seconds: time.as_secs(),
         lost: None,
+        machine_pauses: pauses.len(),
         false_alarms: alarms.collect(),
     })
 }
@@ -326,6 +336,13 @@ impl fmt::Display for Report {
             match watch.lost {
                 Some(lost) => writeln!(f, " ({lost} messages lost)")?,
                 None => writeln!(f)?,
+            }
+            if watch.machine_pauses > 0 {
+                let pauses = watch.machine_pauses;
+                writeln!(
+                    f,
+                    "  the machine itself stood still {pauses} times meanwhile"
+                )?;
             }
             for alarm in watch.false_alarms.iter().take(10) {
                 writeln!(f, "  PROBLEM  {alarm}")?;

@@ -15,6 +15,11 @@ pub(crate) const DOWN: &str = "peer is down";
 /// What it logs when its view has a peer in service.
 pub(crate) const ACTIVE: &str = "peer is active";
 
+/// What it logs when it finds that it stood still itself (R11).
+const PAUSED: &str = "this node was paused";
+/// Nodes that notice a pause within this of each other, in microseconds, noticed the same one.
+const SAME_PAUSE: i64 = 200_000;
+
 /// Microseconds since 1970.
 pub(crate) fn wall_clock() -> i64 {
     let now = clock_gettime(ClockId::Realtime);
@@ -58,6 +63,31 @@ fn findings_of(by: &str, log: &Path, what: &str, since: i64) -> Vec<Finding> {
         })
     };
     text.lines().filter_map(finding).collect()
+}
+
+/// When the whole machine stood still since `since`: every node noticed it at once.
+pub(crate) fn machine_pauses(plan: &Plan, since: i64) -> Vec<i64> {
+    let logs = plan.directory().join(LOGS);
+    let of_each = plan.nodes.iter().map(|node| {
+        let text = fs::read(logs.join(format!("{}.log", node.name))).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let pauses = text.lines().filter(|line| line.contains(PAUSED));
+        let times = pauses.filter_map(|line| micros(line.split_once(' ')?.0));
+        times.filter(|&at| at >= since).collect()
+    });
+    common(&of_each.collect::<Vec<_>>())
+}
+
+/// The moments of the first list that all others have too.
+fn common(of_each: &[Vec<i64>]) -> Vec<i64> {
+    let Some((first, others)) = of_each.split_first() else {
+        return Vec::new();
+    };
+    let everywhere = |at: &&i64| {
+        let near = |times: &Vec<i64>| times.iter().any(|time| (time - **at).abs() <= SAME_PAUSE);
+        others.iter().all(near)
+    };
+    first.iter().filter(everywhere).copied().collect()
 }
 
 /// When others saw that these were down; `None` if nobody did.

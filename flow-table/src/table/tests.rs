@@ -124,3 +124,29 @@ fn max_entries_has_a_bound() {
     assert_eq!(table.max_entries(), 0);
     assert_eq!(FlowTable::<u32, ()>::MAX_ENTRIES, 16_777_214);
 }
+
+#[test]
+fn a_walk_looks_at_a_bounded_number_of_places() {
+    let mut table = FlowTable::<u64, u32>::new(100, Duration::from_millis(1), 7);
+    assert_eq!(table.next_place(None, 10), Place::End);
+    let handles: Vec<_> = (0..100).map(|key| table.insert(key, 0).unwrap()).collect();
+    let (fifth, last) = (handles[5], handles[99]);
+    for &handle in handles.iter().filter(|&&it| it != fifth && it != last) {
+        table.remove(handle);
+    }
+    assert_eq!(table.next_place(None, 5), Place::Vacant(handles[4]));
+    assert_eq!(table.next_place(None, 6), Place::Occupied(fifth));
+    assert_eq!(table.next_place(Some(handles[4]), 0), Place::Occupied(fifth));
+    let (mut place, mut calls) = (Some(fifth), 0);
+    loop {
+        calls += 1;
+        match table.next_place(place, 10) {
+            Place::Vacant(handle) => place = Some(handle),
+            Place::Occupied(handle) => break assert_eq!(handle, last),
+            Place::End => panic!(),
+        }
+    }
+    assert_eq!(calls, 10);
+    assert_eq!(table.next_place(Some(last), 10), Place::End);
+    assert_eq!(table.next_place(Some(last), u32::MAX), Place::End);
+}

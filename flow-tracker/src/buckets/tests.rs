@@ -231,6 +231,35 @@ fn digests_count_only_under_the_hosts_mark() {
 }
 
 #[test]
+fn the_records_of_a_host_that_goes_by_another_ranking_for_long_live_on() {
+    let mut bed = Bed::new(3, 2);
+    let flows = flows(&mut bed, 2);
+    let of = bucket_of(&flows[0].0);
+    let equal = digest_of(of, &flows);
+    assert_eq!(send(&mut bed, 1, &[equal]), []);
+    // The host does not see that tracker 3 is gone.
+    bed.set_state(1, tracker(3), MemberState::Down);
+    let mut asked = 0;
+    for sequence in 2..22 {
+        bed.pass(REFRESH);
+        bed.wire.clear();
+        // Nothing is to be asked for where there is no record.
+        let empty = digest_of((of + 1) % 256, &[]);
+        let wanted = send(&mut bed, sequence, &[equal, empty]);
+        asked += wanted.len();
+        if !wanted.is_empty() {
+            assert_eq!(wanted, [of]);
+            for &(key, birth) in &flows {
+                let it = statement(&key, birth, 5, FlowState::Established);
+                bed.state_from(tracker(1), host(1), 0, &[it]);
+            }
+        }
+    }
+    assert_eq!(asked, 10);
+    assert_eq!(bed.stats(1).flows, 2);
+}
+
+#[test]
 fn what_changes_while_records_are_counted_is_counted_once() {
     let mut bed = Bed::new(3, 2);
     let mut flows = flows(&mut bed, 6);

@@ -1,6 +1,6 @@
 //! What of the filling decides the future.
 
-use super::{Filling, PATIENCE, Source};
+use super::{Filling, Source};
 use jlb_protocol::digest::{Digest, Digester};
 
 impl Digest for Filling {
@@ -29,7 +29,8 @@ impl Digest for Filling {
                 complete,
                 said,
                 silent,
-                heard,
+                heard: _,
+                told: _,
                 prompts,
                 given_up,
             } = source;
@@ -43,7 +44,7 @@ impl Digest for Filling {
                 into.value(prompts);
                 let prompt_at = source.prompt_at().map(jlb_protocol::Time::as_nanos);
                 into.deadline(prompt_at);
-                into.time(*heard + PATIENCE);
+                into.time(source.patience());
             }
         }
     }

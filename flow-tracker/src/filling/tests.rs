@@ -317,6 +317,45 @@ fn a_host_that_accepts_after_it_said_no_is_found_in_the_record() {
 }
 
 #[test]
+fn a_host_that_goes_by_another_ranking_for_long_keeps_no_tracker_from_joining() {
+    let mut bed = Bed::new(3, 2);
+    bed.join(tracker(1));
+    let mark = Some(bed.fingerprint(1));
+    bed.mark_from(1, host(1), 1, mark);
+    // It can't reach tracker 3, and says so each time that it is asked.
+    let seen = view_with(bed.view_of(1), tracker(3), MemberState::Down);
+    let other = Some(seen.ranked_fingerprint(Some(tracker(1))));
+    // Before that it is at work for long.
+    for sequence in 1..=20 {
+        bed.mark_from(1, host(2), sequence, None);
+        bed.pass(Duration::from_millis(400));
+    }
+    for sequence in 21..=32 {
+        assert!(!is_filled(&bed, 1), "{sequence}");
+        bed.mark_from(1, host(2), sequence, other);
+        bed.pass(Duration::from_millis(400));
+    }
+    bed.pass(Duration::from_millis(200));
+    assert!(is_filled(&bed, 1));
+    for sequence in 33..=40 {
+        bed.mark_from(1, host(2), sequence, other);
+        bed.pass(Duration::from_millis(400));
+        assert!(is_filled(&bed, 1), "{sequence}");
+    }
+    bed.wire.clear();
+    // Its flows are asked for, as long as that lasts.
+    bed.set_state(1, tracker(1), MemberState::Active);
+    assert_eq!(bed.stats(1).hosts_unmarked, 1);
+    let key = bed.flow(0);
+    assert_eq!(asked_first(&mut bed, &key, 5), [host(2)]);
+    // When it sees what this tracker sees, it is waited for again until it has told all.
+    bed.mark_from(1, host(2), 41, None);
+    assert!(!is_filled(&bed, 1));
+    bed.mark_from(1, host(2), 42, mark);
+    assert!(is_filled(&bed, 1));
+}
+
+#[test]
 fn a_host_that_goes_down_is_not_waited_for() {
     let mut bed = Bed::new(1, 2);
     bed.join(tracker(1));
@@ -335,11 +374,18 @@ fn a_host_that_never_answers_holds_up_one_question() {
     bed.join(tracker(1));
     bed.set_state(1, tracker(1), MemberState::Active);
     let (first, second, third) = (bed.flow(0), bed.flow(1), bed.flow(2));
-    asked_first(&mut bed, &first, 5);
-    bed.state_from(tracker(1), host(1), 0, &[not_mine(&first)]);
-    bed.pass(Duration::from_millis(501));
-    bed.wire.clear();
-    assert_eq!(bed.dropped(1, DropReason::UnknownFlow), 1);
+    let both = [host(1), host(2)];
+    // One message may be lost, and a made-up SYN is never repeated.
+    for (repeats, lost) in [(0, 1), (3, 2)] {
+        assert_eq!(asked_first(&mut bed, &first, 5), both);
+        bed.state_from(tracker(1), host(1), 0, &[not_mine(&first)]);
+        for _ in 0..repeats {
+            assert_eq!(asked_first(&mut bed, &first, 5), [host(2)]);
+        }
+        bed.pass(Duration::from_millis(501));
+        bed.wire.clear();
+        assert_eq!(bed.dropped(1, DropReason::UnknownFlow), lost);
+    }
     // The repeat asks only the one that answers.
     assert_eq!(asked_first(&mut bed, &first, 5), [host(1)]);
     bed.state_from(tracker(1), host(1), 0, &[not_mine(&first)]);

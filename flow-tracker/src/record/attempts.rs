@@ -69,9 +69,9 @@ impl Record {
     /// and does not know how it began, while this one was accepted since.
     pub(crate) const fn has_left(&self, claimed: u32) -> bool {
         match self.state {
-            State::Owned(Owned { left, .. }) => {
+            State::Owned(Owned { left, life, .. }) => {
                 if claimed == 0 {
-                    self.former != 0
+                    self.former != 0 && !matches!(life, Life::Closing)
                 } else {
                     claimed != self.former && trace_of(claimed) == left
                 }
@@ -92,7 +92,7 @@ impl Record {
     /// The attempts of datagrams are told apart only while one is under way.
     pub(crate) const fn is_of(&self, intent: Intent, isn: u32) -> bool {
         match intent {
-            Intent::Syn => self.isn == isn,
+            Intent::Syn => self.isn == isn || self.has_taken(isn),
             Intent::Datagram => matches!(self.state, State::Offered(_)),
             Intent::MidFlow => false,
         }
@@ -105,6 +105,22 @@ impl Record {
             state @ (State::Offered(_) | State::Rejected { .. } | State::Refused { .. }) => state,
         };
         Self { state, ..self }
+    }
+
+    /// Whether the record's host has the flow by this attempt, whatever it was asked since.
+    pub(crate) const fn has_taken(&self, isn: u32) -> bool {
+        match self.state {
+            State::Owned(_) => self.former == isn && isn != 0,
+            State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => false,
+        }
+    }
+
+    /// The attempt that the record's host took, or is asked for.
+    pub(crate) const fn began(&self) -> u32 {
+        match self.state {
+            State::Owned(_) => self.former,
+            State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => self.isn,
+        }
     }
 
     /// Whether the record's host has an established flow.

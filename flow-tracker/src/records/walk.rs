@@ -4,13 +4,17 @@
 use super::{Record, Records, TICK, owner};
 use crate::nodes::is_in;
 use core::time::Duration;
-use jlb_flow_table::Handle;
+use jlb_flow_table::{Handle, Place};
 use jlb_protocol::keyed_hash::{FlowHash, HashKey};
 use jlb_protocol::rank::Ranking;
 use jlb_protocol::{Birth, FlowKey, NodeNumber, Time};
 
 /// Records that one call of [`Records::walk_on`] visits.
-const PER_CALL: usize = 2048;
+const PER_CALL: u32 = 2048;
+
+/// Vacant places of the table that are looked at in one go, and how many visits that stands for.
+const VACANT: u32 = 4096;
+const VACANT_COSTS: u32 = 64;
 
 /// The most rankings that are remembered because the walk after them was cut short. A view that
 /// changes more often in so short a time tells of hosts by digests and lists alone.
@@ -101,21 +105,31 @@ impl Records {
             return 0;
         };
         let mut ended = 0;
-        for _ in 0..PER_CALL {
-            let Some(handle) = self.table.after(walk.after) else {
-                self.passed.clear();
-                self.walk = walk.again.then_some(Walk {
-                    after: None,
-                    counting: false,
-                    again: false,
-                    began: now,
-                    due: now + REST,
-                });
-                return ended;
-            };
-            walk.after = Some(handle);
-            self.walk = Some(walk);
-            ended += u64::from(self.visit(handle, walk));
+        let mut places = 0;
+        while places < PER_CALL {
+            match self.table.next_place(walk.after, VACANT) {
+                Place::Occupied(handle) => {
+                    walk.after = Some(handle);
+                    self.walk = Some(walk);
+                    ended += u64::from(self.visit(handle, walk));
+                    places += 1;
+                }
+                Place::Vacant(handle) => {
+                    walk.after = Some(handle);
+                    places += VACANT_COSTS;
+                }
+                Place::End => {
+                    self.passed.clear();
+                    self.walk = walk.again.then_some(Walk {
+                        after: None,
+                        counting: false,
+                        again: false,
+                        began: now,
+                        due: now + REST,
+                    });
+                    return ended;
+                }
+            }
         }
         walk.due = now + REST;
         self.walk = Some(walk);

@@ -538,3 +538,31 @@ fn what_two_primaries_offer_through_one_that_ranks_itself_outside_goes_to_one_ho
     assert_eq!(Some(release.to), other);
     assert_eq!(release.kind, FlowKind::Release);
 }
+
+#[test]
+fn a_repeat_of_the_attempt_that_a_host_has_established_goes_to_no_other() {
+    for forgets in [None, Some(1)] {
+        let mut bed = Bed::new(2, 4);
+        let key = bed.flow(0);
+        let owner = bed.establish(&key, 5, birth(1));
+        // A mid-flow packet is asked for by a number of its own.
+        bed.open(&key, Intent::MidFlow, 900);
+        let offer = bed.settle_one();
+        bed.accept(&offer, birth(1));
+        bed.settle();
+        for number in [1, 2] {
+            bed.set_state(number, owner, MemberState::Down);
+        }
+        if forgets.is_some() {
+            bed.forget(tracker(1), 4);
+            bed.set_state(1, owner, MemberState::Down);
+        }
+        bed.open(&key, Intent::Syn, 5);
+        for sent in bed.settle() {
+            assert_eq!((sent.kind, sent.to), (FlowKind::Offer, owner));
+        }
+        // It may be an attempt after it: the host is gone.
+        bed.open(&key, Intent::Syn, 7);
+        assert_ne!(bed.settle_one().host(), owner);
+    }
+}

@@ -1,5 +1,6 @@
 use crate::record::{Life, Owned, State};
 use crate::testbed::{Bed, Sent, birth, host, ingress, not_mine, statement, tracker, view, web};
+use alloc::vec::Vec;
 use core::time::Duration;
 use jlb_protocol::message::{Control, FlowKind, FlowState, Intent, Reason, ServiceLoad};
 use jlb_protocol::view::Member;
@@ -191,10 +192,10 @@ fn established_beats_accepted_beats_offered_and_the_loser_is_released() {
         .filter(|&other| other != offer.host());
     let (second, third) = (others.next().unwrap(), others.next().unwrap());
 
-    let it = statement(&key, birth(1), 3, FlowState::Closing);
+    let it = statement(&key, birth(1), 6, FlowState::Closing);
     bed.state_from(tracker(1), second, 0, &[it]);
     bed.settle_silent();
-    let it = statement(&key, birth(1), 3, FlowState::Accepted);
+    let it = statement(&key, birth(1), 6, FlowState::Accepted);
     bed.state_from(tracker(1), second, 0, &[it]);
     let release = bed.settle_one();
     assert_eq!(
@@ -205,11 +206,11 @@ fn established_beats_accepted_beats_offered_and_the_loser_is_released() {
     assert_eq!(owner(&bed, &key), Some((Life::Accepted, second, birth(1))));
 
     for state in [FlowState::Accepted, FlowState::Closing] {
-        let it = statement(&key, birth(1), 4, state);
+        let it = statement(&key, birth(1), 7, state);
         bed.state_from(tracker(1), third, 0, &[it]);
         bed.settle_silent();
     }
-    let it = statement(&key, birth(1), 4, FlowState::Established);
+    let it = statement(&key, birth(1), 7, FlowState::Established);
     bed.state_from(tracker(1), third, 0, &[it]);
     let release = bed.settle_one();
     assert_eq!((release.to, release.birth), (second, Some(birth(1))));
@@ -229,6 +230,15 @@ fn a_closing_flow_gives_way_to_a_live_one() {
     bed.state_from(tracker(1), host(2), 0, &[it]);
     assert_eq!(owner(&bed, &key), Some((Life::Accepted, host(2), birth(1))));
     // It only lingers: nobody has to be released.
+    bed.settle_silent();
+    // Nor does it win over a host that found its flow after a restart.
+    let mut bed = Bed::new(1, 3);
+    let it = statement(&key, birth(1), 3, FlowState::Closing);
+    bed.state_from(tracker(1), host(1), 0, &[it]);
+    let it = statement(&key, birth(2), 0, FlowState::Established);
+    bed.state_from(tracker(1), host(2), 0, &[it]);
+    let owned = Some((Life::Established, host(2), birth(2)));
+    assert_eq!(owner(&bed, &key), owned);
     bed.settle_silent();
 }
 
@@ -633,4 +643,37 @@ fn a_ranking_that_lasted_for_no_walk_makes_hints_too() {
     bed.pass(Duration::from_millis(50));
     assert!(!bed.record(3, &key).unwrap().is_hint());
     assert!(bed.record(3, &bed.flow(1)).unwrap().is_hint());
+}
+
+#[test]
+fn a_life_from_before_the_attempt_that_is_under_way_does_not_take_its_record() {
+    for (isn, life, wins) in [
+        (4, FlowState::Established, false),
+        (0, FlowState::Established, false),
+        (4, FlowState::Accepted, false),
+        (5, FlowState::Accepted, true),
+        (6, FlowState::Established, true),
+    ] {
+        let mut bed = Bed::new(2, 2);
+        let key = bed.flow(0);
+        bed.open(&key, Intent::Syn, 5);
+        let offer = bed.settle_one();
+        let other = if offer.host() == host(1) { host(2) } else { host(1) };
+        // It was away, and states the life that its client has left; the offered host may have
+        // accepted and told its client meanwhile.
+        for number in [1, 2] {
+            let it = statement(&key, birth(1), isn, life);
+            bed.state_from(tracker(number), other, 0, &[it]);
+        }
+        let released: Vec<_> = bed.settle().iter().map(|it| (it.kind, it.to)).collect();
+        if wins {
+            let twice = [(FlowKind::Release, offer.host()); 2];
+            assert_eq!(released, twice, "{isn} {life:?}");
+            continue;
+        }
+        assert_eq!(released, [], "{isn} {life:?}");
+        bed.accept(&offer, birth(2));
+        assert_eq!(bed.settle_one().kind, FlowKind::Accept);
+        assert_eq!(bed.state(1, &key).unwrap().host(), Some(offer.host()));
+    }
 }

@@ -32,10 +32,11 @@ impl Digest for Asked {
             tried,
             waiting,
             unasked,
+            times,
             packet,
         } = self;
         into.value(&(round, isn, intent, steps, ingress, partner));
-        into.value(&(tried, waiting, unasked));
+        into.value(&(tried, waiting, unasked, times));
         into.value(packet.as_slice());
     }
 }

@@ -8,11 +8,15 @@
 use super::{Statements, Tracker};
 use crate::flows::Flows;
 use crate::post::Post;
-use jlb_flow_table::Handle;
+use jlb_flow_table::{Handle, Place};
 use jlb_protocol::{Birth, Time};
 
 /// Flows visited in one call.
 pub(crate) const MAX_VISITS: usize = 1_024;
+
+/// Vacant places of the table that are looked at in one go, and how many visits that stands for.
+const VACANT: u32 = 4_096;
+const VACANT_COSTS: usize = 64;
 
 impl Statements {
     /// Walks on by a bounded number of flows. Lists that begin now are of births up to
@@ -21,15 +25,26 @@ impl Statements {
         for tracker in self.trackers.iter_mut().filter(|one| one.wants_list()) {
             tracker.begin_list(high_water);
         }
-        for _ in 0..MAX_VISITS {
+        let mut visits = 0;
+        while visits < MAX_VISITS {
             let walking = self.trackers.iter().filter(|one| one.can_walk(self.max));
             let places = walking.filter_map(|one| one.walk.map(|walk| walk.after));
             let Some(place) = places.min() else {
                 return;
             };
-            match flows.after(place) {
-                Some(handle) => self.visit(now, flows, handle, post),
-                None => self.end_walks(now, place),
+            match flows.after(place, VACANT) {
+                Place::Occupied(handle) => {
+                    self.visit(now, flows, handle, post);
+                    visits += 1;
+                }
+                Place::Vacant(handle) => {
+                    self.visit(now, flows, handle, post);
+                    visits += VACANT_COSTS;
+                }
+                Place::End => {
+                    self.end_walks(now, place);
+                    visits += 1;
+                }
             }
         }
     }
@@ -54,7 +69,7 @@ impl Statements {
             if !comes_by {
                 continue;
             }
-            // One that was released is not this host's.
+            // A vacant place has no flow, and one that was released is not this host's.
             let (Some(statement), Some(hash), Some(ranks)) = (&statement, hash, &ranks) else {
                 tracker.pass(handle);
                 continue;

@@ -51,5 +51,7 @@ fn however_many_peers_there_are_the_hellos_are_bounded() {
 fn a_large_cluster_without_many_hosts_keeps_its_detection() {
     let paces = Paces::new(&config(1), 149, 1_000);
     assert_eq!(paces.with(Role::Ingress).timeout, millis(400));
-    assert!(paces.with(Role::HostAgent).timeout > millis(800));
+    assert_eq!(paces.with(Role::HostAgent).timeout, millis(1_800));
+    let paces = Paces::new(&config(1), 4, 1_000);
+    assert_eq!(paces.with(Role::HostAgent).timeout, millis(1_100));
 }

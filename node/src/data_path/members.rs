@@ -350,26 +350,29 @@ impl<M: Machine> Turn<M> {
     /// Begins a new life, and says when: the node was paused, and what it was sent before, and what it
     /// knew, may be long out of date (R11).
     fn renew(&mut self) -> Time {
-        let stored = self.path.life.next();
-        // A disk may take longer for it than the pause did, which is not the next pause.
-        let now = clock::now();
-        let incarnation = match stored {
-            Ok(incarnation) => incarnation,
-            Err(error) => {
-                // The link goes on to the next one. By the wall clock a later start has a larger one
-                // all the same, and a node that ends here would not start again either.
-                self.complain(now, "store that a new life begins", || error.to_string());
-                0
-            }
-        };
-        self.path.link.renew(now, incarnation);
-        let incarnation = incarnation.max(self.path.link.incarnation());
-        self.path.members.membership.renew(now, incarnation);
-        self.path.members.heard = None;
+        let present = self.path.link.incarnation();
+        let incarnation = self.path.life.next().unwrap_or_else(|error| {
+            // By the wall clock a later start has a larger one all the same, and a node that ends here
+            // would not start again either.
+            self.complain(clock::now(), "store that a new life begins", || {
+                error.to_string()
+            });
+            present.saturating_add(1)
+        });
+        self.path
+            .members
+            .membership
+            .renew(clock::now(), incarnation);
         let view = self.path.members.view().clone();
-        if let Some(machine) = self.path.life.fresh(now, view) {
+        if let Some(machine) = self.path.life.fresh(clock::now(), view) {
             self.path.machine = machine;
         }
+        // Writing to a disk, and making tables and giving up others, may take longer than the pause
+        // did: it must not be taken for the next one.
+        let now = clock::now();
+        self.path.link.renew(now, incarnation);
+        self.path.members.membership.renew(now, incarnation);
+        self.path.members.heard = None;
         self.notify(Notice::Paused(incarnation));
         now
     }

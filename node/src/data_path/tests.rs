@@ -37,8 +37,10 @@ struct Script {
     renewed: u64,
     /// How long the machine is to keep its thread, once.
     hang: Option<Duration>,
-    /// How long storing an incarnation takes.
-    slow_disk: Duration,
+    /// How long it is to take for a message, once.
+    hang_over_message: Option<Duration>,
+    /// How long storing an incarnation takes, and making a new state machine.
+    slow_renewal: Duration,
     /// Whether an incarnation can't be stored.
     full_disk: bool,
 }
@@ -59,6 +61,11 @@ impl Machine for Scripted {
 
     fn handle_message(&mut self, _: Time, _: NodeNumber, message: &Message<'_>) -> Taken {
         let mut script = self.0.lock().unwrap();
+        if let Some(hang) = script.hang_over_message.take() {
+            drop(script);
+            hang_for(hang);
+            script = self.0.lock().unwrap();
+        }
         script.messages += 1;
         script.ledger.received += 1;
         match message {
@@ -187,6 +194,8 @@ fn start(number: u16, peers: &[u16], port: u16, setting: &Setting) -> Running {
     let mut incarnation = 100 + u32::from(number);
     let again = Arc::clone(&script);
     let fresh: Fresh<Scripted> = Box::new(move |_, view| {
+        let slow = again.lock().unwrap().slow_renewal;
+        hang_for(slow);
         let mut script = again.lock().unwrap();
         script.renewed += 1;
         script.view = view;
@@ -197,7 +206,7 @@ fn start(number: u16, peers: &[u16], port: u16, setting: &Setting) -> Running {
         move || {
             let (slow, full) = {
                 let script = disk.lock().unwrap();
-                (script.slow_disk, script.full_disk)
+                (script.slow_renewal, script.full_disk)
             };
             hang_for(slow);
             incarnation += 1;
@@ -563,12 +572,36 @@ fn a_paused_node_begins_a_new_life_and_takes_nothing_that_was_sent_to_the_last()
 }
 
 #[test]
-fn a_new_life_is_begun_once_however_slow_and_full_the_disk_is() {
+fn a_pause_amid_a_batch_ends_the_life_that_the_rest_was_sent_to() {
+    let (a, b, _) = pair_of(33, &INGRESS, &HOST);
+    a.report_when(|report| state(report, 34) == Some(MemberState::Active));
+    b.report_when(|report| state(report, 33) == Some(MemberState::Active));
+    {
+        let mut script = b.script.lock().unwrap();
+        // First so long that all of them wait to be read together.
+        script.hang = Some(SILENCE / 4);
+        script.hang_over_message = Some(SILENCE + SILENCE / 4);
+    }
+    b.waker.wake();
+    while b.script.lock().unwrap().hang.is_some() {
+        b.waker.wake();
+    }
+    a.send((0..3).map(|flow| acknowledgement(34, flow)));
+    let stale = |report: &Report| report.link.dropped(DropReason::StaleIncarnation) >= 2;
+    assert!(stale(&b.report_when(stale)));
+    assert_eq!(b.script.lock().unwrap().messages, 1);
+    assert_eq!(b.script.lock().unwrap().renewed, 1);
+    a.stop();
+    b.stop();
+}
+
+#[test]
+fn a_new_life_is_begun_once_however_long_that_takes_and_though_the_disk_is_full() {
     let (a, mut b, _) = pair_of(28, &INGRESS, &HOST);
     a.report_when(|report| state(report, 29) == Some(MemberState::Active));
     {
         let mut script = b.script.lock().unwrap();
-        script.slow_disk = SILENCE + SILENCE / 4;
+        script.slow_renewal = SILENCE + SILENCE / 4;
         script.full_disk = true;
         script.hang = Some(SILENCE + SILENCE / 4);
     }

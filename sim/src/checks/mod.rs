@@ -39,6 +39,25 @@ pub enum Rule {
     Bounds,
 }
 
+impl Rule {
+    /// How `docs/` call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Consistency => "S1",
+            Self::Termination => "S2",
+            Self::NoLostOpen => "S3",
+            Self::NoLostFlow => "S4",
+            Self::NoLeak => "S5",
+            Self::Conservation => "S6",
+            Self::QuietAfterHealing => "S7",
+            Self::Sessions => "sessions",
+            Self::Filled => "filled",
+            Self::Bounds => "bounds",
+        }
+    }
+}
+
 /// Something that must not be.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {

@@ -60,6 +60,7 @@ fn a_late_or_missing_detection_or_an_alarm_is_not_good() {
             under: "5 % loss".into(),
             seconds: 60,
             lost: Some(1_000),
+            machine_pauses: 0,
             false_alarms: Vec::new(),
         }],
         ..Report::default()

@@ -66,3 +66,15 @@ fn detection_is_from_the_first_to_the_last_who_saw_it() {
     assert_eq!((alone.last, alone.last_with_host), (None, Some(950.0)));
     assert!(super::detection(&plan, &downs, &["tracker-9".to_owned()], 0).is_none());
 }
+
+#[test]
+fn the_machine_stood_still_only_if_every_node_noticed() {
+    let noticed = [
+        vec![1_000_000, 9_000_000],
+        vec![1_150_000, 5_000_000],
+        vec![900_000, 9_100_000],
+    ];
+    assert_eq!(common(&noticed), [1_000_000]);
+    assert_eq!(common(&[]), Vec::<i64>::new());
+    assert_eq!(common(&[vec![7], Vec::new()]), Vec::<i64>::new());
+}
