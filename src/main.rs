@@ -156,7 +156,10 @@ fn keygen(file: &std::path::Path) -> ExitCode {
 }
 
 fn sim(args: &jlb_sim::SimArgs) -> ExitCode {
-    #[allow(clippy::disallowed_methods, reason = "only to say how fast the simulation was")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "only to say how fast the simulation was"
+    )]
     let begun = std::time::Instant::now();
     jlb_sim::command(args, || begun.elapsed())
 }

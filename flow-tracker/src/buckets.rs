@@ -132,8 +132,10 @@ impl Buckets {
     ) -> bool {
         let over = self.bucket(host, bucket(flow)).and_then(|it| it.over);
         over.is_some_and(|(since, high_water)| {
-            let listed = birth <= high_water || planted::is(Bug::ListedRemovesNewer);
-            confirmed < since && listed
+            if birth > high_water {
+                return planted::is(Bug::ListedRemovesNewer);
+            }
+            confirmed < since
         })
     }
 

@@ -49,8 +49,14 @@ impl Nodes {
         nodes
     }
 
-    pub(crate) fn set_view(&mut self, view: View, now: Time) {
+    /// Takes over a new view; whether a host has left it altogether.
+    pub(crate) fn set_view(&mut self, view: View, now: Time) -> bool {
         let me = self.me;
+        let host_in = |view: &View, node: NodeNumber| {
+            let member = view.member(node);
+            member.is_some_and(|member| member.role == Role::HostAgent)
+        };
+        let has_left = self.hosts().any(|host| !host_in(&view, host.node));
         let as_if_active = view.members().iter().map(|member| Member {
             state: if member.node == me {
                 MemberState::Active
@@ -74,6 +80,7 @@ impl Nodes {
                 self.down_since.entry(member.node).or_insert(now);
             }
         }
+        has_left
     }
 
     pub(crate) const fn reconfigure(&mut self, dead_host: Option<Duration>) {

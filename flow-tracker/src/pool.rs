@@ -175,6 +175,9 @@ impl Pool {
     /// Forgets hosts that have joined by their reports and are no members of the view any more.
     fn retain(&mut self, nodes: &Nodes) {
         let listed = &self.service.hosts;
+        if self.hosts.len() == listed.len() {
+            return;
+        }
         self.hosts.retain(|host| {
             let node = host.config.node;
             nodes.role(node) == Some(Role::HostAgent)

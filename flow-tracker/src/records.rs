@@ -217,7 +217,11 @@ impl Records {
         let mut place = self.table.after(None);
         while let Some(handle) = place.filter(|_| self.table.len() >= self.table.max_entries()) {
             place = self.table.after(place);
-            if self.table.get(handle).is_some_and(|it| it.state.is_trusted()) {
+            if self
+                .table
+                .get(handle)
+                .is_some_and(|it| it.state.is_trusted())
+            {
                 self.remove(handle);
             }
         }

@@ -62,7 +62,9 @@ impl FlowTracker {
         let binding = binding && !planted::is(Bug::SecondaryDoesNotBind);
         let bound = match message.intent {
             Intent::MidFlow => self.bind_mid_flow(now, message, proposed, found, binding),
-            Intent::Syn | Intent::Datagram => self.bind_attempt(now, message, proposed, found, binding),
+            Intent::Syn | Intent::Datagram => {
+                self.bind_attempt(now, message, proposed, found, binding)
+            }
         };
         let (host, step) = match bound {
             Bound::Ask { host, step } => (host, step),

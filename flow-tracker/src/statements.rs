@@ -131,9 +131,8 @@ impl FlowTracker {
             .and_then(|(_, record)| record.state.host())
             .is_some_and(|host| self.nodes.is_dead_host(now, host));
         // A record that may have missed its flow's end holds nothing against a host that states one.
-        let outdated = found.is_some_and(|(_, record)| {
-            record.is_hint() && record.state.host() != Some(host)
-        });
+        let outdated =
+            found.is_some_and(|(_, record)| record.is_hint() && record.state.host() != Some(host));
         // The attempts of datagrams are not told apart.
         let is_tcp = pool.service.protocol == Protocol::Tcp;
         let answers = is_tcp && found.is_some_and(|(_, record)| record.isn == flow.isn);

@@ -127,14 +127,17 @@ impl FlowTracker {
 
     /// Takes over a new view, with this node's own entry in it.
     pub fn handle_view(&mut self, now: Time, view: View) {
-        self.nodes.set_view(view, now);
+        let has_left = self.nodes.set_view(view, now);
         self.records.rank(now, self.nodes.ranked());
         self.filling.set_view(&self.nodes, now, self.lease);
         let nodes = &self.nodes;
         let is_host = |host| nodes.role(host) == Some(Role::HostAgent);
         self.sequences.retain(is_host);
         self.records.buckets.retain(is_host);
-        self.pools.retain(nodes);
+        // Views change often while many nodes come up: pools are looked through if that is of use.
+        if has_left {
+            self.pools.retain(nodes);
+        }
         self.review_questions(now);
     }
 

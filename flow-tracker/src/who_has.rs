@@ -21,6 +21,9 @@ use jlb_protocol::{DropReason, FlowKey, NodeNumber, OfferNumber, PacketBuf, Time
 
 mod digest;
 
+/// Hosts that a question may go to and count once.
+const HOSTS_PER_PERMISSION: usize = 64;
+
 /// Deadlines are rounded up to this.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -86,8 +89,11 @@ impl WhoHas {
     /// Whether one more question may be asked now, and if so, counts it: as many in the time that
     /// one may last as there may be at a time. One packet makes a message to each host of a pool and
     /// is answered within a round trip, so the table's size alone would not bound their rate.
-    fn may_ask(&mut self, now: Time) -> bool {
-        self.rate.take(now, self.table.max_entries(), self.life)
+    /// A question to many hosts counts more than once: it is the messages that cost.
+    fn may_ask(&mut self, now: Time, hosts: usize) -> bool {
+        let count = u32::try_from(hosts.div_ceil(HOSTS_PER_PERMISSION)).unwrap_or(u32::MAX);
+        self.rate
+            .take_many(now, count.max(1), self.table.max_entries(), self.life)
     }
 
     fn take(&mut self, key: &FlowKey) -> Option<Asked> {
@@ -180,7 +186,8 @@ impl FlowTracker {
         if gives_way && q.intent == Intent::MidFlow {
             return Err(DropReason::UnknownFlow);
         }
-        if !self.who_has.may_ask(now) {
+        let hosts = asked.map_or(0, |asked| asked.waiting.len());
+        if !self.who_has.may_ask(now, hosts) {
             return Err(DropReason::WhoHasFull);
         }
         let asked = found.and_then(|handle| self.who_has.table.get_mut(handle));
@@ -207,7 +214,8 @@ impl FlowTracker {
     }
 
     fn ask_hosts(&mut self, now: Time, q: Question<'_>, waiting: Vec<NodeNumber>) -> Ended {
-        if self.who_has.len() >= self.who_has.table.max_entries() || !self.who_has.may_ask(now) {
+        let is_full = self.who_has.len() >= self.who_has.table.max_entries();
+        if is_full || !self.who_has.may_ask(now, waiting.len()) {
             return Err(DropReason::WhoHasFull);
         }
         let mut asked = Asked {

@@ -31,7 +31,7 @@ impl Ingress {
     pub(crate) fn begin_own_search(&mut self, now: Time, handle: Handle) -> Result<(), DropReason> {
         let waiting = self.hosts_to_ask(handle);
         let nobody = waiting.is_empty();
-        if !nobody && !self.may_ask_all(now, handle) {
+        if !nobody && !self.may_ask_all(now, handle, waiting.len()) {
             return Err(DropReason::WhoHasFull);
         }
         let Some(attempt) = self.pending.get_mut(handle) else {
@@ -85,7 +85,7 @@ impl Ingress {
             self.nobody_has_it(now, handle);
             return 1;
         }
-        let may = self.may_ask_all(now, handle);
+        let may = self.may_ask_all(now, handle, waiting.len());
         if let Some(attempt) = self.pending.get_mut(handle) {
             // Without permission nothing is kept either: its next repeat tries again.
             attempt.asked = if may { Asked::AllHosts } else { Asked::Nobody };

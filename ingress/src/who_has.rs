@@ -13,6 +13,10 @@ use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::rate::Rate;
 use jlb_protocol::{DropReason, MemberState, NodeNumber, Time};
 
+/// A question to more hosts than this counts more than once: it is the messages that cost, and an
+/// ingress that does nothing but ask forwards nothing.
+const HOSTS_PER_PERMISSION: usize = 64;
+
 /// How often all hosts of a pool may be asked. Flows that may be new and flows that should exist
 /// have half of it each, so that a flood of one kind leaves room for the other.
 #[derive(Clone, Debug, Default)]
@@ -22,12 +26,21 @@ pub(crate) struct WhoHasRate {
 }
 
 impl WhoHasRate {
-    fn take(&mut self, intent: Intent, now: Time, limits: &Limits, timers: &Timers) -> bool {
+    fn take(
+        &mut self,
+        intent: Intent,
+        hosts: usize,
+        now: Time,
+        limits: &Limits,
+        timers: &Timers,
+    ) -> bool {
         let rate = match intent {
             Intent::Syn | Intent::Datagram => &mut self.beginning,
             Intent::MidFlow => &mut self.existing,
         };
-        rate.take(now, limits.max_who_has.div_ceil(2), timers.who_has)
+        let cost = u32::try_from(hosts.div_ceil(HOSTS_PER_PERMISSION)).unwrap_or(u32::MAX);
+        let burst = limits.max_who_has.div_ceil(2);
+        rate.take_many(now, cost.max(1), burst, timers.who_has)
     }
 }
 
@@ -75,15 +88,15 @@ impl Ingress {
         }
     }
 
-    /// Whether all hosts may be asked once more, and if so, counts it.
-    pub(crate) fn may_ask_all(&mut self, now: Time, handle: Handle) -> bool {
+    /// Whether all hosts, so many, may be asked once more, and if so, counts it.
+    pub(crate) fn may_ask_all(&mut self, now: Time, handle: Handle, hosts: usize) -> bool {
         let Some((_, attempt)) = self.pending.get(handle) else {
             return false;
         };
         let (limits, timers) = (&self.config.limits, &self.config.timers);
         let may = self
             .who_has
-            .take(attempt.question.intent, now, limits, timers);
+            .take(attempt.question.intent, hosts, now, limits, timers);
         self.stats.who_has_limited += u64::from(!may);
         may
     }
@@ -108,7 +121,8 @@ impl Ingress {
     /// Asks those that have not said yet whether they have the flow, unless too much was asked just
     /// now. Returns how many messages that took.
     pub(crate) fn ask_who_has_again(&mut self, now: Time, handle: Handle) -> usize {
-        if self.may_ask_all(now, handle) {
+        let hosts = self.own_search(handle).map_or(0, |own| own.waiting.len());
+        if self.may_ask_all(now, handle, hosts) {
             self.send_who_has(handle)
         } else {
             1

@@ -15,6 +15,8 @@ pub struct Hunt {
     pub flows: u64,
     /// What was wrong, and according to which checker.
     pub found: Option<(String, String)>,
+    /// What became of the flow concerned.
+    pub trace: Vec<String>,
 }
 
 /// How far a hunt goes.
@@ -49,9 +51,11 @@ fn explore(name: &str, states: u64) -> Hunt {
     else {
         return Hunt::default();
     };
+    let trace = outcome.walk.iter();
     Hunt {
         looked_at: outcome.reached.states,
         flows: 0,
+        trace: trace.map(|walk| walk.text()).collect(),
         found: outcome
             .walk
             .map(|walk| ("exploration".to_owned(), walk.wrong.clone())),
@@ -89,6 +93,7 @@ fn simulate(plan: &Plan, most: u64) -> Hunt {
         hunt.looked_at += 1;
         hunt.flows += outcome.tally.flows;
         if let Some(violation) = outcome.violation {
+            hunt.trace = outcome.trace;
             hunt.found = Some((violation.rule.name().to_owned(), violation.to_string()));
             break;
         }

@@ -11,7 +11,7 @@ pub enum Occasion {
         /// What happens in them.
         name: &'static str,
         /// Its bounds.
-        plan: Plan,
+        plan: Box<Plan>,
     },
     /// In the exploration's case of this name.
     Case(&'static str),
@@ -64,19 +64,48 @@ fn fixed_list() -> Plan {
     }
 }
 
+/// The same, and every packet comes to any ingress.
+fn fixed_list_and_spread() -> Plan {
+    Plan {
+        ingress_restarts: Span::new(2, 3),
+        scatter: 500,
+        ..fixed_list()
+    }
+}
+
+/// What is said of a flow's former life arrives while the next one begins.
+fn late_words() -> Plan {
+    Plan {
+        tcp_clients: Span::just(120),
+        hosts: Span::just(3),
+        lives: Span::just(4),
+        scatter: 500,
+        duplication: Span::new(400, 500),
+        straggling: Span::new(400, 500),
+        straggle_ms: 1_000,
+        think_ms: 50,
+        limited: 0,
+        loss: none(),
+        ..rough()
+    }
+}
+
 /// Hosts have so much to tell that it takes them a while.
 fn much_to_tell() -> Plan {
     Plan {
         hosts: Span::just(2),
-        tcp_clients: Span::just(1500),
+        tcp_clients: Span::just(3000),
         lives: Span::just(1),
         hold_ms: 15_000,
         think_ms: 3_000,
         begin_within_ms: 3_000,
-        faults_within_ms: 6_000,
-        tracker_restarts: Span::new(2, 3),
+        faults_within_ms: 8_000,
+        tracker_restarts: Span::just(1),
         down_ms: Span::new(500, 1000),
-        loss: Span::new(40, 60),
+        loss: none(),
+        duplication: none(),
+        straggling: Span::new(600, 800),
+        straggle_ms: 250,
         limited: 0,
         drain: false,
         ..rough()
@@ -102,21 +131,6 @@ fn all_trackers_fail() -> Plan {
         down_ms: Span::new(1000, 3000),
         limited: 0,
         loss: none(),
-        ..rough()
-    }
-}
-
-/// Trackers are killed one while the other is down, ingress nodes forget meanwhile.
-fn two_trackers_fail() -> Plan {
-    Plan {
-        tracker_restarts: Span::new(8, 10),
-        ingress_restarts: Span::new(2, 3),
-        agent_restarts: Span::new(1, 2),
-        down_ms: Span::new(1000, 3000),
-        limited: 0,
-        loss: none(),
-        duplication: none(),
-        straggling: none(),
         ..rough()
     }
 }
@@ -206,7 +220,10 @@ fn cut_ingress() -> Plan {
 /// Where the bug shows, if it is known to show anywhere.
 #[must_use]
 pub fn occasion(bug: Bug) -> Option<Occasion> {
-    let in_worlds = |name, plan| Some(Occasion::Worlds { name, plan });
+    let in_worlds = |name, plan| {
+        let plan = Box::new(plan);
+        Some(Occasion::Worlds { name, plan })
+    };
     match bug {
         Bug::SecondaryDoesNotBind => Some(Occasion::Case("views-host")),
         Bug::MidFlowIsAChoice => Some(Occasion::Case("crash-host")),
@@ -220,7 +237,9 @@ pub fn occasion(bug: Bug) -> Option<Occasion> {
         Bug::EvictsEstablished => in_worlds("floods", floods()),
         Bug::UntrustedWithoutQuota => in_worlds("floods, little room", floods_and_little_room()),
         Bug::UnboundedPending => in_worlds("floods, few bytes", floods_and_few_bytes()),
-        Bug::ResetBeforeAllSaidNo => in_worlds("two trackers fail", two_trackers_fail()),
+        Bug::ResetBeforeAllSaidNo => in_worlds("fixed list, spread", fixed_list_and_spread()),
+        Bug::ListedRemovesNewer => in_worlds("late words", late_words()),
+        Bug::OlderBirthCounts => in_worlds("late words", late_words()),
         Bug::ResetsWithoutAsking => in_worlds("all trackers fail", all_trackers_fail()),
         Bug::NeverRepeats => in_worlds("losses", losses()),
         Bug::ForgetsRejects | Bug::AsksRejectedHostAgain | Bug::RefusesInSilence => {
@@ -234,6 +253,5 @@ pub fn occasion(bug: Bug) -> Option<Occasion> {
             in_worlds("restarts", restarts())
         }
         Bug::HostTakesTrackerlessOffer => in_worlds("an ingress is cut off", cut_ingress()),
-        Bug::OlderBirthCounts | Bug::ListedRemovesNewer => None,
     }
 }

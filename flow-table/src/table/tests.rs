@@ -136,7 +136,10 @@ fn a_walk_looks_at_a_bounded_number_of_places() {
     }
     assert_eq!(table.next_place(None, 5), Place::Vacant(handles[4]));
     assert_eq!(table.next_place(None, 6), Place::Occupied(fifth));
-    assert_eq!(table.next_place(Some(handles[4]), 0), Place::Occupied(fifth));
+    assert_eq!(
+        table.next_place(Some(handles[4]), 0),
+        Place::Occupied(fifth)
+    );
     let (mut place, mut calls) = (Some(fifth), 0);
     loop {
         calls += 1;

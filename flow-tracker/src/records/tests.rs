@@ -135,3 +135,28 @@ fn an_offer_lives_from_its_own_beginning() {
         Some(Expiry::Over(key(1)))
     );
 }
+
+#[test]
+fn a_walk_over_a_table_that_once_was_full_is_done_in_portions() {
+    const COUNT: u32 = 300_000;
+    let mut records = records(COUNT, 1);
+    let now = Time::ZERO;
+    let flow = |nth: u32| FlowKey::new(Ipv4Addr::from_bits(nth).into(), 1, web(), 80);
+    for nth in 0..COUNT {
+        let record = owned(Life::Established);
+        records.put(now, flow(nth), None, record).unwrap();
+    }
+    for nth in 0..COUNT - 1 {
+        let (handle, _) = records.find(&flow(nth)).unwrap();
+        records.remove(handle);
+    }
+    records.begin_sweep(now);
+    let mut calls = 0;
+    let mut now = now;
+    while records.walk.is_some() {
+        records.walk_on(now);
+        now = now + Duration::from_millis(5);
+        calls += 1;
+    }
+    assert!((2..=4).contains(&calls), "{calls}");
+}

@@ -658,7 +658,11 @@ fn a_life_from_before_the_attempt_that_is_under_way_does_not_take_its_record() {
         let key = bed.flow(0);
         bed.open(&key, Intent::Syn, 5);
         let offer = bed.settle_one();
-        let other = if offer.host() == host(1) { host(2) } else { host(1) };
+        let other = if offer.host() == host(1) {
+            host(2)
+        } else {
+            host(1)
+        };
         // It was away, and states the life that its client has left; the offered host may have
         // accepted and told its client meanwhile.
         for number in [1, 2] {

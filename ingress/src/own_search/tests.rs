@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
 use jlb_protocol::packet::TcpFlags;
-use jlb_protocol::{DropReason, MemberState, NodeNumber, OfferNumber, View};
+use jlb_protocol::view::Member;
+use jlb_protocol::{DropReason, MemberState, NodeNumber, OfferNumber, Role, View};
 
 mod simulation;
 
@@ -801,6 +802,35 @@ fn r14_all_hosts_are_asked_no_more_often_than_may_be_and_new_flows_leave_half() 
     let again = bed.pass(millis(199)).messages;
     assert!(again.len() <= 6 * 4, "{}", again.len());
     assert!(again.len() >= 4 * 4);
+}
+
+#[test]
+fn r14_a_question_to_many_hosts_counts_for_as_many_messages_as_it_takes() {
+    let mut config = config();
+    config.limits.max_who_has = 8;
+    config.limits.max_outbox = 1_000;
+    for service in &mut config.services {
+        service.any_host = true;
+    }
+    let host = Member {
+        role: Role::HostAgent,
+        ..alone().members()[1]
+    };
+    let many = (100..296).map(|number| Member {
+        node: node(number),
+        ..host
+    });
+    let members = alone().members().iter().copied().chain(many).collect();
+    let mut bed = Bed::with(config, View::new(members));
+    assert_eq!(bed.verdict(&syn()), Verdict::Held);
+    // Four permissions for new flows, and 200 hosts are more than three times 64.
+    assert_eq!(bed.drain().messages.len(), 200);
+    let other = tcp_between((CLIENT4, 7), (VIP4, 80), 1, SYN, b"");
+    assert_eq!(
+        bed.verdict(&other),
+        Verdict::Dropped(DropReason::WhoHasFull)
+    );
+    assert_eq!(bed.check().who_has_limited, 1);
 }
 
 #[test]

@@ -537,6 +537,19 @@ fn a_node_that_leaves_drains_and_is_down_at_once() {
 }
 
 #[test]
+fn a_node_that_stops_without_delay_says_that_it_is_down_as_well() {
+    let (a, b, _) = pair_of(35, &INGRESS, &HOST);
+    a.report_when(|report| state(report, 36) == Some(MemberState::Active));
+    let before = clock::now();
+    b.commands.send(Command::Drain).unwrap();
+    b.stop();
+    let report = a.report_when(|report| state(report, 36) == Some(MemberState::Down));
+    assert_eq!(state(&report, 36), Some(MemberState::Down));
+    assert!(clock::now().since(before) < SILENCE, "it was found out");
+    a.stop();
+}
+
+#[test]
 fn a_paused_node_begins_a_new_life_and_takes_nothing_that_was_sent_to_the_last() {
     let (a, mut b, _) = pair_of(24, &INGRESS, &HOST);
     a.report_when(|report| state(report, 25) == Some(MemberState::Active));

@@ -29,3 +29,18 @@ fn a_burst_of_none_gives_none() {
     assert!(rate.take(Time::from_millis(1), 1, SPAN));
     assert!(!rate.take(Time::from_millis(1), 1, SPAN));
 }
+
+#[test]
+fn what_costs_more_than_the_bucket_holds_is_done_when_it_is_full() {
+    let (span, mut rate) = (Duration::from_millis(100), Rate::new());
+    let at = Time::from_millis;
+    assert!(rate.take_many(at(0), 6, 10, span));
+    assert!(!rate.take_many(at(0), 5, 10, span));
+    assert!(rate.take_many(at(10), 5, 10, span));
+    assert!(!rate.take_many(at(99), 25, 10, span), "it is not full");
+    assert!(rate.take_many(at(110), 25, 10, span));
+    // What it took is earned anew first.
+    assert!(!rate.take(at(269), 10, span));
+    assert!(rate.take(at(270), 10, span));
+    assert!(!Rate::new().take_many(at(0), 3, 0, span));
+}

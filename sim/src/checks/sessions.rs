@@ -38,6 +38,11 @@ impl Sessions {
         self.began.insert(node, now);
     }
 
+    /// When the node's present life began.
+    pub(crate) fn began(&self, node: NodeNumber) -> Time {
+        self.began.get(&node).copied().unwrap_or(Time::ZERO)
+    }
+
     pub(crate) fn pauses(&mut self, now: Time, node: NodeNumber) {
         self.paused.insert(node, now);
     }
@@ -53,7 +58,7 @@ impl Sessions {
 
     /// What is wrong with a node's letting a message in.
     pub(crate) fn check_let_in(&mut self, node: NodeNumber, sealed: Sealed) -> Option<String> {
-        let began = self.began.get(&node).copied().unwrap_or(Time::ZERO);
+        let began = self.began(node);
         if sealed.at < began {
             let early = began.since(sealed.at).as_micros();
             return Some(format!(

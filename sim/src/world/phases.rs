@@ -91,7 +91,8 @@ impl World {
         }
     }
 
-    /// A tracker that has become active knows every connection that it ranks for now (R10), if the
+    /// A tracker that has become active knows every connection that it ranks for now and that was there
+    /// when it began (R10), if the
     /// connection's host and the other trackers have been in order.
     pub(super) fn check_filled(&mut self, tracker: NodeNumber) {
         let in_order = |node: NodeNumber| {
@@ -105,7 +106,9 @@ impl World {
         }
         let ranking = self.true_ranking();
         let clients = 0..self.clients.len();
-        let owned = clients.filter_map(|it| Some((it, self.old_connection(it, self.now)?)));
+        // What is accepted meanwhile it may hear of a little later.
+        let begin = self.sessions.began(tracker) + FRESH;
+        let owned = clients.filter_map(|it| Some((it, self.old_connection(it, begin)?)));
         let owned: Vec<_> = owned.filter(|&(_, host)| in_order(host)).collect();
         for (client, owner) in owned {
             let key = self.clients[client].key;

@@ -123,7 +123,7 @@ impl World {
         let now = self.now;
         let never_forgets = self.plan.planted == Some(Planted::NeverForgets)
             && self.topology.ingresses.contains(&number)
-            && self.clients_over >= self.clients.len();
+            && now >= self.heals_at;
         let Some(node) = self.nodes.get_mut(&number) else {
             return;
         };
