@@ -189,7 +189,10 @@ impl FlowTracker {
             return Applied::Full;
         }
         self.searches.end(now, &flow.key);
-        if let Some(before) = before {
+        // A host that has found a connection after a restart cannot tell when it began: that is reason
+        // to believe it there, none to end another's.
+        let tells = !is_tcp || flow.isn != 0;
+        if let Some(before) = before.filter(|_| tells) {
             self.release_loser(&before, host, flow);
         }
         self.owner_found(now, &flow.key);

@@ -8,9 +8,9 @@ use jlb_protocol::{MemberState, NodeNumber, Role, Time, View};
 
 /// Since when hosts are down.
 ///
-/// A host that is believed down may be alive (R4), so its flows' packets still go to it. One that
-/// has been down for `after` is dead, and a packet of its flows is a miss: the trackers are asked, and
-/// the client hears the truth instead of nothing.
+/// A host that is believed down may be alive (R4), and a flow that the cache has there may be elsewhere
+/// by now: its packets are asked for. One that has been down for `after` is dead: the client hears
+/// so instead of nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Hosts {
     after: Option<Duration>,
@@ -50,7 +50,12 @@ impl Hosts {
         self.settle(now);
     }
 
-    /// Whether the host is dead. On the path of every packet: one comparison while no host is.
+    /// Whether the host is down. On the path of every packet: one comparison while no host is.
+    pub(crate) fn is_down(&self, host: NodeNumber) -> bool {
+        !self.down.is_empty() && self.down.contains_key(&host)
+    }
+
+    /// Whether the host is dead.
     pub(crate) fn is_dead(&self, host: NodeNumber) -> bool {
         !self.dead.is_empty() && self.dead.binary_search(&host).is_ok()
     }

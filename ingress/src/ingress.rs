@@ -1,7 +1,7 @@
 //! The state machine's contract with its driver.
 
 use crate::answers::AnswerLimit;
-use crate::cache::{Cache, Entry, Hint, Idle};
+use crate::cache::{Cache, Hint, Idle};
 use crate::config::Config;
 use crate::hosts::Hosts;
 use crate::matching::{Matching, Target};
@@ -160,9 +160,20 @@ impl Ingress {
             // R7: a SYN is never data. The entry of an earlier life stays until the Accept replaces
             // it: the SYN may be forged, and the old connection alive.
             self.stats.syns += 1;
-        } else if let Some(entry) = self.live_hit(&key, hint, now) {
+        } else if let Some(entry) = self.cache.hit(&key, hint, now) {
             if entry.contested && self.waits_for_new_life(&key, question, buf.as_slice())? {
                 return Ok(Verdict::Held);
+            }
+            if self.hosts.is_down(entry.host) {
+                // R4: it may be alive, and the flow may have moved on since this entry was made: the
+                // trackers know.
+                self.stats.down_host_misses += 1;
+                match self.ask(now, key, question, None, buf.as_slice()) {
+                    Ok(()) => return Ok(Verdict::Held),
+                    Err(reason) if self.hosts.is_dead(entry.host) => return Err(reason),
+                    // Nobody to ask, or no room to wait: as if the host were there.
+                    Err(_) => {}
+                }
             }
             wire::encapsulate_data(buf, key.service(), Some(entry.birth))?;
             self.stats.cache_hits += 1;
@@ -206,17 +217,6 @@ impl Ingress {
         }
         self.pending.hold(handle, packet)?;
         Ok(true)
-    }
-
-    /// The entry for a packet that is forwarded now; none if its host is dead, for then the flow is
-    /// asked for and the client hears what became of it.
-    fn live_hit(&mut self, key: &FlowKey, hint: Hint, now: Time) -> Option<Entry> {
-        let entry = self.cache.hit(key, hint, now)?;
-        if self.hosts.is_dead(entry.host) {
-            self.stats.dead_host_misses += 1;
-            return None;
-        }
-        Some(entry)
     }
 
     /// Takes a message from another node, whose seal the link has verified.

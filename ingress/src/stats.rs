@@ -60,8 +60,8 @@ pub struct Stats {
     pub who_has_found: u64,
     /// Times that it did not ask since it had asked too much just now.
     pub who_has_limited: u64,
-    /// Packets of cached flows whose host is dead: asked for as if the cache did not have them.
-    pub dead_host_misses: u64,
+    /// Packets of cached flows whose host is down: the trackers are asked.
+    pub down_host_misses: u64,
 
     /// Attempts that ended with a host.
     pub accepts: u64,

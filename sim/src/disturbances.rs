@@ -24,6 +24,8 @@ struct Disturbance {
     part: Part,
     from: Time,
     until: Option<Time>,
+    /// It is not the node's own: a start of the node does not end it.
+    is_outside: bool,
 }
 
 /// The number of a disturbance, by which it is ended.
@@ -42,8 +44,27 @@ impl Disturbances {
             part,
             from: now,
             until: None,
+            is_outside: false,
         });
         self.all.len() - 1
+    }
+
+    /// One that lasts whatever becomes of the node: a cut, a lie about it.
+    pub(crate) fn begin_outside(&mut self, now: Time, node: NodeNumber, part: Part) -> Number {
+        let number = self.begin(now, node, part);
+        if let Some(begun) = self.all.last_mut() {
+            begun.is_outside = true;
+        }
+        number
+    }
+
+    /// The node has started: what was wrong with it is over.
+    pub(crate) fn started(&mut self, now: Time, node: NodeNumber) {
+        for disturbance in &mut self.all {
+            if disturbance.node == node && !disturbance.is_outside {
+                disturbance.until.get_or_insert(now);
+            }
+        }
     }
 
     pub(crate) fn end(&mut self, now: Time, number: Number) {
@@ -112,31 +133,4 @@ impl Disturbances {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn node(number: u16) -> NodeNumber {
-        NodeNumber::new(number).unwrap()
-    }
-
-    #[test]
-    fn a_disturbance_counts_until_the_node_has_settled() {
-        let mut all = Disturbances::default();
-        let at = Time::from_millis;
-        let first = all.begin(at(1000), node(101), Part::Struck);
-        all.begin(at(1000), node(102), Part::Touched);
-        all.begin(at(5000), node(201), Part::Struck);
-        assert_eq!(all.trackers_since(at(2000)), 1);
-        all.end(at(2000), first);
-        assert_eq!(all.trackers_since(at(3999)), 1);
-        assert_eq!(all.trackers_since(at(4001)), 0);
-        assert!(all.concerned_since(node(102), at(9000)));
-        assert!(!all.struck_since(node(102), at(9000)));
-        assert_eq!(all.last(at(9000), node(201)), Some(at(9000)));
-        let early = all.between(at(0), at(4000));
-        assert!(early.concerned_since(node(101), at(0)));
-        assert!(!early.concerned_since(node(201), at(0)));
-        all.end_of(at(7000), node(201));
-        assert_eq!(all.last(at(9500), node(201)), Some(at(9000)));
-    }
-}
+mod tests;

@@ -140,9 +140,9 @@ impl Machine for Ingress {
                 stats.who_has_limited,
             ),
             (
-                "jlb_ingress_dead_host_misses_total",
-                "Packets of cached flows whose host is dead, which were asked for anew.",
-                stats.dead_host_misses,
+                "jlb_ingress_down_host_misses_total",
+                "Packets of cached flows whose host is down, for which the trackers were asked.",
+                stats.down_host_misses,
             ),
             (
                 "jlb_ingress_uncached_total",

@@ -42,7 +42,7 @@ impl World {
             } => self.cut(node, others, ways, lasts),
             Fault::Pause { node, lasts } => self.pause(node, lasts),
             Fault::Lie { node, about, lasts } => {
-                let disturbance = self.disturbances.begin(now, about, Part::Struck);
+                let disturbance = self.disturbances.begin_outside(now, about, Part::Struck);
                 self.tell_lie(node, Some(about));
                 self.schedule(now + lasts, Event::Truth { node, disturbance });
             }
@@ -59,6 +59,11 @@ impl World {
     fn disturb(&mut self, node: NodeNumber, part: Part) -> usize {
         self.epoch = self.now;
         self.disturbances.begin(self.now, node, part)
+    }
+
+    fn disturb_outside(&mut self, node: NodeNumber, part: Part) -> usize {
+        self.epoch = self.now;
+        self.disturbances.begin_outside(self.now, node, part)
     }
 
     /// Kills a node's process without a word; it starts again after a time.
@@ -134,9 +139,9 @@ impl World {
         self.cuts += 1;
         self.tally.cuts += 1;
         let number = self.cuts;
-        let mut disturbances = vec![self.disturb(node, Part::Struck)];
+        let mut disturbances = vec![self.disturb_outside(node, Part::Struck)];
         for &other in &others {
-            disturbances.push(self.disturb(other, Part::Touched));
+            disturbances.push(self.disturb_outside(other, Part::Touched));
         }
         if ways != Ways::In {
             self.network.cut(number, vec![node], others.clone());

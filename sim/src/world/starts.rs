@@ -66,7 +66,7 @@ impl World {
         node.life = Some(Life::new(machine, link, membership));
         self.trace
             .note_all(now, || format!("{number} starts, life {incarnation}"));
-        self.disturbances.end_of(now, number);
+        self.disturbances.started(now, number);
         self.sessions.starts(now, number);
         self.look_at_router();
         self.settle(number);

@@ -364,7 +364,7 @@ fn r14_a_changed_view_repeats_no_more_at_a_call_than_may_be_and_loses_none() {
 // --- Dead hosts ------------------------------------------------------------------------------------
 
 #[test]
-fn r4_a_host_that_is_down_gets_its_packets_until_it_is_dead_and_then_its_flows_are_asked_for() {
+fn r4_packets_of_a_host_that_is_down_are_asked_for_and_it_is_given_up_when_it_is_dead() {
     let mut bed = Bed::new();
     bed.accepted(&tcp(100, SYN, b""), 21, birth(9, 1));
     bed.accepted(&udp(b"one"), 22, birth(9, 2));
@@ -372,24 +372,28 @@ fn r4_a_host_that_is_down_gets_its_packets_until_it_is_dead_and_then_its_flows_a
     let down = view_with(&trackers, &[(21, MemberState::Down)]);
     let ack = tcp(101, ACK, b"");
     bed.sees(down.clone());
-    for _ in 0..7 {
-        assert_eq!(bed.forwarded(&ack).to, node(21));
-        assert_eq!(bed.forwarded(&udp(b"two")).to, node(22));
-        bed.pass(millis(2_100));
-        // Another view in which it is still down begins no new time.
-        bed.sees(down.clone());
-    }
-    assert_eq!(
-        (bed.check().dead_hosts, bed.forwarded(&ack).to),
-        (0, node(21))
-    );
-    bed.pass(millis(300));
-    assert_eq!((bed.check().dead_hosts, bed.check().flows), (1, 2));
     assert_eq!(bed.verdict(&ack), Verdict::Held);
     let open = bed.message();
     assert_eq!((open.kind, open.intent), (FlowKind::Open, Intent::MidFlow));
-    assert_eq!(bed.check().dead_host_misses, 1);
-    assert_eq!(bed.forwarded(&udp(b"three")).to, node(22), "others go on");
+    assert_eq!(bed.check().down_host_misses, 1);
+    assert_eq!(
+        bed.forwarded(&udp(b"two")).to,
+        node(22),
+        "others go on as they did"
+    );
+    // The flow has moved on since the entry was made.
+    bed.receive(open.to.get(), accept(&open, 22, birth(4, 4)));
+    assert_eq!(bed.forwarded(&ack).to, node(22));
+    // Another view in which the host is still down begins no new time.
+    bed.accepted(&tcp(100, SYN, b""), 21, birth(9, 3));
+    bed.pass(millis(14_800));
+    bed.sees(down);
+    assert_eq!(bed.check().dead_hosts, 0);
+    bed.pass(millis(300));
+    assert_eq!(bed.check().dead_hosts, 1);
+    bed.accepted(&tcp(100, SYN, b""), 21, birth(9, 4));
+    assert_eq!(bed.verdict(&ack), Verdict::Held);
+    let open = bed.message();
     bed.receive(
         open.to.get(),
         answer(&open, FlowKind::Refuse, Reason::Unknown),
@@ -404,20 +408,21 @@ fn r4_a_host_that_is_down_gets_its_packets_until_it_is_dead_and_then_its_flows_a
 }
 
 #[test]
-fn a_dead_hosts_packets_hang_where_the_configuration_says_never() {
+fn packets_of_a_host_that_is_down_go_there_while_there_is_no_room_to_ask() {
     let mut config = config();
-    config.dead_host = None;
-    let mut bed = Bed::with(config.clone(), view());
+    config.limits.max_pending = 0;
+    let mut bed = Bed::new();
     bed.accepted(&tcp(100, SYN, b""), 21, birth(9, 1));
+    bed.ingress.handle_config(bed.now, config.clone());
     let trackers = [11, 12, 13].map(|tracker| (tracker, MemberState::Active));
     bed.sees(view_with(&trackers, &[(21, MemberState::Down)]));
     assert_eq!(bed.forwarded(&tcp(101, ACK, b"")).to, node(21));
-    bed.pass(millis(50_000));
-    assert_eq!(bed.forwarded(&tcp(101, ACK, b"")).to, node(21));
-    // Another configuration counts from when the host went down.
-    config.dead_host = Some(millis(49_000));
+    // One that is given up gets nothing.
+    config.dead_host = Some(millis(1));
     bed.ingress.handle_config(bed.now, config);
-    assert_eq!(bed.verdict(&tcp(101, ACK, b"")), Verdict::Held);
+    bed.pass(millis(10));
+    assert!(bed.check().dead_hosts == 1 && bed.verdict(&tcp(101, ACK, b"")) != Verdict::Held);
+    assert_eq!(bed.dropped(DropReason::PendingFull), 1);
 }
 
 #[test]
