@@ -225,8 +225,11 @@ impl FlowTracker {
         binding: bool,
     ) -> Bound {
         let step = message.offer.step;
+        // A tracker that the proposed host has not told all yet (R10) may know a former owner alone.
+        let untold = self.nodes.is_live_host(proposed) && !self.filling.has_marked(proposed);
+        let knows = binding && !untold;
         let owner = found
-            .filter(|_| binding)
+            .filter(|_| knows)
             .and_then(|(_, record)| match record.state {
                 State::Owned(Owned { host, .. }) => {
                     (!self.nodes.is_dead_host(now, host)).then_some(host)

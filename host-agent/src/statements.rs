@@ -55,8 +55,10 @@ pub(crate) struct Statements {
     /// Sorted by ingress.
     ingresses: Vec<Channel>,
     rounds: Rounds,
-    /// Before the first number of a message to a node that is new to this host.
+    /// Before the first number of a message to a tracker that is new to this host.
     base: u64,
+    /// The same for ingress nodes.
+    ingress_base: u64,
     max: usize,
     pace: Pace,
 }
@@ -85,6 +87,7 @@ impl Statements {
             ingresses: Vec::new(),
             rounds: Rounds::new(now, timers.refresh),
             base: u64::from(incarnation) << 32,
+            ingress_base: u64::from(incarnation) << 32,
             max: max as usize,
             pace: pace(timers),
         };
@@ -146,9 +149,10 @@ impl Statements {
         }
         self.trackers = trackers;
         // A tracker that comes back as a stranger remembers the number of its last Digest, which no
-        // answer corrects.
+        // answer corrects; and a State to it may still be under way, whose number must not be given
+        // to another.
         for gone in known {
-            self.base = self.base.max(gone.digests);
+            self.base = self.base.max(gone.digests).max(gone.channel.sequence);
         }
         let mut known = core::mem::take(&mut self.ingresses);
         let ingresses = view.members().iter();
@@ -156,9 +160,13 @@ impl Statements {
             .filter(|member| member.role == Role::Ingress && member.state != MemberState::Down);
         let kept = ingresses.map(|member| {
             take(&mut known, member.node, |channel| channel.to)
-                .unwrap_or_else(|| Channel::new(member.node, self.base))
+                .unwrap_or_else(|| Channel::new(member.node, self.ingress_base))
         });
         self.ingresses = kept.collect();
+        // The answer to a State of then must not be taken for one to a State of now.
+        for gone in known {
+            self.ingress_base = self.ingress_base.max(gone.sequence);
+        }
         has_new
     }
 
@@ -198,12 +206,12 @@ impl Statements {
             }
             if let Some(tracker) = find(&mut self.trackers, rank, Tracker::node) {
                 post.counters.states_hurried += 1;
-                tracker.channel.hurry(now, post);
+                tracker.channel.hurry(now, self.pace, post);
             }
         }
     }
 
-    /// A flow is this host's from now on.
+    /// A flow is this host's from now on. To be called before [`Self::state`].
     pub(crate) fn gained(&mut self, flow: &Told) {
         self.count(flow, Tracker::gained);
     }
@@ -343,7 +351,11 @@ impl Statements {
 
 fn pace(timers: &Timers) -> Pace {
     let (delay, retry): (Duration, Duration) = (timers.state_delay, timers.state_retry);
-    Pace { delay, retry }
+    Pace {
+        delay,
+        retry,
+        batch: BATCH,
+    }
 }
 
 /// The one of this node, where they are sorted.

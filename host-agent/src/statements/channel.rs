@@ -1,6 +1,5 @@
 //! The way to one tracker or ingress: a queue, and one State on its way at a time.
 
-use super::BATCH;
 use super::queue::Queue;
 use crate::post::Post;
 use alloc::collections::VecDeque;
@@ -9,11 +8,13 @@ use core::time::Duration;
 use jlb_protocol::message::{Control, FlowStatement, List, Listed};
 use jlb_protocol::{NodeNumber, Time};
 
-/// How long statements are gathered, and until what was not acknowledged is repeated.
+/// How long statements are gathered, and until what was not acknowledged is repeated; and how many
+/// one message has at most.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Pace {
     pub(super) delay: Duration,
     pub(super) retry: Duration,
+    pub(super) batch: usize,
 }
 
 /// A State message on its way.
@@ -27,7 +28,8 @@ pub(super) struct InFlight {
     pub(super) repeats: u32,
 }
 
-/// R10: all that is owed by the ranking with this fingerprint was queued.
+/// R10: all that is owed by the ranking with this fingerprint was queued. A tracker that takes the
+/// mark for the first time knows every flow that was owed to it when the mark was first sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Mark {
     pub(super) fingerprint: u64,
@@ -107,14 +109,15 @@ impl Channel {
     }
 
     /// Sends what is queued now as soon as it can go.
-    pub(super) fn hurry(&mut self, now: Time, post: &mut Post) {
+    pub(super) fn hurry(&mut self, now: Time, pace: Pace, post: &mut Post) {
         if self.queue.len() == 0 {
             return;
         }
         self.urgent = self.queue.next_age();
         self.due = Some(now);
         if self.in_flight.is_none() {
-            self.gather_and_send(now, Duration::ZERO, post);
+            let delay = Duration::ZERO;
+            self.gather_and_send(now, Pace { delay, ..pace }, post);
         }
     }
 
@@ -127,6 +130,17 @@ impl Channel {
             said: false,
         });
         self.due = Some(now);
+    }
+
+    /// A flow is gained of which it is told next. A mark that was not said yet waits for that too: a
+    /// backlog may take longer than the tracker needs to be ranked, and it would be believed to know
+    /// the flow.
+    pub(super) fn put_off_mark(&mut self) {
+        if let Some(mark) = &mut self.mark
+            && !mark.said
+        {
+            mark.age = self.queue.next_age() + 1;
+        }
     }
 
     /// Says the mark again, if it holds and nothing else is said that carries it.
@@ -156,8 +170,8 @@ impl Channel {
     pub(super) fn arrived(&mut self, now: Time, pace: Pace, post: &mut Post) {
         self.in_flight = None;
         let due = self.deadline(pace).is_some_and(|due| due <= now);
-        if self.queue.len() >= BATCH || due {
-            self.gather_and_send(now, pace.delay, post);
+        if self.queue.len() >= pace.batch || due {
+            self.gather_and_send(now, pace, post);
         }
     }
 
@@ -171,7 +185,7 @@ impl Channel {
             post.counters.states_repeated += 1;
             self.send(now, post);
         } else {
-            self.gather_and_send(now, pace.delay, post);
+            self.gather_and_send(now, pace, post);
         }
     }
 
@@ -202,10 +216,10 @@ impl Channel {
         self.send(now, post);
     }
 
-    /// Makes the next message of what waits, and sends it. What is left over waits for `delay`
-    /// more, unless it is urgent.
-    fn gather_and_send(&mut self, now: Time, delay: Duration, post: &mut Post) {
-        let count = self.queue.len().min(BATCH);
+    /// Makes the next message of what waits, and sends it. What is left over waits for the
+    /// delay once more, unless it is urgent.
+    fn gather_and_send(&mut self, now: Time, pace: Pace, post: &mut Post) {
+        let count = self.queue.len().min(pace.batch);
         let flows = (0..count).filter_map(|_| self.queue.take()).collect();
         let mut filled = None;
         if let Some(mark) = &mut self.mark
@@ -218,7 +232,7 @@ impl Channel {
         let listed = self.listed.pop_front_if(complete).map(|(_, listed)| listed);
         let unsaid = self.mark.is_some_and(|mark| !mark.said) || !self.listed.is_empty();
         let urgent = unsaid || !self.queue.is_past(self.urgent);
-        self.due = Some(if urgent { now } else { now + delay });
+        self.due = Some(if urgent { now } else { now + pace.delay });
         self.sequence = self.sequence.saturating_add(1);
         self.in_flight = Some(InFlight {
             sequence: self.sequence,

@@ -15,10 +15,12 @@ impl Digest for Statements {
             trackers,
             ingresses,
             rounds,
-            base: _,
+            base,
+            ingress_base,
             max: _,
             pace: _,
         } = self;
+        into.value(&(base, ingress_base));
         into.value(owed.active());
         into.all(trackers.iter());
         into.all(ingresses.iter());

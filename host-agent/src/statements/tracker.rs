@@ -231,8 +231,9 @@ impl Tracker {
         self.walk_since = now;
     }
 
-    /// A flow that is owed to it is this host's from now on.
+    /// A flow that is owed to it is this host's from now on; it is told of it next.
     pub(super) fn gained(&mut self, handle: Handle, hash: FlowHash, digest: u64) {
+        self.channel.put_off_mark();
         if self.counts(handle) {
             self.sums.add(bucket(hash), digest);
         }

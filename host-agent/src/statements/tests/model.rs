@@ -13,11 +13,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const FIRST: u16 = 10;
 const TRACKERS: u16 = 4;
 const CLIENTS: u16 = 12;
-const STATES: [MemberState; 4] = [
-    MemberState::Active,
-    MemberState::Active,
-    MemberState::Joining,
-    MemberState::Down,
+/// `None`: it is no member.
+const STATES: [Option<MemberState>; 6] = [
+    Some(MemberState::Active),
+    Some(MemberState::Active),
+    Some(MemberState::Active),
+    Some(MemberState::Joining),
+    Some(MemberState::Down),
+    None,
 ];
 
 /// What a tracker remembers of the host.
@@ -116,6 +119,8 @@ struct World {
     listeners: BTreeMap<u16, Listener>,
     lives: BTreeMap<u16, u32>,
     mail: VecDeque<Mail>,
+    /// The flows that were owed when a State with a mark was first sent, by tracker and number.
+    promised: BTreeMap<(u16, u64), BTreeMap<FlowKey, Birth>>,
 }
 
 impl World {
@@ -124,6 +129,8 @@ impl World {
         config.limits.max_statements = 5;
         config.limits.max_flows = 20;
         let mut bed = Bed::unready(config);
+        // So that some wait while others are on their way.
+        bed.agent.statements.pace.batch = 2;
         bed.see(view_of(&[(0, 1); TRACKERS as usize]));
         bed.load(&[]);
         let listeners = (FIRST..FIRST + TRACKERS).map(|one| (one, Listener::default()));
@@ -132,6 +139,7 @@ impl World {
             listeners: listeners.collect(),
             lives: (FIRST..FIRST + TRACKERS).map(|one| (one, 1)).collect(),
             mail: VecDeque::new(),
+            promised: BTreeMap::new(),
         }
     }
 
@@ -144,30 +152,33 @@ impl World {
         }
     }
 
-    /// R10: a mark is said only if everything owed is queued no later than in this message.
-    fn check_mark(&self, sent: &Sent) {
+    /// R10: a mark is of the present ranking. What it promises is every flow that is owed now.
+    fn check_mark(&mut self, sent: &Sent) {
         let Sent::State {
             to,
+            sequence,
             filled: Some(filled),
-            flows,
             ..
         } = sent
         else {
             return;
         };
         assert_eq!(*filled, self.bed.fingerprint(to.get()));
-        let statements = &self.bed.agent.statements;
-        let at = statements.trackers.iter().position(|one| one.node() == *to);
-        let tracker = &statements.trackers[at.unwrap()];
-        let listener = &self.listeners[&to.get()];
-        for key in self.owed(to.get()).into_keys() {
-            // What waits came into its state after the mark was given: it was told before, or is
-            // newer than the mark.
-            let waits = tracker.channel.queue.iter().any(|line| line.key == key);
-            let said = flows.iter().any(|line| line.key == key);
+        let number = (to.get(), *sequence);
+        if !self.promised.contains_key(&number) {
+            self.promised.insert(number, self.owed(to.get()));
+        }
+    }
+
+    /// R10: a tracker that takes a mark that it does not have yet knows every flow that was owed to
+    /// it when the mark was first sent.
+    fn check_filled(&self, tracker: u16, sequence: u64) {
+        let records = &self.listeners[&tracker].records;
+        for (key, birth) in &self.promised[&(tracker, sequence)] {
+            let known = records.get(key).copied();
             assert!(
-                waits || said || listener.records.contains_key(&key),
-                "{to:?} is marked without {key:?}"
+                known.is_some_and(|known| known >= *birth),
+                "{tracker} is marked by {sequence} without {key:?} {birth:?}: {known:?}"
             );
         }
     }
@@ -255,12 +266,17 @@ impl World {
                     let sequence = self.bed.settled(to) + sequence;
                     return self.mail.push_back(Mail::Ack(to.get(), sequence));
                 };
-                if sequence > listener.last {
+                let before = listener.mark;
+                let is_new = sequence > listener.last;
+                if is_new {
                     listener.last = sequence;
                     listener.apply(&flows, filled, listed);
                 }
                 // The numbers of the bed count from the base.
                 let last = self.bed.settled(to) + listener.last;
+                if is_new && filled.is_some() && filled != before {
+                    self.check_filled(to.get(), sequence);
+                }
                 self.mail.push_back(Mail::Ack(to.get(), last));
             }
             Sent::Digest { to, buckets, .. } => {
@@ -356,7 +372,7 @@ impl World {
 fn view_of(states: &[(usize, u32)]) -> View {
     let all = (FIRST..).zip(states);
     let all: Vec<_> = all
-        .map(|(tracker, &(state, life))| (tracker, STATES[state], life))
+        .filter_map(|(tracker, &(state, life))| Some((tracker, STATES[state]?, life)))
         .collect();
     trackers(&all)
 }
