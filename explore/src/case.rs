@@ -256,6 +256,20 @@ impl Case {
             ..NOTHING
         },
         Self {
+            name: "two-trackers",
+            words: "both trackers of the flow die, and the others come to know it one tier after the other",
+            syns: [2, 0],
+            data: [1, 0],
+            subjects: &[TRACKERS[0], TRACKERS[1]],
+            crashes: 1,
+            beliefs: 4,
+            wrong_at_once: 0,
+            by_tier: true,
+            starts: false,
+            is_small: true,
+            ..NOTHING
+        },
+        Self {
             name: "no-trackers",
             words: "all trackers die, and ingress nodes and hosts come to know it",
             syns: [2, 0],

@@ -132,10 +132,7 @@ impl Buckets {
     ) -> bool {
         let over = self.bucket(host, bucket(flow)).and_then(|it| it.over);
         over.is_some_and(|(since, high_water)| {
-            if birth > high_water {
-                return planted::is(Bug::ListedRemovesNewer);
-            }
-            confirmed < since
+            (birth <= high_water && confirmed < since) || planted::is(Bug::ListedRemovesAll)
         })
     }
 

@@ -373,8 +373,10 @@ impl Offered {
         if accept.host != self.host {
             return match accept.claim {
                 Claim::Offered => Next::Conflict,
-                // Accepted beats offered: a mid-flow Offer is accepted by the owner alone.
-                Claim::Overriding | Claim::Owner => accept.new_life(),
+                // It may be late, and that life over: the attempt's number stays the offered host's. An
+                // owner that lives says so in a State, which tells its life's attempt too.
+                Claim::Owner => Next::Stay,
+                Claim::Overriding => accept.new_life(),
             };
         }
         match accept.claim {

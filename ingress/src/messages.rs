@@ -84,7 +84,12 @@ impl Ingress {
             FlowKind::Refuse => {
                 let handle = self.answered_by_tracker(message)?;
                 self.stats.refusals += 1;
-                self.refuse(now, handle);
+                if message.reason == Reason::Unknown && self.may_come_back(handle) {
+                    // The tracker may not know that host yet.
+                    self.give_up(handle, DropReason::UnknownFlow);
+                } else {
+                    self.refuse(now, handle);
+                }
                 Ok(End::Consumed)
             }
             FlowKind::Wait => {

@@ -88,6 +88,19 @@ impl Ingress {
         }
     }
 
+    /// R4: whether a host of the pool is down, and may come back with the flow of a mid-flow packet.
+    pub(crate) fn may_come_back(&self, handle: Handle) -> bool {
+        let Some((key, attempt)) = self.pending.get(handle) else {
+            return false;
+        };
+        let Some(service) = self.matching.service(key.service()) else {
+            return false;
+        };
+        let waits = |host| self.hosts.is_down(host) && !self.hosts.is_dead(host);
+        attempt.question.intent == Intent::MidFlow
+            && pool::members(service, &self.view).any(|host| waits(host.node))
+    }
+
     /// Whether all hosts, so many, may be asked once more, and if so, counts it.
     pub(crate) fn may_ask_all(&mut self, now: Time, handle: Handle, hosts: usize) -> bool {
         let Some((_, attempt)) = self.pending.get(handle) else {

@@ -8,6 +8,7 @@ use crate::stats::Stats;
 use alloc::vec::Vec;
 use jlb_protocol::link::Event;
 use jlb_protocol::message::{List, MemberEntry};
+use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::view::Member;
 use jlb_protocol::{MemberState, NodeNumber, Role, Time, View};
 
@@ -64,7 +65,9 @@ impl Membership {
         peers.sort_by_key(|peer| peer.known.node);
         peers.dedup_by_key(|peer| peer.known.node);
         let state = match config.role {
-            Role::FlowTracker if !config.fixed => MemberState::Joining,
+            Role::FlowTracker if !config.fixed && !planted::is(Bug::ActsWhileJoining) => {
+                MemberState::Joining
+            }
             Role::FlowTracker | Role::Ingress | Role::HostAgent => MemberState::Active,
         };
         let mut membership = Self {
@@ -249,7 +252,8 @@ impl Membership {
             return;
         }
         self.lose_everybody(now);
-        if self.config.role == Role::FlowTracker && self.state == MemberState::Active {
+        let acts = planted::is(Bug::ActsWhileJoining);
+        if self.config.role == Role::FlowTracker && self.state == MemberState::Active && !acts {
             self.state = MemberState::Joining;
         }
         self.pending.announce = true;

@@ -49,30 +49,6 @@ fn rough() -> Plan {
     }
 }
 
-/// Trackers of a fixed list restart so fast that nobody believes them down.
-fn fixed_list() -> Plan {
-    Plan {
-        trackers: Span::just(1),
-        fixed_views: 1000,
-        tracker_restarts: Span::new(6, 8),
-        down_ms: Span::new(30, 60),
-        duplication: none(),
-        straggle_ms: 10,
-        loss: Span::new(100, 150),
-        limited: 0,
-        ..rough()
-    }
-}
-
-/// The same, and every packet comes to any ingress.
-fn fixed_list_and_spread() -> Plan {
-    Plan {
-        ingress_restarts: Span::new(2, 3),
-        scatter: 500,
-        ..fixed_list()
-    }
-}
-
 /// What is said of a flow's former life arrives while the next one begins.
 fn late_words() -> Plan {
     Plan {
@@ -201,12 +177,12 @@ fn floods_and_few_bytes() -> Plan {
     }
 }
 
-/// Each flow comes through both ingress nodes, and one does not see the tracker.
+/// Flows move between ingress nodes all the time, and one does not see the tracker.
 fn cut_ingress() -> Plan {
     Plan {
         trackers: Span::just(1),
         hosts: Span::just(2),
-        scatter: 500,
+        reshuffles: Span::new(30, 40),
         cuts: Span::new(4, 6),
         cut_ms: Span::new(2000, 5000),
         duplication: Span::new(200, 400),
@@ -232,13 +208,13 @@ pub fn occasion(bug: Bug) -> Option<Occasion> {
             in_worlds("much to tell", much_to_tell())
         }
         Bug::MissIsAlwaysAuthoritative | Bug::ActsWhileJoining => {
-            in_worlds("fixed list", fixed_list())
+            Some(Occasion::Case("two-trackers"))
         }
+        Bug::ResetBeforeAllSaidNo => Some(Occasion::Case("views-primary")),
         Bug::EvictsEstablished => in_worlds("floods", floods()),
         Bug::UntrustedWithoutQuota => in_worlds("floods, little room", floods_and_little_room()),
         Bug::UnboundedPending => in_worlds("floods, few bytes", floods_and_few_bytes()),
-        Bug::ResetBeforeAllSaidNo => in_worlds("fixed list, spread", fixed_list_and_spread()),
-        Bug::ListedRemovesNewer => in_worlds("late words", late_words()),
+        Bug::ListedRemovesAll => in_worlds("late words", late_words()),
         Bug::OlderBirthCounts => in_worlds("late words", late_words()),
         Bug::ResetsWithoutAsking => in_worlds("all trackers fail", all_trackers_fail()),
         Bug::NeverRepeats => in_worlds("losses", losses()),

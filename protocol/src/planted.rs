@@ -88,8 +88,8 @@ bugs! {
     OlderBirthCounts = 9,
         "What is said of an older life of a flow counts for the present one.";
     /// R9, tracker.
-    ListedRemovesNewer = 9,
-        "The end of a bucket's list removes the host's records with births above its high water too.";
+    ListedRemovesAll = 9,
+        "The end of a bucket's list ends the records that it has confirmed, or that are younger, too.";
     /// R10, membership and tracker.
     RankedUnfilled = 10,
         "A joining tracker says that it is filled before any host has marked it.";

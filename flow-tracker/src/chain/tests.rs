@@ -456,8 +456,7 @@ fn what_the_outbox_has_no_room_for_is_counted() {
 }
 
 #[test]
-fn a_mid_flow_accept_is_recorded_over_an_offer_to_another() {
-    // Both trackers have forgotten an established flow when a SYN of its key is offered.
+fn a_mid_flow_accept_leaves_an_attempt_that_is_offered_to_another_alone() {
     let mut bed = Bed::new(2, 4);
     let key = bed.flow(0);
     bed.open(&key, Intent::Syn, 900);
@@ -467,9 +466,18 @@ fn a_mid_flow_accept_is_recorded_over_an_offer_to_another() {
     mid_flow.path.host = Some(owner);
     mid_flow.intent = Intent::MidFlow;
     mid_flow.offer.isn = 777;
+    // Late, of a life that is over; or both trackers have forgotten an established flow. The
+    // ingress hears of it.
     bed.accept(&mid_flow, birth(1));
     assert_eq!(bed.settle_one().to, ingress());
     for number in [1, 2] {
+        assert_eq!(bed.state(number, &key).unwrap().host(), Some(offer.host()));
+    }
+    // The owner's own word counts, unless its life began before the attempt.
+    for number in [1, 2] {
+        let it = statement(&key, birth(1), 901, FlowState::Established);
+        bed.state_from(tracker(number), owner, 1, &[it]);
+        bed.wire.clear();
         assert_eq!(bed.state(number, &key).unwrap().host(), Some(owner));
     }
     // R1: the other one's acceptance comes too late.

@@ -6,6 +6,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 use jlb_protocol::message::{Control, FlowStatement, List, Listed};
+use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{NodeNumber, Time};
 
 /// How long statements are gathered, and until what was not acknowledged is repeated; and how many
@@ -28,14 +29,15 @@ pub(super) struct InFlight {
     pub(super) repeats: u32,
 }
 
-/// R10: all that is owed by the ranking with this fingerprint was queued. A tracker that takes the
-/// mark for the first time knows every flow that was owed to it when the mark was first sent.
+/// R10: all that is owed by the ranking with this fingerprint was queued. A tracker that is not
+/// ranked yet, or takes the mark for the first time, knows every flow that was owed to it when the
+/// message was made that carries it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Mark {
     pub(super) fingerprint: u64,
     /// It was queued before the queue's next age was this.
     pub(super) age: u64,
-    /// A message carried it already.
+    /// The last message carried it.
     pub(super) said: bool,
 }
 
@@ -132,14 +134,16 @@ impl Channel {
         self.due = Some(now);
     }
 
-    /// A flow is gained of which it is told next. A mark that was not said yet waits for that too: a
-    /// backlog may take longer than the tracker needs to be ranked, and it would be believed to know
-    /// the flow.
-    pub(super) fn put_off_mark(&mut self) {
+    /// What waits, and what is queued next, tells of flows gained after the mark was given. A mark
+    /// that was not said yet waits for these: a backlog may last until the tracker is ranked, and it
+    /// would be believed to know the flows. For one that is `joining` no State carries it until
+    /// then, for it may be ranked at any time; others go on having it.
+    pub(super) fn put_off_mark(&mut self, joining: bool) {
+        let next = self.queue.next_age() + 1;
         if let Some(mark) = &mut self.mark
-            && !mark.said
+            && (joining || !mark.said)
         {
-            mark.age = self.queue.next_age() + 1;
+            mark.age = next;
         }
     }
 
@@ -222,11 +226,9 @@ impl Channel {
         let count = self.queue.len().min(pace.batch);
         let flows = (0..count).filter_map(|_| self.queue.take()).collect();
         let mut filled = None;
-        if let Some(mark) = &mut self.mark
-            && self.queue.is_past(mark.age)
-        {
-            mark.said = true;
-            filled = Some(mark.fingerprint);
+        if let Some(mark) = &mut self.mark {
+            mark.said = planted::is(Bug::MarksBeforeTheWalkEnds) || self.queue.is_past(mark.age);
+            filled = mark.said.then_some(mark.fingerprint);
         }
         let complete = |&mut (age, _): &mut (u64, Listed)| self.queue.is_past(age);
         let listed = self.listed.pop_front_if(complete).map(|(_, listed)| listed);

@@ -47,6 +47,7 @@ impl Digest for Tracker {
         let Self {
             channel,
             is_alive,
+            is_joining,
             incarnation,
             wire,
             fingerprint,
@@ -63,7 +64,15 @@ impl Digest for Tracker {
             answered,
         } = self;
         channel.digest(into);
-        into.value(&(is_alive, incarnation, wire, fingerprint, told, walk));
+        into.value(&(
+            is_alive,
+            is_joining,
+            incarnation,
+            wire,
+            fingerprint,
+            told,
+            walk,
+        ));
         into.value(&(wanted, late, digests, has_heard));
         into.time(*answered);
     }

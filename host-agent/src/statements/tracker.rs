@@ -8,7 +8,6 @@ use jlb_flow_table::Handle;
 use jlb_protocol::bucket::{bucket, flow_digest};
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{FlowStatement, Listed};
-use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::view::Member;
 use jlb_protocol::{Birth, MemberState, NodeNumber, Time};
 
@@ -48,6 +47,8 @@ impl Walk {
 pub(super) struct Tracker {
     pub(super) channel: Channel,
     pub(super) is_alive: bool,
+    /// Whether it is waiting to be ranked.
+    pub(super) is_joining: bool,
     /// Which life of it this is.
     pub(super) incarnation: u32,
     pub(super) wire: u8,
@@ -79,6 +80,7 @@ impl Tracker {
         Self {
             channel: Channel::new(to, base),
             is_alive: false,
+            is_joining: false,
             incarnation: 0,
             wire: 1,
             fingerprint: 0,
@@ -107,6 +109,11 @@ impl Tracker {
         fingerprint: u64,
         active: &[NodeNumber],
     ) {
+        let is_joining = member.state == MemberState::Joining;
+        if is_joining && !self.is_joining {
+            self.channel.put_off_mark(true);
+        }
+        self.is_joining = is_joining;
         match member.state {
             MemberState::Down => {
                 self.is_alive = false;
@@ -233,7 +240,7 @@ impl Tracker {
 
     /// A flow that is owed to it is this host's from now on; it is told of it next.
     pub(super) fn gained(&mut self, handle: Handle, hash: FlowHash, digest: u64) {
-        self.channel.put_off_mark();
+        self.channel.put_off_mark(self.is_joining);
         if self.counts(handle) {
             self.sums.add(bucket(hash), digest);
         }
@@ -274,9 +281,6 @@ impl Tracker {
         self.late = Buckets::NONE;
         self.walk = Some(Walk::FILL);
         self.walk_since = now;
-        if planted::is(Bug::MarksBeforeTheWalkEnds) {
-            self.channel.set_mark(now, self.fingerprint);
-        }
     }
 
     fn forget(&mut self) {

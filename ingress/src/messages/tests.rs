@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason};
 use jlb_protocol::packet::{self, TcpFlags, Transport};
-use jlb_protocol::{Birth, DropReason, OfferNumber};
+use jlb_protocol::{Birth, DropReason, MemberState, OfferNumber};
 
 /// An ingress that asks for the flow of `packet`, and its Open.
 fn asking(packet: &[u8]) -> (Bed, Sent) {
@@ -197,6 +197,31 @@ fn r4_an_unknown_flow_is_reset_only_when_a_tracker_says_so() {
     assert!(bed.drain().answers.is_empty(), "no answer is not a no");
     assert_eq!(bed.verdict(&ack()), Verdict::Held);
     bed.drain();
+    bed.receive(
+        open.to.get(),
+        answer(&open, FlowKind::Refuse, Reason::Unknown),
+    );
+    assert_eq!(bed.drain().answers.len(), 1);
+}
+
+#[test]
+fn r4_an_unknown_flow_is_not_reset_while_a_host_may_come_back() {
+    // The tracker may have started after that host went down, and not know it.
+    let trackers = [11, 12, 13].map(|tracker| (tracker, MemberState::Active));
+    let hosts = |state| [(21, state), (22, MemberState::Active)];
+    let (mut bed, open) = asking(&ack());
+    bed.sees(view_with(&trackers, &hosts(MemberState::Down)));
+    bed.drain();
+    bed.receive(
+        open.to.get(),
+        answer(&open, FlowKind::Refuse, Reason::Unknown),
+    );
+    assert!(bed.drain().answers.is_empty());
+    assert_eq!(bed.dropped(DropReason::UnknownFlow), 1);
+    // Dead hosts are not waited for.
+    bed.pass(Duration::from_secs(16));
+    assert_eq!(bed.verdict(&ack()), Verdict::Held);
+    let open = bed.message();
     bed.receive(
         open.to.get(),
         answer(&open, FlowKind::Refuse, Reason::Unknown),

@@ -114,13 +114,21 @@ enum Mail {
     Full(u16, u16),
 }
 
+/// What a mark says when it is first sent.
+#[derive(Clone, Debug)]
+struct Promise {
+    owed: BTreeMap<FlowKey, Birth>,
+    /// Whether the tracker was waiting to be ranked then.
+    joining: bool,
+}
+
 struct World {
     bed: Bed,
     listeners: BTreeMap<u16, Listener>,
     lives: BTreeMap<u16, u32>,
     mail: VecDeque<Mail>,
-    /// The flows that were owed when a State with a mark was first sent, by tracker and number.
-    promised: BTreeMap<(u16, u64), BTreeMap<FlowKey, Birth>>,
+    /// By tracker and number of a State with a mark.
+    promised: BTreeMap<(u16, u64), Promise>,
 }
 
 impl World {
@@ -166,15 +174,25 @@ impl World {
         assert_eq!(*filled, self.bed.fingerprint(to.get()));
         let number = (to.get(), *sequence);
         if !self.promised.contains_key(&number) {
-            self.promised.insert(number, self.owed(to.get()));
+            let member = self.bed.view.member(*to);
+            let promise = Promise {
+                owed: self.owed(to.get()),
+                joining: member.is_some_and(|member| member.state == MemberState::Joining),
+            };
+            self.promised.insert(number, promise);
         }
     }
 
-    /// R10: a tracker that takes a mark that it does not have yet knows every flow that was owed to
-    /// it when the mark was first sent.
-    fn check_filled(&self, tracker: u16, sequence: u64) {
+    /// R10: a tracker that takes a mark knows every flow that was owed to it when the mark was first
+    /// sent. One that is ranked, and has the mark already, was told of what is new by the way that
+    /// it came.
+    fn check_filled(&self, tracker: u16, sequence: u64, is_new: bool) {
+        let promise = &self.promised[&(tracker, sequence)];
+        if !is_new && !promise.joining {
+            return;
+        }
         let records = &self.listeners[&tracker].records;
-        for (key, birth) in &self.promised[&(tracker, sequence)] {
+        for (key, birth) in &promise.owed {
             let known = records.get(key).copied();
             assert!(
                 known.is_some_and(|known| known >= *birth),
@@ -274,8 +292,8 @@ impl World {
                 }
                 // The numbers of the bed count from the base.
                 let last = self.bed.settled(to) + listener.last;
-                if is_new && filled.is_some() && filled != before {
-                    self.check_filled(to.get(), sequence);
+                if is_new && filled.is_some() {
+                    self.check_filled(to.get(), sequence, filled != before);
                 }
                 self.mail.push_back(Mail::Ack(to.get(), last));
             }
