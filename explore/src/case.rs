@@ -283,6 +283,17 @@ impl Case {
             ..NOTHING
         },
         Self {
+            name: "cut-off",
+            words: "one node does not see any tracker, though they are up",
+            syns: [2, 0],
+            data: [1, 0],
+            subjects: &TRACKERS,
+            beliefs: 2,
+            wrong_at_once: 1,
+            is_small: true,
+            ..NOTHING
+        },
+        Self {
             name: "crash-host",
             words: "the agent of the host that is asked first crashes, and lists its sockets anew",
             syns: [2, 0],

@@ -543,7 +543,8 @@ impl Owned {
     }
 
     fn closed(self, host: NodeNumber, birth: Birth) -> Next {
-        if host != self.host || (birth < self.birth && !planted::is(Bug::OlderBirthCounts)) {
+        let is_its = host == self.host && birth >= self.birth;
+        if !is_its && !planted::is(Bug::AnybodyCloses) {
             return Next::Stale;
         }
         match self.waits {

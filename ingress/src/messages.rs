@@ -7,7 +7,6 @@ use crate::pending::{Asked, Attempt};
 use jlb_flow_table::Handle;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Reason};
 use jlb_protocol::packet;
-use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{DropReason, NodeNumber, Role, Time};
 
 /// How a message ended that was not dropped.
@@ -181,9 +180,7 @@ impl Ingress {
         let key = message.key;
         let entry = self.cache.get(&key);
         // R9: births of one host are in order; those of two hosts can't be compared.
-        if entry.is_some_and(|entry| entry.host == host && birth < entry.birth)
-            && !planted::is(Bug::OlderBirthCounts)
-        {
+        if entry.is_some_and(|entry| entry.host == host && birth < entry.birth) {
             return Err(DropReason::StaleAccept);
         }
         let Ok(handle) = self.answered(message) else {

@@ -48,8 +48,8 @@ impl Ingress {
 
     fn handle_closed(&mut self, from: NodeNumber, statement: &FlowStatement) {
         let ended = self.cache.get(&statement.key).is_some_and(|entry| {
-            let covers = entry.birth <= statement.birth || planted::is(Bug::OlderBirthCounts);
-            entry.host == from && covers
+            let is_its = entry.host == from && entry.birth <= statement.birth;
+            is_its || planted::is(Bug::AnybodyCloses)
         });
         if ended {
             self.cache.remove(&statement.key);

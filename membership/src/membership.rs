@@ -157,7 +157,17 @@ impl Membership {
     /// Takes note of what the link learnt.
     pub fn handle_event(&mut self, now: Time, event: &Event) {
         self.look(now);
-        if self.config.fixed || self.paused {
+        if self.paused {
+            return;
+        }
+        if self.config.fixed {
+            // What a node remembers ends with its life, whatever the list says of it.
+            if let Event::PeerStarted { node, incarnation } = *event
+                && let Ok(at) = self.find(node)
+            {
+                self.peers[at].incarnation = incarnation;
+                self.review();
+            }
             return;
         }
         match *event {
@@ -249,6 +259,7 @@ impl Membership {
         self.config.incarnation = incarnation.max(self.config.incarnation);
         self.pending.renew();
         if self.config.fixed {
+            self.review();
             return;
         }
         self.lose_everybody(now);
@@ -347,7 +358,6 @@ impl Membership {
         let fixed = self.config.fixed;
         let everybody = |member: Member| Member {
             state: MemberState::Active,
-            incarnation: 0,
             ..member
         };
         let own = Member {

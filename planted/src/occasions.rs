@@ -133,6 +133,16 @@ fn full() -> Plan {
     }
 }
 
+/// Hosts run out of room, and clients use their ports again and again.
+fn full_and_again() -> Plan {
+    Plan {
+        tcp_clients: Span::just(120),
+        lives: Span::just(4),
+        think_ms: 50,
+        ..full()
+    }
+}
+
 /// All kinds of nodes restart or are paused.
 fn restarts() -> Plan {
     Plan {
@@ -177,22 +187,6 @@ fn floods_and_few_bytes() -> Plan {
     }
 }
 
-/// Flows move between ingress nodes all the time, and one does not see the tracker.
-fn cut_ingress() -> Plan {
-    Plan {
-        trackers: Span::just(1),
-        hosts: Span::just(2),
-        reshuffles: Span::new(30, 40),
-        cuts: Span::new(4, 6),
-        cut_ms: Span::new(2000, 5000),
-        duplication: Span::new(200, 400),
-        tcp_clients: Span::just(80),
-        limited: 0,
-        loss: none(),
-        ..rough()
-    }
-}
-
 /// Where the bug shows, if it is known to show anywhere.
 #[must_use]
 pub fn occasion(bug: Bug) -> Option<Occasion> {
@@ -215,7 +209,7 @@ pub fn occasion(bug: Bug) -> Option<Occasion> {
         Bug::UntrustedWithoutQuota => in_worlds("floods, little room", floods_and_little_room()),
         Bug::UnboundedPending => in_worlds("floods, few bytes", floods_and_few_bytes()),
         Bug::ListedRemovesAll => in_worlds("late words", late_words()),
-        Bug::OlderBirthCounts => in_worlds("late words", late_words()),
+        Bug::AnybodyCloses => in_worlds("full hosts, ports again", full_and_again()),
         Bug::ResetsWithoutAsking => in_worlds("all trackers fail", all_trackers_fail()),
         Bug::NeverRepeats => in_worlds("losses", losses()),
         Bug::ForgetsRejects | Bug::AsksRejectedHostAgain | Bug::RefusesInSilence => {
@@ -228,6 +222,6 @@ pub fn occasion(bug: Bug) -> Option<Occasion> {
         Bug::PausedHostTakesOldOffers | Bug::AcceptsReplays | Bug::IgnoresReceiverIncarnation => {
             in_worlds("restarts", restarts())
         }
-        Bug::HostTakesTrackerlessOffer => in_worlds("an ingress is cut off", cut_ingress()),
+        Bug::HostTakesTrackerlessOffer => Some(Occasion::Case("cut-off")),
     }
 }

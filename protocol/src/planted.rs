@@ -85,8 +85,8 @@ bugs! {
     EventEndsFlowAtOnce = 8,
         "The kernel's destroy event ends a flow at once, without closing and linger.";
     /// R9, ingress and tracker.
-    OlderBirthCounts = 9,
-        "What is said of an older life of a flow counts for the present one.";
+    AnybodyCloses = 9,
+        "A flow ends by what another host, or an older life of it, says.";
     /// R9, tracker.
     ListedRemovesAll = 9,
         "The end of a bucket's list ends the records that it has confirmed, or that are younger, too.";

@@ -94,12 +94,13 @@ fn in_a_fixed_list_everybody_is_active_for_ever() {
     let mut membership = Membership::new(config, known, START);
     assert_eq!(commands(&mut membership), [Command::View]);
     let before = membership.view().clone();
-    assert!(
-        before
-            .members()
-            .iter()
-            .all(|member| { (member.state, member.incarnation) == (MemberState::Active, 0) })
-    );
+    let as_seen = |membership: &Membership, node| {
+        let member = *membership.view().member(number(node)).unwrap();
+        (member.state, member.incarnation)
+    };
+    for node in [2, 101, 102, 201] {
+        assert_eq!(as_seen(&membership, node), (MemberState::Active, 0));
+    }
     assert_eq!(before.members().len(), 5);
     assert!(membership.may_settle(START));
     assert_eq!(membership.poll_timeout(), None);
@@ -111,8 +112,17 @@ fn in_a_fixed_list_everybody_is_active_for_ever() {
     assert_eq!(commands(&mut membership), []);
     membership.set_state(later, MemberState::Draining);
     assert_eq!(commands(&mut membership), [Command::Announce]);
-    membership.renew(later, 9);
     assert_eq!(membership.view(), &before);
+    // But what a node remembers ends with its life.
+    let started = Event::PeerStarted {
+        node: number(101),
+        incarnation: 7,
+    };
+    membership.handle_event(later, &started);
+    assert_eq!(commands(&mut membership), [Command::View]);
+    assert_eq!(as_seen(&membership, 101), (MemberState::Active, 7));
+    membership.renew(later, 9);
+    assert_eq!(as_seen(&membership, 1), (MemberState::Active, 9));
 }
 
 fn stranger(node: u16, incarnation: u32) -> Event {
