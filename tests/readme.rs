@@ -74,6 +74,14 @@ fn every_option_named_exists() {
     ]
     .map(help)
     .concat();
+    let more = [
+        &["lab", "chaos", "--help"][..],
+        &["lab", "detect", "--help"],
+        &["sim", "--help"],
+        &["explore", "--help"],
+    ];
+    let more = more.map(|arguments| jlb(arguments, Path::new("/")).1);
+    let known = known + &more.concat();
     let words = README.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
     let options: Vec<&str> = words
         .filter(|word| word.starts_with("--") && word.ends_with(|c: char| c.is_ascii_lowercase()))

@@ -17,12 +17,13 @@ const EMPTY_WORDS: [&str; 7] = [
 const EMPTY_NAMES: [&str; 3] = ["common", "data", "info"];
 
 /// Crates without `std`: it would bring clocks, threads and sockets.
-const NO_STD: [&str; 5] = [
+const NO_STD: [&str; 6] = [
     "protocol",
     "flow-table",
     "ingress",
     "flow-tracker",
     "host-agent",
+    "membership",
 ];
 
 /// The crate that may use `unsafe`, and so doesn't take the workspace's lints.

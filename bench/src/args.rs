@@ -83,6 +83,9 @@ pub(crate) struct ChaosOptions {
     /// The same of a host agent: nobody can stand in for it, so that its supervisor should be quick
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=60_000))]
     pub(crate) agent_away_ms: u64,
+    /// Milliseconds for which a node is stopped in its tracks
+    #[arg(long, default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(0..=600_000))]
+    pub(crate) pause_ms: u64,
     /// Seconds of a scenario from its fault to its end, at least; more if what happens takes longer
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) seconds: u64,

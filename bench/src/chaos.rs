@@ -47,6 +47,9 @@ const BEFORE: Duration = Duration::from_secs(2);
 const AFTER: Duration = Duration::from_secs(3);
 /// How long the end of a connection may take, and an open.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long connections may stand still beside the time that a death takes to be noticed by the
+/// router, or an agent to be started.
+const MOST_STALL: Duration = Duration::from_millis(900);
 /// Between two scenarios: idle flows of the router's groups find their places anew.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How often is looked how far the clients are.
@@ -77,6 +80,7 @@ pub(crate) async fn run(options: &ChaosOptions) -> Result<ExitCode> {
         detect: Duration::from_millis(options.detect_ms),
         away: Duration::from_millis(options.away_ms),
         agent_away: Duration::from_millis(options.agent_away_ms),
+        pause: Duration::from_millis(options.pause_ms),
         // Another program may know neither strangers nor services of any host.
         newcomers: options.program.is_none(),
         older: options.older.clone(),
@@ -264,6 +268,7 @@ impl<'a> Chaos<'a> {
             fault,
             restored,
             changed_ingress: changed,
+            most_stall: MOST_STALL + self.how.detect.max(self.how.agent_away),
             detection: detection(self.cluster.lab().plan(), &found, &script.lost(), wall),
         };
         let outcome = Outcome::of(scenario.name(), &facts, &seen)?;

@@ -92,7 +92,10 @@ pub(crate) fn search(
                 .map(|part| scope.spawn(|| expand(atlas, &visited, part)))
                 .collect();
             let shares = workers.into_iter().map(|worker| worker.join());
-            shares.filter_map(Result::ok).collect()
+            // What a worker panics of is found, too.
+            shares
+                .map(|share| share.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
         });
         edge.clear();
         let mut found = None;

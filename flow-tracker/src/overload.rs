@@ -84,6 +84,11 @@ impl FlowTracker {
 
     /// Tells the ingress that nobody takes the flow.
     pub(crate) fn send_refuse(&mut self, q: &Question<'_>, reason: Reason) {
+        self.send_refuse_of(q, reason, 0);
+    }
+
+    /// The same, with how many hosts said that they do not have it.
+    pub(crate) fn send_refuse_of(&mut self, q: &Question<'_>, reason: Reason, said_no: u16) {
         let refuse = FlowMessage {
             kind: FlowKind::Refuse,
             key: q.key,
@@ -101,7 +106,7 @@ impl FlowTracker {
             birth: None,
             tried: q.tried,
             reason,
-            load: 0,
+            load: said_no,
             packet: &[],
         };
         self.out.send(q.ingress, q.flow, &refuse);

@@ -43,6 +43,8 @@ struct Asked {
     /// The secondary that Offers are to go through.
     partner: Option<NodeNumber>,
     tried: Tried,
+    /// How many hosts were asked.
+    hosts: u16,
     /// Hosts that have not answered.
     waiting: Vec<NodeNumber>,
     /// Whether a host that may have the flow was down then, and so was not asked: if it comes back
@@ -226,6 +228,7 @@ impl FlowTracker {
             ingress: q.ingress,
             partner: q.partner,
             tried: q.tried,
+            hosts: u16::try_from(waiting.len()).unwrap_or(u16::MAX),
             waiting: waiting.clone(),
             unasked: self.may_be_elsewhere(now, &q.key),
             times: 1,
@@ -362,7 +365,7 @@ impl FlowTracker {
                 Err(DropReason::UnknownFlow)
             }
             Intent::MidFlow => {
-                self.refuse_unknown(&q);
+                self.refuse_unknown(&q, asked.hosts);
                 Ok(())
             }
             // Another tracker may have led an attempt through this one meanwhile.
@@ -387,9 +390,9 @@ impl FlowTracker {
         found.is_some_and(|(_, record)| matches!(record.state, State::Offered(_)))
     }
 
-    fn refuse_unknown(&mut self, q: &Question<'_>) {
+    fn refuse_unknown(&mut self, q: &Question<'_>, said_no: u16) {
         self.count_refusal(Reason::Unknown);
-        self.send_refuse(q, Reason::Unknown);
+        self.send_refuse_of(q, Reason::Unknown, said_no);
     }
 
     /// A SYN's question is of no use any more: its search begins.

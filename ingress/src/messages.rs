@@ -83,8 +83,7 @@ impl Ingress {
             FlowKind::Refuse => {
                 let handle = self.answered_by_tracker(message)?;
                 self.stats.refusals += 1;
-                if message.reason == Reason::Unknown && self.may_come_back(handle) {
-                    // The tracker may not know that host yet.
+                if message.reason == Reason::Unknown && self.may_have_owner(handle, message.load) {
                     self.give_up(handle, DropReason::UnknownFlow);
                 } else {
                     self.refuse(now, handle);
@@ -189,6 +188,8 @@ impl Ingress {
                     let phase = Phase::Unproven;
                     self.cache
                         .install(key, entry.flow(), host, birth, phase, now);
+                    // A later SYN is asked for still.
+                    self.cache.contest(&key, entry.contested);
                     Ok(End::Consumed)
                 }
                 Some(entry) if entry.host != host => Err(DropReason::StaleAccept),

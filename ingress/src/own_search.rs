@@ -12,6 +12,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use jlb_flow_table::Handle;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{DropReason, NodeNumber, OfferNumber, Time, wire};
 
 impl OwnSearch {
@@ -154,7 +155,13 @@ impl Ingress {
         let Some((_, attempt)) = self.pending.get(handle) else {
             return;
         };
+        let own = attempt.own.as_ref();
+        let asked = own.is_some_and(|own| !own.without.is_empty());
         match attempt.question.intent {
+            // R4: at least one must have said so.
+            Intent::MidFlow if !asked && !planted::is(Bug::ResetsWithoutAsking) => {
+                self.give_up(handle, DropReason::UnknownFlow);
+            }
             // R4: a mid-flow packet is never a choice.
             Intent::MidFlow => self.refuse_alone(now, handle),
             Intent::Syn | Intent::Datagram => self.offer_next(now, handle),

@@ -379,7 +379,7 @@ pub(crate) fn ranks(view: &View, key: &FlowKey) -> Vec<NodeNumber> {
         .collect()
 }
 
-/// A tracker's answer to an Open.
+/// A tracker's answer to an Open. Of an unknown flow, all four hosts have said no.
 pub(crate) fn answer(open: &Sent, kind: FlowKind, reason: Reason) -> FlowMessage<'static> {
     FlowMessage {
         kind,
@@ -393,7 +393,7 @@ pub(crate) fn answer(open: &Sent, kind: FlowKind, reason: Reason) -> FlowMessage
         birth: None,
         tried: Tried::NONE,
         reason,
-        load: 0,
+        load: if reason == Reason::Unknown { 4 } else { 0 },
         packet: &[],
     }
 }

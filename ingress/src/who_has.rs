@@ -88,8 +88,10 @@ impl Ingress {
         }
     }
 
-    /// R4: whether a host of the pool is down, and may come back with the flow of a mid-flow packet.
-    pub(crate) fn may_come_back(&self, handle: Handle) -> bool {
+    /// R4: whether a host of the pool may have the flow of a mid-flow packet, though so many said to a
+    /// tracker that they have not: one that is down and may come back, or one that is up here and was
+    /// not asked there. The tracker may not know it yet, or be cut off from it.
+    pub(crate) fn may_have_owner(&self, handle: Handle, said_no: u16) -> bool {
         let Some((key, attempt)) = self.pending.get(handle) else {
             return false;
         };
@@ -97,8 +99,14 @@ impl Ingress {
             return false;
         };
         let waits = |host| self.hosts.is_down(host) && !self.hosts.is_dead(host);
+        let listed = service.hosts.iter();
+        let up = listed.filter(|host| {
+            let member = self.view.member(host.node);
+            member.is_some_and(|member| member.state != MemberState::Down)
+        });
         attempt.question.intent == Intent::MidFlow
-            && pool::members(service, &self.view).any(|host| waits(host.node))
+            && (up.count() > usize::from(said_no)
+                || pool::members(service, &self.view).any(|host| waits(host.node)))
     }
 
     /// Whether all hosts, so many, may be asked once more, and if so, counts it.

@@ -96,7 +96,10 @@ fn progress(summary: &Summary, total: u64, took: Duration) -> String {
     let seconds = took.as_secs();
     let violations = failed.len();
     let flows = tally.flows;
-    format!("{seconds:>5} s: {runs} of {total} runs, {flows} flows, {violations} violations")
+    let last = failed.last().map_or(String::new(), |outcome| {
+        format!(", the last with seed {}", outcome.seed)
+    });
+    format!("{seconds:>5} s: {runs} of {total} runs, {flows} flows, {violations} violations{last}")
 }
 
 fn report(args: &SimArgs, summary: &Summary, took: Duration, jobs: usize) -> ExitCode {

@@ -34,6 +34,8 @@ pub struct Plan {
     /// Clients hold their connections for this long, and send something each time after half of
     /// `think_ms` to all of it; 0 for connections as they come.
     pub hold_ms: u64,
+    /// How long hosts keep a closed flow; a kernel's TIME_WAIT lasts 2,000.
+    pub linger_ms: Span,
     /// Clients with a UDP flow.
     pub udp_clients: Span,
     /// Clients begin within this time.
@@ -142,6 +144,7 @@ impl Default for Plan {
             random_isns: 50,
             think_ms: 300,
             hold_ms: 0,
+            linger_ms: Span::new(500, 6_000),
             udp_clients: Span::new(0, 6),
             begin_within_ms: 40_000,
             loss: Span::new(0, 80),

@@ -1,10 +1,12 @@
 //! Many runs on several threads.
 
+use crate::checks::{Rule, Violation};
 use crate::outcome::{Outcome, Tally};
 use crate::plan::Plan;
 use crate::world::World;
 use core::ops::Range;
 use core::time::Duration;
+use jlb_protocol::Time;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 
@@ -19,6 +21,27 @@ pub struct Summary {
     pub failed: Vec<Outcome>,
     /// What recovery took, in runs that lose a share of each tier.
     pub recoveries: Vec<Outcome>,
+}
+
+/// Runs one seed. A panic is what was found, and the others go on.
+fn run_one(seed: u64, plan: &Plan) -> Outcome {
+    let run = || World::new(seed, plan.clone()).run();
+    std::panic::catch_unwind(run).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().cloned();
+        let words = words.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        Outcome {
+            seed,
+            tally: Tally::default(),
+            violation: Some(Violation {
+                rule: Rule::Panics,
+                at: Time::ZERO,
+                client: None,
+                words: words.unwrap_or_else(|| "a panic without words".to_owned()),
+            }),
+            trace: Vec::new(),
+            recovery: None,
+        }
+    })
 }
 
 /// Runs the seeds on so many threads. After `max_failures` violations no more runs are begun.
@@ -44,7 +67,7 @@ pub fn run_seeds(
                     if seed >= seeds.end {
                         return;
                     }
-                    let outcome = World::new(seed, plan.clone()).run();
+                    let outcome = run_one(seed, plan);
                     if sender.send(outcome).is_err() {
                         return;
                     }

@@ -41,6 +41,8 @@ pub(crate) struct Topology {
     pub(crate) services: Vec<Service>,
     /// Whether views are fixed, and all nodes active in them for ever.
     pub(crate) fixed_views: bool,
+    /// How long hosts keep a closed flow.
+    pub(crate) linger: Duration,
     pub(crate) heartbeat: Duration,
     pub(crate) host_heartbeat: Duration,
     /// Whether trackers may run out of room, so that flows are turned away for that.
@@ -118,6 +120,7 @@ impl Topology {
             strangers: !fixed_views && rng.chance(500),
             fixed_views,
             dead_host: rng.chance(700).then_some(DEAD_HOST),
+            linger: Duration::from_millis(rng.within(plan.linger_ms.low, plan.linger_ms.high)),
             ingresses,
             trackers,
             hosts,

@@ -327,6 +327,7 @@ impl World {
             }
         }
         self.check_sums();
+        self.check_ended(drains);
         if self.violation.is_none() && drains {
             self.check_leaks();
         }
@@ -420,6 +421,22 @@ impl World {
             bounds::check(node.number, &holdings, limit)
         });
         self.violate(Rule::Bounds, None, wrong);
+    }
+
+    /// A run that is cut short has not been checked for all that it was to show.
+    fn check_ended(&mut self, drains: bool) {
+        let recovers = self.recovery.as_ref();
+        let wrong = if !self.quiet.is_over() || (self.plan.drain && !drains) {
+            let (over, all) = (self.clients_over, self.clients.len());
+            Some(format!(
+                "the run is too long: {over} of {all} clients are done"
+            ))
+        } else if recovers.is_some_and(|watch| watch.done.is_none()) {
+            Some("what a share of the nodes knew is not recovered".to_owned())
+        } else {
+            None
+        };
+        self.violate(Rule::QuietAfterHealing, None, wrong);
     }
 
     fn check_leaks(&mut self) {

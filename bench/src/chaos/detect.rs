@@ -71,6 +71,10 @@ pub(crate) async fn run(options: &DetectOptions) -> Result<ExitCode> {
         trackers: 3,
         hosts: 4,
     };
+    if options.loss > 0 && options.watch_seconds > 0 {
+        // Better now than after all the kills.
+        nft("list tables")?;
+    }
     let mut lab = Lab::build(&lab_options(counts), Setting::USUAL)?;
     lab.ready().await?;
     sleep(QUIET).await;

@@ -12,7 +12,7 @@ use super::clients::{Ended, Kind, Seen};
 use super::gaps::Spread;
 use super::script::Script;
 use crate::error::Result;
-use crate::load::Failure;
+use crate::load::{ErrorKind, Failure};
 
 /// Failures whose words are kept.
 const KEPT_WORDS: usize = 6;
@@ -102,6 +102,8 @@ pub(crate) struct Facts<'a> {
     /// How long it took until all was well.
     pub(crate) restored: Duration,
     pub(crate) changed_ingress: Option<f64>,
+    /// All but 1 % of the connections have to move again within this.
+    pub(crate) most_stall: Duration,
     pub(crate) detection: Option<Detection>,
 }
 
@@ -241,11 +243,24 @@ impl Outcome {
             problems.push(format!("only {share:.0} % of connections changed ingress"));
         }
         let not = |count: usize| self.connections.saturating_sub(count + self.broken);
-        let silent = not(self.moved.before) + not(self.moved.after + self.lost_with_host);
+        let lost: usize = self.lost_by.values().sum();
+        let silent = not(self.moved.before) + not(self.moved.after + lost);
         if silent > 0 {
             problems.push(format!(
                 "{silent} connections moved nothing before or after the fault"
             ));
+        }
+        if self.stall_ms.p99 >= millis(facts.most_stall) {
+            let (p99, most) = (self.stall_ms.p99, millis(facts.most_stall));
+            problems.push(format!(
+                "1 % of connections stood still for {p99:.0} ms or more; {most:.0} ms is too long"
+            ));
+        }
+        let reset = ErrorKind::Reset.name();
+        let told = self.lost_by.get(reset).copied().unwrap_or_default();
+        if told < lost {
+            let untold = lost - told;
+            problems.push(format!("{untold} clients of a dead host got no reset"));
         }
         problems
     }

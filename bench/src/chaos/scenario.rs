@@ -1,6 +1,6 @@
 //! What can happen to a cluster. Nothing here touches the machine.
 
-use super::script::{Cast, ENOUGH, How, LEAVE, Script, Step, pause};
+use super::script::{Cast, ENOUGH, How, LEAVE, Script, Step};
 use super::shares::Shares;
 use crate::topology::Group;
 
@@ -15,6 +15,7 @@ pub(crate) enum Scenario {
     KillAllTrackers,
     KillAllAgents,
     KillHost,
+    PauseIngress,
     PauseTracker,
     ReshuffleResilient,
     ReshufflePlain,
@@ -29,7 +30,7 @@ pub(crate) enum Scenario {
 
 impl Scenario {
     /// All of them, in the order in which they run.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Baseline,
         Self::KillIngress,
         Self::KillTracker,
@@ -38,6 +39,7 @@ impl Scenario {
         Self::KillAllTrackers,
         Self::KillAllAgents,
         Self::KillHost,
+        Self::PauseIngress,
         Self::PauseTracker,
         Self::ReshuffleResilient,
         Self::ReshufflePlain,
@@ -61,6 +63,7 @@ impl Scenario {
             Self::KillAllTrackers => "kill-all-trackers",
             Self::KillAllAgents => "kill-all-host-agents",
             Self::KillHost => "kill-host",
+            Self::PauseIngress => "pause-ingress",
             Self::PauseTracker => "pause-tracker",
             Self::ReshuffleResilient => "reshuffle-resilient",
             Self::ReshufflePlain => "reshuffle-plain",
@@ -89,7 +92,10 @@ impl Scenario {
             Self::KillAllTrackers => "kill -9 of every tracker in the same instant",
             Self::KillAllAgents => "kill -9 of every host agent in the same instant",
             Self::KillHost => "a host vanishes with its cable; its clients must be told",
-            Self::PauseTracker => "a tracker is stopped for 3 s and goes on (SIGSTOP, SIGCONT)",
+            Self::PauseIngress => {
+                "an ingress is stopped for a while and goes on (SIGSTOP, SIGCONT)"
+            }
+            Self::PauseTracker => "the same of a tracker",
             Self::ReshuffleResilient => {
                 "an ingress leaves the router's resilient group and comes back, while a host joins \
                  and another leaves"
@@ -121,6 +127,7 @@ impl Scenario {
             | Self::KillAllTrackers
             | Self::KillAllAgents
             | Self::KillHost
+            | Self::PauseIngress
             | Self::PauseTracker
             | Self::StopIngress
             | Self::StopTracker
@@ -141,6 +148,7 @@ impl Scenario {
             | Self::KillAllTrackers
             | Self::KillAllAgents
             | Self::KillHost
+            | Self::PauseIngress
             | Self::PauseTracker
             | Self::ReshuffleResilient
             | Self::AddTracker
@@ -177,6 +185,7 @@ impl Scenario {
             | Self::KillAllTrackers
             | Self::KillAllAgents
             | Self::KillHost
+            | Self::PauseIngress
             | Self::PauseTracker
             | Self::AddIngress
             | Self::AddTracker
@@ -211,7 +220,8 @@ impl Scenario {
             Self::KillAllTrackers => Some(cast.kill(cast.trackers.clone(), shares, how)),
             Self::KillAllAgents => Some(cast.kill(cast.hosts.clone(), shares, how)),
             Self::KillHost => Some(cast.kill_host(shares.busiest_host()?, shares)),
-            Self::PauseTracker => Some(pause(shares.busiest_tracker()?, shares)),
+            Self::PauseIngress => Some(cast.pause(shares.busiest_ingress()?, shares, how)),
+            Self::PauseTracker => Some(cast.pause(shares.busiest_tracker()?, shares, how)),
             Self::ReshuffleResilient | Self::ReshufflePlain => {
                 let least_changed = match self.group() {
                     Group::Resilient => 0.0,

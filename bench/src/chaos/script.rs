@@ -7,8 +7,6 @@ use super::shares::Shares;
 use crate::lab::server_name;
 use crate::plan::{Plan, Role};
 
-/// For how long a tracker is stopped in its tracks.
-const PAUSE: Duration = Duration::from_secs(3);
 /// How long packets get to show where they go after the router changed its mind.
 const TO_BE_SEEN: Duration = Duration::from_secs(2);
 /// A host that leaves serves its connections for so long.
@@ -94,6 +92,8 @@ pub(crate) struct How {
     pub(crate) away: Duration,
     /// The same of a host agent.
     pub(crate) agent_away: Duration,
+    /// For how long a node is stopped in its tracks.
+    pub(crate) pause: Duration,
     /// Whether nodes can come that the others have not in their file.
     pub(crate) newcomers: bool,
     /// An older program that nodes run first.
@@ -169,6 +169,32 @@ impl Cast {
             fault,
             share: shares.through(&victims),
             hit: victims,
+            least_share: ENOUGH,
+            ..Script::default()
+        }
+    }
+
+    /// A node that stands still for a while, and does not know it.
+    pub(super) fn pause(&self, node: String, shares: &Shares, how: &How) -> Script {
+        let one = vec![node];
+        let routed = self.ingress_among(&one);
+        let mut fault = vec![Step::Pause(one.clone())];
+        if !routed.is_empty() {
+            fault.extend([Step::Wait(how.detect), Step::Withdraw(routed.clone())]);
+        }
+        fault.extend([
+            Step::Wait(how.pause),
+            Step::Resume(one.clone()),
+            Step::Ready(one.clone()),
+        ]);
+        if !routed.is_empty() {
+            fault.push(Step::Admit(routed));
+        }
+        fault.push(Step::Wait(TO_BE_SEEN));
+        Script {
+            fault,
+            share: shares.through(&one),
+            hit: one,
             least_share: ENOUGH,
             ..Script::default()
         }
@@ -299,23 +325,5 @@ impl Cast {
             after: vec![Step::Terminate(new.clone()), Step::Ended(new)],
             ..Script::default()
         })
-    }
-}
-
-/// A tracker that stands still for a while, and does not know it.
-pub(super) fn pause(tracker: String, shares: &Shares) -> Script {
-    let one = vec![tracker];
-    Script {
-        fault: vec![
-            Step::Pause(one.clone()),
-            Step::Wait(PAUSE),
-            Step::Resume(one.clone()),
-            Step::Ready(one.clone()),
-            Step::Wait(TO_BE_SEEN),
-        ],
-        share: shares.through(&one),
-        hit: one,
-        least_share: ENOUGH,
-        ..Script::default()
     }
 }

@@ -30,13 +30,14 @@ impl Digest for Asked {
             ingress,
             partner,
             tried,
+            hosts,
             waiting,
             unasked,
             times,
             packet,
         } = self;
         into.value(&(round, isn, intent, steps, ingress, partner));
-        into.value(&(tried, waiting, unasked, times));
+        into.value(&(tried, hosts, waiting, unasked, times));
         into.value(packet.as_slice());
     }
 }

@@ -144,6 +144,9 @@ impl Channel {
             && (joining || !mark.said)
         {
             mark.age = next;
+            if joining && let Some(in_flight) = &mut self.in_flight {
+                in_flight.filled = None;
+            }
         }
     }
 

@@ -218,7 +218,19 @@ fn r4_an_unknown_flow_is_not_reset_while_a_host_may_come_back() {
     );
     assert!(bed.drain().answers.is_empty());
     assert_eq!(bed.dropped(DropReason::UnknownFlow), 1);
+    // Nor while one is up that the tracker has not asked.
+    bed.sees(view_with(&trackers, &hosts(MemberState::Active)));
+    bed.drain();
+    assert_eq!(bed.verdict(&ack()), Verdict::Held);
+    let open = bed.message();
+    let mut of_three = answer(&open, FlowKind::Refuse, Reason::Unknown);
+    of_three.load = 3;
+    bed.receive(open.to.get(), of_three);
+    assert!(bed.drain().answers.is_empty());
+    assert_eq!(bed.dropped(DropReason::UnknownFlow), 2);
     // Dead hosts are not waited for.
+    bed.sees(view_with(&trackers, &hosts(MemberState::Down)));
+    bed.drain();
     bed.pass(Duration::from_secs(16));
     assert_eq!(bed.verdict(&ack()), Verdict::Held);
     let open = bed.message();

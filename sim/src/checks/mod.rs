@@ -1,5 +1,5 @@
-//! What must hold. Each checker is a module of its own and looks only at what a machine does to the
-//! world around it, never into its tables.
+//! What must hold. Each checker is a module of its own and looks at what a machine does to the world
+//! around it; into its tables only where `docs/verification.md` says so.
 
 use core::fmt;
 use jlb_protocol::Time;
@@ -37,6 +37,8 @@ pub enum Rule {
     Filled,
     /// R14 and R3: no table holds more than it may.
     Bounds,
+    /// Nothing panics.
+    Panics,
 }
 
 impl Rule {
@@ -54,6 +56,7 @@ impl Rule {
             Self::Sessions => "sessions",
             Self::Filled => "filled",
             Self::Bounds => "bounds",
+            Self::Panics => "panics",
         }
     }
 }

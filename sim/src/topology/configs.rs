@@ -10,7 +10,6 @@ use jlb_membership as membership;
 use jlb_protocol::link::{self, MessageKey, MessageKeys, PeerAddress};
 use jlb_protocol::{MemberState, NodeNumber, Role, wire};
 
-const LINGER: Duration = Duration::from_secs(4);
 const WHO_HAS: Duration = Duration::from_millis(1500);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -98,7 +97,7 @@ impl Topology {
             },
             timers: host::Timers {
                 handshake: Duration::from_secs(8),
-                linger: LINGER,
+                linger: self.linger,
                 udp_idle: UDP_IDLE,
                 refresh: Duration::from_millis(2500),
                 state_delay: Duration::from_millis(10),

@@ -40,10 +40,10 @@ impl World {
     }
 
     /// Whether faults excuse that a handshake of the attempt that began then went to two hosts, or
-    /// that a host's half-open connection was overlooked: more than one tracker failed meanwhile, or
-    /// one of these hosts was cut off, paused or restarted.
+    /// that a host's half-open connection was overlooked: more than one tracker, or the only one, failed
+    /// meanwhile, or one of these hosts was cut off, paused or restarted.
     pub(super) fn is_excused(&self, began: Time, hosts: &[NodeNumber]) -> bool {
-        Self::excuses(&self.disturbances, began, hosts)
+        self.excuses(&self.disturbances, began, hosts)
     }
 
     /// Whether all of the attempt's connection is excused: the same happened while it was opened, or
@@ -51,7 +51,7 @@ impl World {
     /// the host that took it.
     pub(super) fn is_never_published(&self, began: Time, hosts: &[NodeNumber]) -> bool {
         let opening = self.disturbances.between(began, began + PUBLISHES);
-        Self::excuses(&opening, began, hosts)
+        self.excuses(&opening, began, hosts)
     }
 
     /// Whether the client's present life has an initial sequence number that does not lie ahead of
@@ -64,8 +64,11 @@ impl World {
         before.iter().any(|&isn| last.wrapping_sub(isn) >= 1 << 31)
     }
 
-    fn excuses(disturbances: &Disturbances, began: Time, hosts: &[NodeNumber]) -> bool {
-        disturbances.trackers_since(began) > 1
+    fn excuses(&self, disturbances: &Disturbances, began: Time, hosts: &[NodeNumber]) -> bool {
+        let failed = disturbances.trackers_since(began);
+        // The only tracker is all of them.
+        failed > 1
+            || failed >= self.topology.trackers.len()
             || hosts
                 .iter()
                 .any(|&host| disturbances.concerned_since(host, began))

@@ -1,7 +1,6 @@
 use super::*;
 use crate::chaos::clients::{FailedOpen, Opens, Phase};
 use crate::chaos::gaps::Gaps;
-use crate::load::ErrorKind;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -31,6 +30,7 @@ fn judge(script: &Script, connections: Vec<Ended>, opens: Opens, fault: Instant)
         fault,
         restored: 2_500 * MS,
         changed_ingress: None,
+        most_stall: 1_000 * MS,
         detection: None,
     };
     Outcome::of("kill-ingress", &facts, &Seen { connections, opens }).unwrap()
@@ -115,10 +115,24 @@ fn what_broke_counts_but_not_with_its_host() {
     assert_eq!(outcome.lost_with_host, 2);
     assert_eq!(outcome.lost_by["timeout"], 1);
     assert_eq!(outcome.failed_opens, 3);
-    assert_eq!(outcome.problems.len(), 3, "{:?}", outcome.problems);
+    assert_eq!(outcome.problems.len(), 4, "{:?}", outcome.problems);
+    assert!(outcome.problems[3].contains("1 clients of a dead host got no reset"));
     assert!(outcome.problems[2].contains("20 %"));
     let told = outcome.first_failures.join("\n");
     assert!(told.contains("Idle, 300 ms: reset: in a test"), "{told}");
+}
+
+#[test]
+fn stalls_that_are_too_long_are_a_problem() {
+    let fault = Instant::now();
+    let connections = (0..100).map(|i| {
+        let waited = if i < 3 { 1_500 * MS } else { 20 * MS };
+        ended(Kind::of(i), "host-1", fault, waited)
+    });
+    let connections = connections.collect();
+    let outcome = judge(&Script::default(), connections, Opens::default(), fault);
+    assert_eq!(outcome.problems.len(), 1, "{:?}", outcome.problems);
+    assert!(outcome.problems[0].contains("1000 ms is too long"));
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn how() -> How {
         detect: Duration::from_millis(100),
         away: Duration::from_secs(2),
         agent_away: Duration::from_millis(100),
+        pause: Duration::from_secs(3),
         newcomers: true,
         older: Some(PathBuf::from("/old/jlb")),
     }
