@@ -143,6 +143,16 @@ fn full_and_again() -> Plan {
     }
 }
 
+/// The same, and offers come twice, the second time late.
+fn full_and_late_copies() -> Plan {
+    Plan {
+        duplication: Span::new(100, 200),
+        straggling: Span::new(100, 200),
+        straggle_ms: 200,
+        ..full_and_again()
+    }
+}
+
 /// All kinds of nodes restart or are paused.
 fn restarts() -> Plan {
     Plan {
@@ -212,9 +222,8 @@ pub fn occasion(bug: Bug) -> Option<Occasion> {
         Bug::AnybodyCloses => in_worlds("full hosts, ports again", full_and_again()),
         Bug::ResetsWithoutAsking => in_worlds("all trackers fail", all_trackers_fail()),
         Bug::NeverRepeats => in_worlds("losses", losses()),
-        Bug::ForgetsRejects | Bug::AsksRejectedHostAgain | Bug::RefusesInSilence => {
-            in_worlds("full hosts", full())
-        }
+        Bug::ForgetsRejects => in_worlds("full hosts, late copies", full_and_late_copies()),
+        Bug::AsksRejectedHostAgain | Bug::RefusesInSilence => in_worlds("full hosts", full()),
         Bug::SynAsData
         | Bug::SynNotOfferedToOwner
         | Bug::EventEndsFlowAtOnce

@@ -41,6 +41,8 @@ pub(crate) struct Outcome {
     pub(crate) lost_with_host: usize,
     /// Those of them that were long-lived, by how they learnt of it.
     pub(crate) lost_by: BTreeMap<&'static str, usize>,
+    /// Those of the long-lived that spoke and got no reset; who only listens can't get one.
+    pub(crate) lost_untold: usize,
     /// Nodes that the fault hit.
     pub(crate) hit: Vec<String>,
     /// The share of connections that passed through those, from 0 to 1.
@@ -135,6 +137,12 @@ impl Outcome {
         for (_, failure) in lost.iter().filter_map(|ended| ended.failure.as_ref()) {
             *lost_by.entry(failure.kind.name()).or_default() += 1;
         }
+        let untold = lost.iter().filter(|ended| {
+            let failure = ended.failure.as_ref();
+            let by_reset = failure.is_some_and(|(_, it)| it.kind == ErrorKind::Reset);
+            ended.kind != Kind::Download && !by_reset
+        });
+        let lost_untold = untold.count();
         let moved_in = |part: usize| {
             let moved = worked.iter().filter(|ended| ended.gaps.moved_in()[part]);
             moved.count()
@@ -160,6 +168,7 @@ impl Outcome {
             new_opens: opens.len(),
             lost_with_host: lost.len() + taken.len(),
             lost_by,
+            lost_untold,
             hit: script.hit.clone(),
             share_hit: script.share,
             changed_ingress: facts.changed_ingress,
@@ -203,6 +212,7 @@ impl Outcome {
             new_opens: 0,
             lost_with_host: 0,
             lost_by: BTreeMap::new(),
+            lost_untold: 0,
             hit: Vec::new(),
             share_hit: 0.0,
             changed_ingress: None,
@@ -256,10 +266,8 @@ impl Outcome {
                 "1 % of connections stood still for {p99:.0} ms or more; {most:.0} ms is too long"
             ));
         }
-        let reset = ErrorKind::Reset.name();
-        let told = self.lost_by.get(reset).copied().unwrap_or_default();
-        if told < lost {
-            let untold = lost - told;
+        if self.lost_untold > 0 {
+            let untold = self.lost_untold;
             problems.push(format!("{untold} clients of a dead host got no reset"));
         }
         problems
