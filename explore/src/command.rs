@@ -83,7 +83,7 @@ impl More {
 pub fn explore(args: &ExploreArgs) -> ExitCode {
     let Some(name) = &args.case else {
         for case in Case::ALL {
-            say(&format!("{:<12} {}", case.name, case.words));
+            say(&format!("{:<16} {}", case.name, case.words));
         }
         return ExitCode::SUCCESS;
     };

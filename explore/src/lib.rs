@@ -18,6 +18,16 @@
 //! - *Long deadlines* (record lifetimes, leases, lingers) do not pass: the configuration's check
 //!   promises that they outlive what is under way. Distances beyond the horizon that only they could
 //!   tell apart are alike.
+//! - *The dead.* What is under way from or to a node that crashes is gone: it was sealed for, or in, a life
+//!   that is over (R12).
+//! - *Beliefs* change without heartbeats, as often as a case says, and with no more nodes wrong at a time
+//!   than it allows. Cases that say so let a tier (ingress nodes, trackers, hosts) change as one: what
+//!   they are about, a start or the loss of several nodes, has more steps than single beliefs leave
+//!   room for; `views-*`, `crash-views` and `cut-off` have single ones.
+//! - *Patience*. In `losses*` and `crash-*`, where the end of a run is looked at or a fill has many
+//!   steps, deadlines pass only when nothing is under way; in `deadlines` at any moment. In
+//!   `crash-*` Acks arrive at once: they decide only whether a State is repeated.
+//! - *S2* is not asked of a case with crashes or beliefs: another tracker may begin the search again.
 //! - *Loads* sway which host is asked first and nothing else: cases have each order by which host is
 //!   full. Reports keep trackers' counts at zero.
 //!

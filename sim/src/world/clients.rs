@@ -281,11 +281,19 @@ impl World {
             News::Reset(Origin::Ingress) => self.tally.reset_by_ingress += 1,
             News::Stalled => {
                 self.tally.stalled += 1;
-                let isn = self.dossiers[client].lives.last().copied().unwrap_or(0);
+                let dossier = &self.dossiers[client];
+                let isn = dossier.lives.last().copied().unwrap_or(0);
+                let began = dossier.attempt.began;
                 let owner = resets::owner(self.kernels(client), &key, isn, false);
                 let wrong = resets::check_stall(owner, isn);
-                let wrong = wrong.filter(|_| !self.is_out_of_order(client));
-                self.violate(Rule::NoLostFlow, Some(client), wrong);
+                let hosts: Vec<_> = owner.into_iter().collect();
+                let excused =
+                    self.is_never_published(began, &hosts) || self.is_out_of_order(client);
+                if wrong.is_some() && excused {
+                    self.tally.excused += 1;
+                } else {
+                    self.violate(Rule::NoLostFlow, Some(client), wrong);
+                }
             }
         }
     }
