@@ -86,6 +86,9 @@ pub(crate) struct ChaosOptions {
     /// Milliseconds for which a node is stopped in its tracks
     #[arg(long, default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(0..=600_000))]
     pub(crate) pause_ms: u64,
+    /// Milliseconds within which all but 1 % of the connections have to move again
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub(crate) most_stall_ms: u64,
     /// Seconds of a scenario from its fault to its end, at least; more if what happens takes longer
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) seconds: u64,

@@ -47,9 +47,6 @@ const BEFORE: Duration = Duration::from_secs(2);
 const AFTER: Duration = Duration::from_secs(3);
 /// How long the end of a connection may take, and an open.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long connections may stand still beside the time that a death takes to be noticed by the
-/// router, or an agent to be started.
-const MOST_STALL: Duration = Duration::from_millis(900);
 /// Between two scenarios: idle flows of the router's groups find their places anew.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How often is looked how far the clients are.
@@ -268,7 +265,7 @@ impl<'a> Chaos<'a> {
             fault,
             restored,
             changed_ingress: changed,
-            most_stall: MOST_STALL + self.how.detect.max(self.how.agent_away),
+            most_stall: Duration::from_millis(self.options.most_stall_ms),
             detection: detection(self.cluster.lab().plan(), &found, &script.lost(), wall),
         };
         let outcome = Outcome::of(scenario.name(), &facts, &seen)?;

@@ -38,7 +38,14 @@ fn no_connection_breaks_when_nodes_are_killed() {
     let _turn = turn();
     let before = labs();
     let connections = CONNECTIONS.to_string();
-    let mut arguments = vec!["--json", "--connections", &connections];
+    // How long stalls are is measured, not tested: other programs may run here.
+    let mut arguments = vec![
+        "--json",
+        "--connections",
+        &connections,
+        "--most-stall-ms",
+        "10000",
+    ];
     // With time, every scenario that there is.
     if !long() {
         arguments.extend(SCENARIOS.iter().flat_map(|name| ["--scenario", name]));
