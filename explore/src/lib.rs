@@ -24,9 +24,10 @@
 //!   than it allows. Cases that say so let a tier (ingress nodes, trackers, hosts) change as one: what
 //!   they are about, a start or the loss of several nodes, has more steps than single beliefs leave
 //!   room for; `views-*`, `crash-views` and `cut-off` have single ones.
-//! - *Patience*. In `losses*` and `crash-*`, where the end of a run is looked at or a fill has many
-//!   steps, deadlines pass only when nothing is under way; in `deadlines` at any moment. In
-//!   `crash-*` Acks arrive at once: they decide only whether a State is repeated.
+//! - *Patience*. In the cases that say that messages are faster than repeats, where the end of a run is
+//!   looked at or a fill has many steps, deadlines pass only when nothing is under way; in `deadlines` at
+//!   any moment. Where a case says that Acks arrive at once: they decide only whether a State is
+//!   repeated.
 //! - *S2* is not asked of a case with crashes or beliefs: another tracker may begin the search again.
 //! - *Loads* sway which host is asked first and nothing else: cases have each order by which host is
 //!   full. Reports keep trackers' counts at zero.
