@@ -198,15 +198,15 @@ fn any_state() -> impl Strategy<Value = Vec<FlowStatement>> {
         Just(FlowState::Closed),
         Just(FlowState::NotMine),
     ];
-    let statement =
-        (any_key(), any_birth(), 0..3_u32, state).prop_map(|(key, birth, isn, state)| {
-            FlowStatement {
-                key,
-                birth,
-                isn,
-                state,
-            }
-        });
+    let statement = (any_key(), any_birth(), 0..3_u32, state, any::<bool>()).prop_map(
+        |(key, birth, isn, state, fresh)| FlowStatement {
+            key,
+            birth,
+            isn,
+            state,
+            fresh,
+        },
+    );
     prop::collection::vec(statement, 0..5)
 }
 

@@ -195,6 +195,8 @@ pub(crate) struct Own {
     pub(crate) order: Order,
     /// Whether the client is known to have left this life for the record's.
     pub(crate) left: bool,
+    /// Whether the client is known to have left the record's life for this one.
+    pub(crate) overtakes: bool,
 }
 
 /// What happens to a record.
@@ -500,9 +502,9 @@ impl Owned {
         if own.host != self.host {
             // Established beats accepted, unless the client has begun the accepted one later: then it
             // has left the other, or this one ends by its handshake's timer. Of two that are
-            // established the record's stays: the other's host is released if its life is known to
-            // be left, else left alone, for one of the two is live. A flow that is closing gives way
-            // to a live one.
+            // established the one counts that is known to be later. Where that is not known the record's
+            // stays, and the other's host is left alone, for one of the two is live. A flow that is
+            // closing gives way to a live one.
             return match (self.life, own.life) {
                 (Life::Accepted, Life::Established) => match own.order {
                     Order::Same | Order::Later if !own.left => own.new_life(),
@@ -511,6 +513,7 @@ impl Owned {
                 (Life::Established | Life::Closing, Life::Established) if own.left => {
                     Next::Conflict
                 }
+                (Life::Established, Life::Established) if own.overtakes => own.new_life(),
                 (Life::Established, Life::Established) => Next::Stale,
                 (Life::Closing, Life::Accepted | Life::Established) => own.new_life(),
                 (Life::Accepted, Life::Accepted | Life::Closing)

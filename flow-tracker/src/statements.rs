@@ -145,6 +145,7 @@ impl FlowTracker {
             answers,
             order: rival.map_or(Order::Same, |it| Order::of_lives(flow.isn, it.began())),
             left: rival.is_some_and(|it| it.has_left(flow.isn)),
+            overtakes: rival.is_some_and(|it| flow.fresh && it.began_before(flow.isn)),
         };
         let record = match found {
             None => Record::new(flow.isn, own.state()),
@@ -153,7 +154,7 @@ impl FlowTracker {
             Some((handle, record)) => {
                 if record.state.host() != Some(host) && self.searches.has_refused(&flow.key, host) {
                     // It said so before it rejected, or was away when the search began.
-                    if own.left && record.is_established() {
+                    if own.left && record.state.is_trusted() {
                         self.release_claimer(host, flow, first_step);
                     }
                     return Applied::No;
@@ -193,7 +194,7 @@ impl FlowTracker {
         // to believe it there, none to end another's.
         let tells = !is_tcp || flow.isn != 0;
         if let Some(before) = before.filter(|_| tells) {
-            self.release_loser(&before, host, flow);
+            self.release_loser(&before, host, flow, own.overtakes);
         }
         self.owner_found(now, &flow.key);
         Applied::Yes
@@ -209,10 +210,24 @@ impl FlowTracker {
         }
     }
 
-    /// Established beats accepted beats offered: the record's former host is told.
-    fn release_loser(&mut self, before: &Record, winner: NodeNumber, flow: &FlowStatement) {
+    /// Established beats accepted beats offered, and a later life an earlier one: the record's former host
+    /// is told.
+    fn release_loser(
+        &mut self,
+        before: &Record,
+        winner: NodeNumber,
+        flow: &FlowStatement,
+        overtaken: bool,
+    ) {
         let (loser, step, birth) = match before.state {
             State::Offered(Offered { host, step, .. }) => (host, step, None),
+            State::Owned(Owned {
+                life: Life::Established,
+                host,
+                step,
+                birth,
+                ..
+            }) if overtaken => (host, step, Some(birth)),
             State::Owned(Owned {
                 life: Life::Accepted,
                 host,

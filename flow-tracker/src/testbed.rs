@@ -493,6 +493,7 @@ pub(crate) fn statement(key: &FlowKey, birth: Birth, isn: u32, state: FlowState)
         birth,
         isn,
         state,
+        fresh: false,
     }
 }
 

@@ -98,6 +98,7 @@ fn statement(port: u16, state: FlowState) -> FlowStatement {
         birth: birth(port.into()),
         isn: ISN,
         state,
+        fresh: port.is_multiple_of(2),
     }
 }
 

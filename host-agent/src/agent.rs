@@ -199,6 +199,12 @@ impl HostAgent {
         self.post.recycle(buf);
     }
 
+    /// Which life of the flow this host has, if any.
+    #[must_use]
+    pub fn birth(&self, key: &FlowKey) -> Option<Birth> {
+        self.flows.owned(key).map(|(_, flow)| flow.birth)
+    }
+
     /// Whether the flows were loaded from the kernel: before that the agent says of no flow that it
     /// is not its own (R4).
     #[must_use]
@@ -258,7 +264,7 @@ impl HostAgent {
         match message.kind {
             FlowKind::Offer => self.handle_offer(now, from, message),
             FlowKind::Data => self.handle_data(now, from, message),
-            FlowKind::WhoHas => self.handle_who_has(from, message),
+            FlowKind::WhoHas => self.handle_who_has(now, from, message),
             FlowKind::Release => self.handle_release(now, message),
             FlowKind::Open
             | FlowKind::Accept
@@ -354,7 +360,7 @@ impl HostAgent {
 
     /// A life of a flow has become this host's: tells its trackers.
     pub(crate) fn own(&mut self, now: Time, handle: Handle) {
-        if let Some(told) = self.told(handle) {
+        if let Some(told) = self.told(now, handle) {
             self.statements.gained(&told);
             self.statements.state(now, &told, &mut self.post);
         }
@@ -362,14 +368,14 @@ impl HostAgent {
 
     /// Tells the trackers of a flow.
     fn state_flow(&mut self, now: Time, handle: Handle) {
-        if let Some(told) = self.told(handle) {
+        if let Some(told) = self.told(now, handle) {
             self.statements.state(now, &told, &mut self.post);
         }
     }
 
     /// Tells those trackers that a flow lives on that can't know it by digests (R9).
     fn refresh_flow(&mut self, now: Time, handle: Handle) {
-        if let Some(told) = self.told(handle) {
+        if let Some(told) = self.told(now, handle) {
             self.statements.refresh(now, &told, &mut self.post);
         }
     }
@@ -399,8 +405,8 @@ impl HostAgent {
     }
 
     /// What is told of a flow of this host.
-    fn told(&self, handle: Handle) -> Option<Told> {
-        let statement = self.flows.statement(handle)?;
+    fn told(&self, now: Time, handle: Handle) -> Option<Told> {
+        let statement = self.flows.statement(now, handle)?;
         Some(self.telling(handle, statement))
     }
 

@@ -31,6 +31,11 @@ impl HostAgent {
         if flow.is_vanishing() {
             return Err(DropReason::Vanishing);
         }
+        // The entry is of the life before, and the stack may have refused the SYN of this one for that
+        // life's sake, so that another host has the client's attempt by now. The trackers know.
+        if message.birth < Some(flow.birth) && flow.is_unheard() {
+            return Ok(self.reject_data(from, message, &packet));
+        }
         self.delivered(now, handle, &packet, Some(from));
         if let Transport::Udp { .. } = packet.transport {
             // R3 wants a client packet after the host's first answer. With direct return the
@@ -77,6 +82,7 @@ impl HostAgent {
     /// reset goes to the client after every host said no (R4).
     pub(crate) fn handle_who_has(
         &mut self,
+        now: Time,
         from: NodeNumber,
         message: &FlowMessage<'_>,
     ) -> Result<Verdict, DropReason> {
@@ -87,7 +93,7 @@ impl HostAgent {
         }
         let owned = self.flows.owned(&message.key);
         let statement = owned
-            .and_then(|(handle, _)| self.flows.statement(handle))
+            .and_then(|(handle, _)| self.flows.statement(now, handle))
             .unwrap_or(FlowStatement {
                 key: message.key,
                 birth: Birth {
@@ -96,6 +102,7 @@ impl HostAgent {
                 },
                 isn: message.offer.isn,
                 state: FlowState::NotMine,
+                fresh: false,
             });
         self.post.counters.who_has += 1;
         let answer = Control::State {
@@ -121,7 +128,7 @@ impl HostAgent {
         };
         let meant = match message.birth {
             Some(birth) => flow.birth == birth,
-            None => flow.isn == Some(message.offer.isn),
+            None => flow.isn() == Some(message.offer.isn),
         };
         if !meant {
             return Err(DropReason::StaleAnswer);

@@ -12,9 +12,12 @@ use jlb_protocol::{Birth, FlowKey, NodeNumber, Protocol, ServiceNumber, Time};
 /// Deadlines are rounded up to this.
 const TICK: Duration = Duration::from_millis(10);
 
+mod began;
 mod digest;
 
-/// Not absent from the last dump. A flow has no room for an `Option`.
+use began::Began;
+
+/// Not absent from the last dump.
 const PRESENT: Time = Time::from_nanos(u64::MAX);
 
 /// One flow.
@@ -22,8 +25,8 @@ const PRESENT: Time = Time::from_nanos(u64::MAX);
 pub(crate) struct Flow {
     /// Which life of the flow.
     pub(crate) birth: Birth,
-    /// The id of the attempt that was accepted; `None` if the flow came from the kernel's list.
-    pub(crate) isn: Option<u32>,
+    /// The attempt that was accepted; not known if the flow came from the kernel's list.
+    began: Began,
     pub(crate) protocol: Protocol,
     pub(crate) state: State,
     /// The kernel's name for the socket, once a dump has shown it.
@@ -54,6 +57,11 @@ struct Doubt {
 }
 
 impl Flow {
+    /// The id of the attempt that was accepted, if known.
+    pub(crate) const fn isn(&self) -> Option<u32> {
+        self.began.isn()
+    }
+
     /// Whether a dump has shown the socket's cookie.
     pub(crate) const fn has_cookie(&self) -> bool {
         self.cookie.is_some()
@@ -77,6 +85,19 @@ impl Flow {
         }
     }
 
+    /// Whether nothing has shown yet that the kernel knows of this TCP connection: no packet of its
+    /// client but SYNs, and no socket.
+    pub(crate) fn is_unheard(&self) -> bool {
+        match (self.protocol, self.state) {
+            (Protocol::Tcp, State::Accepted) => self.cookie.is_none(),
+            (Protocol::Tcp, State::Established | State::Closing | State::Released)
+            | (
+                Protocol::Udp,
+                State::Accepted | State::Established | State::Closing | State::Released,
+            ) => false,
+        }
+    }
+
     /// Whether the kernel has a socket that would take a SYN as the flow's own (R7); false for a
     /// flow that is closing, or half-open and without a socket for at least `socketless`.
     pub(crate) fn has_socket(&self, now: Time, socketless: Duration) -> bool {
@@ -89,27 +110,28 @@ impl Flow {
     }
 
     /// What the trackers are told of it; `None` if it is not owned.
-    pub(crate) fn statement(&self, key: FlowKey) -> Option<FlowStatement> {
+    pub(crate) fn statement(&self, now: Time, key: FlowKey) -> Option<FlowStatement> {
         let state = match self.state {
             State::Accepted => FlowState::Accepted,
             State::Established => FlowState::Established,
             State::Closing => FlowState::Closing,
             State::Released => return None,
         };
-        Some(self.stating(key, state))
+        Some(self.stating(key, state, self.began.is_fresh(now)))
     }
 
     /// The statement that it is over.
     pub(crate) fn closed_statement(&self, key: FlowKey) -> FlowStatement {
-        self.stating(key, FlowState::Closed)
+        self.stating(key, FlowState::Closed, false)
     }
 
-    fn stating(&self, key: FlowKey, state: FlowState) -> FlowStatement {
+    fn stating(&self, key: FlowKey, state: FlowState, fresh: bool) -> FlowStatement {
         FlowStatement {
             key,
             birth: self.birth,
-            isn: self.isn.unwrap_or(0),
+            isn: self.isn().unwrap_or(0),
             state,
+            fresh,
         }
     }
 }
@@ -232,9 +254,9 @@ impl Flows {
     }
 
     /// What the trackers are told of a flow, if it is this host's.
-    pub(crate) fn statement(&self, handle: Handle) -> Option<FlowStatement> {
+    pub(crate) fn statement(&self, now: Time, handle: Handle) -> Option<FlowStatement> {
         let key = *self.table.key(handle)?;
-        self.table.get(handle)?.statement(key)
+        self.table.get(handle)?.statement(now, key)
     }
 
     /// The statement that a flow is over, whether or not it is this host's.
@@ -264,7 +286,7 @@ impl Flows {
     pub(crate) fn insert(&mut self, now: Time, new: NewFlow) -> Result<Handle, Full> {
         let flow = Flow {
             birth: new.birth,
-            isn: new.isn,
+            began: new.isn.map_or(Began::UNKNOWN, |isn| Began::now(now, isn)),
             protocol: new.protocol,
             state: new.state,
             cookie: None,
@@ -319,7 +341,7 @@ impl Flows {
             }
             Step::Renew(next) => {
                 if let Some(doubt) = flow.doubt {
-                    flow.isn = Some(doubt.isn);
+                    flow.began = Began::now(now, doubt.isn);
                 }
                 self.settle(handle);
                 self.forget_cookie(handle);
@@ -358,11 +380,11 @@ impl Flows {
         };
         flow.since = now;
         flow.absent_since = PRESENT;
-        let other = flow.isn != Some(isn);
+        let other = flow.isn() != Some(isn);
         match flow.state {
             State::Accepted => {
-                flow.isn = Some(isn);
                 if other {
+                    flow.began = Began::now(now, isn);
                     self.forget_cookie(handle);
                 }
                 self.arm(handle);

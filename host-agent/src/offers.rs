@@ -55,7 +55,7 @@ impl HostAgent {
         };
         Ok(match message.intent {
             Intent::Syn => self.offered_syn(now, &offer)?,
-            Intent::MidFlow => self.offered_mid_flow(now, &offer, &packet),
+            Intent::MidFlow => self.offered_mid_flow(now, &offer, &packet)?,
             Intent::Datagram => self.offered_datagram(now, &offer, &packet),
         })
     }
@@ -70,7 +70,7 @@ impl HostAgent {
         let isn = offer.message.offer.isn;
         if let Some((handle, flow)) = self.flows.owned(&offer.message.key) {
             let birth = flow.birth;
-            if flow.isn == Some(isn) || flow.has_socket(now, self.timers.socketless) {
+            if flow.isn() == Some(isn) || flow.has_socket(now, self.timers.socketless) {
                 self.flows.syn_delivered(now, handle, isn);
                 self.flows.came_through(handle, offer.message.path.ingress);
                 return Ok(self.accept_again(offer, birth));
@@ -90,17 +90,26 @@ impl HostAgent {
     }
 
     /// R4: "a mid-flow Offer is never a choice: only the owner accepts it".
-    fn offered_mid_flow(&mut self, now: Time, offer: &Offer<'_>, packet: &Packet) -> Verdict {
-        let owned = self.flows.owned(&offer.message.key);
-        let Some((handle, birth)) = owned.map(|(handle, flow)| (handle, flow.birth)) else {
+    fn offered_mid_flow(
+        &mut self,
+        now: Time,
+        offer: &Offer<'_>,
+        packet: &Packet,
+    ) -> Result<Verdict, DropReason> {
+        let Some((handle, flow)) = self.flows.owned(&offer.message.key) else {
             if planted::is(Bug::MidFlowIsAChoice) {
-                return self.consider(now, offer);
+                return Ok(self.consider(now, offer));
             }
             self.post.counters.not_owner += 1;
-            return self.reject(offer, Reason::NotOwner, 0);
+            return Ok(self.reject(offer, Reason::NotOwner, 0));
         };
+        // As for data.
+        if flow.is_vanishing() {
+            return Err(DropReason::Vanishing);
+        }
+        let birth = flow.birth;
         self.delivered(now, handle, packet, offer.message.path.ingress);
-        self.accept_again(offer, birth)
+        Ok(self.accept_again(offer, birth))
     }
 
     fn offered_datagram(&mut self, now: Time, offer: &Offer<'_>, packet: &Packet) -> Verdict {

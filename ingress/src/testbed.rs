@@ -288,6 +288,7 @@ impl Bed {
             birth: life.unwrap_or(none),
             isn: who_has.offer.isn,
             state: life.map_or(FlowState::NotMine, |_| FlowState::Established),
+            fresh: false,
         };
         self.told(who_has.to.get(), 0, &[statement]);
     }

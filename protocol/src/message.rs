@@ -288,6 +288,8 @@ pub struct FlowStatement {
     pub isn: u32,
     /// What is said of it.
     pub state: FlowState,
+    /// Whether this life began in the last few seconds. Peers of wire version 1 neither say nor hear this.
+    pub fresh: bool,
 }
 
 /// The hash and size of one bucket of a host's flows (R9).

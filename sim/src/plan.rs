@@ -197,9 +197,10 @@ impl Default for Plan {
 }
 
 /// The plans that are known by name.
-const NAMED: [(&str, &str); 4] = [
+const NAMED: [(&str, &str); 5] = [
     ("default", include_str!("../plans/default.toml")),
     ("calm", include_str!("../plans/calm.toml")),
+    ("rough", include_str!("../plans/rough.toml")),
     ("many-flows", include_str!("../plans/many-flows.toml")),
     (
         "recovery-large",

@@ -57,6 +57,8 @@ pub(crate) struct Outcome {
     pub(crate) stall_ms: Spread,
     /// Connections that stood still for 150 ms or more since.
     pub(crate) stalled: usize,
+    /// The same by kind.
+    pub(crate) stalled_kinds: BTreeMap<Kind, usize>,
     /// From the SYN of a new connection to its answer.
     pub(crate) open_ms: Spread,
     /// From the fault until others saw it; nothing where nobody went down.
@@ -151,6 +153,10 @@ impl Outcome {
             .iter()
             .filter_map(|ended| ended.gaps.stall(STALL))
             .collect();
+        let mut stalled_kinds = BTreeMap::new();
+        for ended in fine.iter().filter(|it| it.gaps.stall(STALL).is_some()) {
+            *stalled_kinds.entry(ended.kind).or_default() += 1;
+        }
         let well = facts.fault + facts.restored;
         let of_the_fault = stalls.iter().filter(|(begin, _)| *begin < well);
         let since = |at: Instant| {
@@ -181,6 +187,7 @@ impl Outcome {
             stall_before_ms: Spread::of(fine.iter().map(|ended| ended.gaps.before()))?,
             stall_ms: Spread::of(fine.iter().map(|ended| ended.gaps.longest()))?,
             stalled: stalls.len(),
+            stalled_kinds,
             open_ms: Spread::of(opens.iter().map(|&(_, took)| took))?,
             detection_ms: facts.detection,
             recovery_ms: of_the_fault.map(|&(_, end)| end).max().map(since),
@@ -220,6 +227,7 @@ impl Outcome {
             stall_before_ms: Spread::default(),
             stall_ms: Spread::default(),
             stalled: 0,
+            stalled_kinds: BTreeMap::new(),
             open_ms: Spread::default(),
             detection_ms: None,
             recovery_ms: None,

@@ -145,26 +145,14 @@ impl Cast {
         }
     }
 
-    fn ingress_among(&self, names: &[String]) -> Vec<String> {
-        let among = names.iter().filter(|name| self.ingress.contains(name));
-        among.cloned().collect()
-    }
-
     pub(super) fn kill(&self, victims: Vec<String>, shares: &Shares, how: &How) -> Script {
-        let routed = self.ingress_among(&victims);
-        let mut fault = vec![Step::Kill(victims.clone())];
-        if !routed.is_empty() {
-            fault.extend([Step::Wait(how.detect), Step::Withdraw(routed.clone())]);
-        }
-        fault.extend([
+        let back = [
             Step::Ended(victims.clone()),
             Step::Wait(self.away(&victims, how)),
             Step::Start(victims.clone()),
             Step::Ready(victims.clone()),
-        ]);
-        if !routed.is_empty() {
-            fault.push(Step::Admit(routed));
-        }
+        ];
+        let fault = self.rerouted(&victims, Step::Kill(victims.clone()), back, how);
         Script {
             fault,
             share: shares.through(&victims),
@@ -177,19 +165,12 @@ impl Cast {
     /// A node that stands still for a while, and does not know it.
     pub(super) fn pause(&self, node: String, shares: &Shares, how: &How) -> Script {
         let one = vec![node];
-        let routed = self.ingress_among(&one);
-        let mut fault = vec![Step::Pause(one.clone())];
-        if !routed.is_empty() {
-            fault.extend([Step::Wait(how.detect), Step::Withdraw(routed.clone())]);
-        }
-        fault.extend([
+        let back = [
             Step::Wait(how.pause),
             Step::Resume(one.clone()),
             Step::Ready(one.clone()),
-        ]);
-        if !routed.is_empty() {
-            fault.push(Step::Admit(routed));
-        }
+        ];
+        let mut fault = self.rerouted(&one, Step::Pause(one.clone()), back, how);
         fault.push(Step::Wait(TO_BE_SEEN));
         Script {
             fault,
@@ -236,17 +217,31 @@ impl Cast {
     /// A stop and a start as a careful operator does them.
     fn restart(&self, name: &str, away: Duration, how: &How) -> Vec<Step> {
         let one = vec![name.to_owned()];
-        let routed = self.ingress_among(&one);
-        let mut steps = vec![Step::Terminate(one.clone())];
-        if !routed.is_empty() {
-            steps.extend([Step::Wait(how.detect), Step::Withdraw(routed.clone())]);
-        }
-        steps.extend([
+        let back = [
             Step::Ended(one.clone()),
             Step::Wait(away),
             Step::Start(one.clone()),
-            Step::Ready(one),
-        ]);
+            Step::Ready(one.clone()),
+        ];
+        self.rerouted(&one, Step::Terminate(one.clone()), back, how)
+    }
+
+    /// What makes these nodes go, and what brings them `back`; between the two the router sends nothing
+    /// to those of them that are ingress nodes, once it has noticed.
+    fn rerouted(
+        &self,
+        names: &[String],
+        go: Step,
+        back: impl IntoIterator<Item = Step>,
+        how: &How,
+    ) -> Vec<Step> {
+        let among = names.iter().filter(|name| self.ingress.contains(name));
+        let routed: Vec<String> = among.cloned().collect();
+        let mut steps = vec![go];
+        if !routed.is_empty() {
+            steps.extend([Step::Wait(how.detect), Step::Withdraw(routed.clone())]);
+        }
+        steps.extend(back);
         if !routed.is_empty() {
             steps.push(Step::Admit(routed));
         }

@@ -80,6 +80,15 @@ impl Record {
         }
     }
 
+    /// Whether the life of the record's host began before that of a claim which is a few seconds old, with
+    /// the attempt `fresh`. Then the numbers tell: nothing began later than that but by seconds, and
+    /// numbers go half round in minutes.
+    pub(crate) const fn began_before(&self, fresh: u32) -> bool {
+        let began = self.began();
+        let known = began != 0 && fresh != 0;
+        known && matches!(Order::of(Intent::Syn, fresh, began), Order::Later)
+    }
+
     /// Whether it names a host that this tracker may have missed the end of.
     pub(crate) const fn is_hint(&self) -> bool {
         match self.state {
@@ -120,14 +129,6 @@ impl Record {
         match self.state {
             State::Owned(_) => self.former,
             State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => self.isn,
-        }
-    }
-
-    /// Whether the record's host has an established flow.
-    pub(crate) const fn is_established(&self) -> bool {
-        match self.state {
-            State::Owned(Owned { life, .. }) => matches!(life, Life::Established),
-            State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => false,
         }
     }
 

@@ -110,6 +110,7 @@ fn events() -> Vec<Event> {
                         answers,
                         order: Order::Same,
                         left: false,
+                        overtakes: false,
                     })
                 }));
             }
@@ -241,6 +242,7 @@ fn in_one_life_the_stages_only_go_forward() {
                     answers: false,
                     order: Order::Same,
                     left: false,
+                    overtakes: false,
                 });
                 let expected = if life > known {
                     Next::Become(owned(life, waits))
@@ -291,6 +293,7 @@ fn the_table_above_the_code_is_what_the_code_does() {
             answers: false,
             order: Order::Same,
             left: false,
+            overtakes: false,
         }),
         Event::Closed {
             host: own,
@@ -504,6 +507,7 @@ fn a_statement_of_the_attempts_own_life_answers_it() {
             answers,
             order: Order::Same,
             left: false,
+            overtakes: false,
         })
     };
     let asked = |next| match next {

@@ -502,6 +502,46 @@ fn of_two_claims_the_one_that_is_known_to_be_left_loses() {
 }
 
 #[test]
+fn of_two_established_lives_a_fresh_one_of_a_later_attempt_counts() {
+    let established = FlowState::Established;
+    for (recorded, claimed, fresh, wins) in [
+        (5, 6, true, true),
+        (u32::MAX, 6, true, true),
+        (5, 6, false, false),
+        (6, 5, true, false),
+        (0, 6, true, false),
+        (6, 0, true, false),
+    ] {
+        let mut bed = Bed::new(2, 2);
+        let key = bed.flow(0);
+        let it = statement(&key, birth(3), recorded, established);
+        bed.state_from(tracker(1), host(1), 0, &[it]);
+        let claim = jlb_protocol::message::FlowStatement {
+            fresh,
+            ..statement(&key, birth(4), claimed, established)
+        };
+        bed.state_from(tracker(1), host(2), 0, &[claim]);
+        let owner = bed.state(1, &key).unwrap().host();
+        assert_eq!(
+            owner,
+            Some(host(1 + u16::from(wins))),
+            "{recorded} {claimed}"
+        );
+        if !wins {
+            bed.settle();
+            continue;
+        }
+        let release = bed.settle_one();
+        assert_eq!((release.kind, release.to), (FlowKind::Release, host(1)));
+        assert_eq!(release.birth, Some(birth(3)));
+        // It says so again, and hears it again.
+        bed.state_from(tracker(1), host(1), 0, &[it]);
+        assert_eq!(bed.settle_one().kind, FlowKind::Release);
+        assert_eq!(bed.state(1, &key).unwrap().host(), Some(host(2)));
+    }
+}
+
+#[test]
 fn a_host_that_was_away_hears_that_its_life_was_left_each_time_it_claims_it() {
     // Whatever the order of the numbers.
     for second in [900, 4_000_000_000] {

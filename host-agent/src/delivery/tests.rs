@@ -18,6 +18,7 @@ fn r3_the_clients_ack_establishes_and_is_stated_to_both_trackers() {
         birth,
         isn: 500,
         state: FlowState::Established,
+        fresh: true,
     };
     let mut sent = bed.run(10);
     sent.sort_by_key(|sent| matches!(sent, Sent::State { to, .. } if Some(*to) == ranks.secondary));
@@ -218,6 +219,7 @@ fn who_has_is_answered_to_the_asker_alone_and_unnumbered() {
                 birth,
                 isn,
                 state,
+                fresh: state == FlowState::Established,
             }],
         };
         assert_eq!(bed.drain(), [expected]);

@@ -28,7 +28,7 @@ impl Digest for Flow {
     fn digest(&self, into: &mut Digester<'_>) {
         let Self {
             birth,
-            isn,
+            began,
             protocol,
             state,
             cookie,
@@ -41,9 +41,10 @@ impl Digest for Flow {
             // Every dump writes it before it is read.
             dump: _,
         } = self;
-        into.value(&(birth, isn, protocol, state, cookie, ingress));
+        into.value(&(birth, protocol, state, cookie, ingress));
         into.value(&doubt.map(|Doubt { isn, answered }| (isn, answered)));
         into.time(*since);
+        began.digest(into);
         let is_absent = *absent_since != PRESENT;
         into.deadline(is_absent.then_some(absent_since.as_nanos()));
         into.time(*last_packet);

@@ -322,6 +322,27 @@ fn r8_a_closing_flow_is_owned() {
 }
 
 #[test]
+fn r8_packets_of_a_closing_flow_that_a_dump_has_not_shown_wait_for_the_next_one() {
+    let mut bed = Bed::new(config());
+    bed.establish(client(1), 500);
+    bed.destroyed(client(1), 9);
+    bed.wait(1_001);
+    bed.dump(&[]);
+    let dropped = Verdict::Dropped(DropReason::Vanishing);
+    let (verdict, sent) = bed.offer(client(1), &client(1).ack());
+    assert_eq!((verdict, sent.len()), (dropped, 0));
+    let (verdict, sent) = bed.data(client(1), &client(1).ack());
+    assert_eq!((verdict, sent.len()), (dropped, 0));
+    bed.wait(1_001);
+    bed.dump(&[client(1).socket(9, SocketState::Open)]);
+    assert_eq!(
+        bed.offer(client(1), &client(1).ack()).0,
+        Verdict::Deliver,
+        "the dump had stepped over it"
+    );
+}
+
+#[test]
 fn a_datagram_opens_a_flow_and_a_repeat_finds_it() {
     let mut bed = Bed::new(config());
     let packet = udp_client(1).udp(b"?");

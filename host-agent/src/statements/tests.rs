@@ -50,6 +50,7 @@ fn statements_are_gathered_for_the_delay_and_the_latest_wins() {
         birth,
         isn: 500,
         state: FlowState::Closing,
+        fresh: true,
     };
     assert_eq!(
         sent,

@@ -59,7 +59,7 @@ impl Statements {
     }
 
     fn visit(&mut self, now: Time, flows: &Flows, handle: Handle, post: &mut Post) {
-        let statement = flows.statement(handle);
+        let statement = flows.statement(now, handle);
         let hash = statement.map(|statement| post.flow_hash(&statement.key));
         let ranks = hash.map(|hash| self.owed.ranks(hash));
         let (owed, max, pace) = (&self.owed, self.max, self.pace);

@@ -15,6 +15,7 @@ fn says(key: FlowKey, birth: Birth, state: FlowState) -> FlowStatement {
         birth,
         isn: 100,
         state,
+        fresh: false,
     }
 }
 

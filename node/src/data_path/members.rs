@@ -101,16 +101,17 @@ impl Members {
         self.membership.set_state(now, state);
     }
 
-    /// Whom an ingress needs to have heard before it can do anything. It stays ready when they fall
+    /// Whom an ingress needs to have heard before it can do anything: a tracker, or it is sure that there is
+    /// none and searches itself (R13). It stays ready when they fall
     /// silent: if all ingress nodes took themselves out whenever the trackers are away, the flows
     /// that are established would be lost as well.
     pub(super) fn not_ready(&self) -> Option<&'static str> {
         let missing = |role| !self.answered.contains(&role);
         match self.role {
-            Role::Ingress if missing(Role::FlowTracker) => {
+            Role::Ingress if missing(Role::HostAgent) => Some("waiting for a host to answer"),
+            Role::Ingress if missing(Role::FlowTracker) && self.settled != Some(true) => {
                 Some("waiting for a flow tracker to answer")
             }
-            Role::Ingress if missing(Role::HostAgent) => Some("waiting for a host to answer"),
             Role::FlowTracker if self.state() == MemberState::Joining => {
                 Some("waiting for the hosts to tell of their connections")
             }

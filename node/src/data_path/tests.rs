@@ -505,6 +505,17 @@ fn a_tracker_is_active_once_it_is_filled_and_its_peers_hear_of_it() {
 }
 
 #[test]
+fn an_ingress_is_ready_without_a_tracker_once_it_is_sure_that_there_is_none() {
+    let began = clock::now();
+    let (a, b, _) = pair_of(40, &INGRESS, &HOST);
+    let report = a.report_when(|report| report.not_ready.is_none());
+    assert_eq!(report.not_ready, None);
+    assert!(clock::now().since(began) >= SILENCE);
+    a.stop();
+    b.stop();
+}
+
+#[test]
 fn a_node_that_leaves_drains_and_is_down_at_once() {
     let (a, b, _) = pair_of(22, &INGRESS, &HOST);
     a.report_when(|report| state(report, 23) == Some(MemberState::Active));

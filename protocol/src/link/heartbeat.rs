@@ -32,7 +32,7 @@ impl Link {
     /// Greets everybody at once, but not sooner than 10 ms after the last time.
     pub fn announce(&mut self, now: Time) {
         for at in 0..self.peers.len() {
-            self.hello_soon(now, at);
+            self.reschedule(at, |peer| peer.announce_soon(now));
         }
     }
 

@@ -77,6 +77,9 @@ pub(super) struct Peer {
     asked: [Option<u64>; MAX_ASKED],
     /// Whether the last Hello was not answered yet.
     unanswered: bool,
+    /// Whether the next Hello has something to say that the last one did not: it does not wait, whatever
+    /// is answered meanwhile.
+    announces: bool,
     retry: Duration,
     /// Messages sealed for the peer in our life. A count for each receiver leaves no gaps in the
     /// receiver's window, however many peers there are.
@@ -106,6 +109,7 @@ impl Peer {
             last_hello: None,
             asked: [None; MAX_ASKED],
             unanswered: false,
+            announces: false,
             retry: FIRST_HELLO_RETRY,
             sent: 0,
             hello: None,
@@ -211,12 +215,19 @@ impl Peer {
         self.next_hello = self.next_hello.min(earliest);
     }
 
+    /// The same, with something new to say.
+    pub(super) fn announce_soon(&mut self, now: Time) {
+        self.hello_soon(now);
+        self.announces = true;
+    }
+
     /// A Hello with this nonce is being sent.
     pub(super) fn asked(&mut self, now: Time, nonce: u64) {
         self.last_hello = Some(now);
         self.asked.rotate_left(1);
         self.asked[MAX_ASKED - 1] = Some(nonce);
         self.unanswered = true;
+        self.announces = false;
         self.hello = Some(nonce);
         let wait = if self.met {
             spread(self.interval, nonce)
@@ -237,6 +248,9 @@ impl Peer {
         if self.unanswered && self.asked[MAX_ASKED - 1] == Some(nonce) {
             self.unanswered = false;
             self.retry = FIRST_HELLO_RETRY;
+            if self.announces {
+                return;
+            }
             let wait = spread(self.interval, nonce);
             self.next_hello = self.last_hello.map_or(now, |last| last + wait);
         }

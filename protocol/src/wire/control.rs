@@ -275,7 +275,8 @@ impl Entry for FlowStatement {
         write_birth(self.birth, rest);
         rest[8..12].copy_from_slice(&self.isn.to_be_bytes());
         rest[12] = self.state as u8;
-        rest[13..16].fill(0);
+        rest[13] = if self.fresh { FRESH } else { 0 };
+        rest[14..16].fill(0);
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
@@ -294,9 +295,13 @@ impl Entry for FlowStatement {
             birth: read_birth(rest)?,
             isn: u32::from_be_bytes(isn),
             state: states.into_iter().find(|&known| known as u8 == state)?,
+            fresh: rest.get(13)? & FRESH != 0,
         })
     }
 }
+
+/// Of the byte behind a statement's state, which was 0 in wire version 1: a life that began just now.
+const FRESH: u8 = 1;
 
 impl Entry for BucketDigest {
     const LEN: usize = 24;

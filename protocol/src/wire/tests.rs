@@ -211,6 +211,7 @@ fn statement(number: u16) -> FlowStatement {
         },
         isn: 0xdead_beef,
         state: FlowState::Closing,
+        fresh: number.is_multiple_of(2),
     }
 }
 

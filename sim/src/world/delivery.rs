@@ -101,8 +101,16 @@ impl World {
         }
     }
 
-    /// A host says that a connection is not its own.
+    /// A host says that a connection is not its own. Data that it gives back is of the birth that it
+    /// names: it may have a later life.
     fn disowned(&mut self, host: NodeNumber, message: &FlowMessage<'_>) {
+        let life = self.nodes.get(&host).and_then(|node| node.life.as_ref());
+        if let Some(Machine::Host(agent)) = life.map(|life| &life.machine)
+            && message.birth.is_some()
+            && agent.birth(&message.key) > message.birth
+        {
+            return;
+        }
         if let Some(client) = self.client_of(&message.key) {
             let known = &mut self.dossiers[client].got_syns;
             known.retain(|&other| other != host);
@@ -146,6 +154,11 @@ impl World {
         let wrong = self
             .searches
             .offered(now, change, attempt, ttl, offer, has_flow);
+        // What straggles of an attempt that was refused cannot be told from a new one.
+        if wrong.is_some() && client.is_some_and(|client| self.is_out_of_order(client)) {
+            self.tally.excused += 1;
+            return;
+        }
         self.violate(Rule::Termination, client, wrong);
     }
 

@@ -130,7 +130,8 @@ impl World {
         };
         let socket = self.hosts.get(&owner)?.kernel.socket(&key)?;
         let established = socket.isn == isn && socket.is_established();
-        let settled = dossier.changed + FRESH < at;
+        // A host's next life takes the place of the one before in its list of sockets.
+        let settled = dossier.changed.max(dossier.attempt.began) + FRESH < at;
         (established && settled && !self.draining.contains(&owner)).then_some(owner)
     }
 

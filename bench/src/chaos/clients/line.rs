@@ -9,7 +9,7 @@ use hyper::header::{HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::phase::{Course, Phase};
 use crate::chaos::gaps::Gaps;
@@ -82,8 +82,9 @@ impl Line<'_> {
             if last {
                 return Ok(());
             }
+            // The end is no reason to hurry: all would speak in one instant.
             due = (due + REQUEST_INTERVAL).max(Instant::now());
-            self.course.pause_until(due).await;
+            sleep_until(due).await;
         }
     }
 
@@ -102,7 +103,7 @@ impl Line<'_> {
             .await;
         self.ask().await?;
         let end = self.course.reaches(Phase::End).await;
-        tokio::time::sleep_until(end + SPREAD.mul_f64(share)).await;
+        sleep_until(end + SPREAD.mul_f64(share)).await;
         self.ask().await
     }
 
@@ -168,7 +169,7 @@ impl Line<'_> {
                 return Ok(());
             }
             due = (due + PIECE_INTERVAL).max(Instant::now());
-            self.course.pause_until(due).await;
+            sleep_until(due).await;
             begin = Instant::now();
             let piece = sent.next();
             let sending = async {

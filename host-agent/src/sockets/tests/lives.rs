@@ -1,7 +1,8 @@
 //! A client that uses its port again, while the close of the life before has not been heard of.
 
 use super::*;
-use jlb_protocol::Birth;
+use jlb_protocol::message::{Intent, Reason};
+use jlb_protocol::{Birth, Message};
 
 /// An established flow whose socket has cookie 9, and then another attempt of the same client,
 /// taken for a SYN that the open socket answers.
@@ -44,6 +45,29 @@ fn the_old_sockets_event_makes_it_the_next_life() {
         last_told(&mut bed),
         Some((FlowState::Established, second, 900))
     );
+}
+
+#[test]
+fn s1_data_by_an_entry_of_the_life_before_is_asked_for_until_the_kernel_has_heard_of_the_next() {
+    let (mut bed, first) = in_doubt();
+    bed.destroyed(client(1), 9);
+    let packet = client(1).ack();
+    let data = |bed: &mut Bed, birth| {
+        let mut data = message(FlowKind::Data, 1, &packet);
+        data.intent = Intent::MidFlow;
+        data.birth = Some(birth);
+        let verdict = bed.handle(ingress(), &Message::Flow(data));
+        (verdict, bed.drain())
+    };
+    let (verdict, sent) = data(&mut bed, first);
+    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(rejected(&sent), Some((Reason::NotOwner, 0)));
+    assert_eq!(bed.flows(), [1, 0, 0, 0]);
+    // The trackers say that the attempt is this host's.
+    let (verdict, sent) = bed.offer(client(1), &packet);
+    assert_eq!(verdict, Verdict::Deliver);
+    assert_eq!(accepted(&sent), Some(birth(2)));
+    assert_eq!(data(&mut bed, first).0, Verdict::Deliver);
 }
 
 #[test]

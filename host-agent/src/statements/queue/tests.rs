@@ -10,6 +10,7 @@ fn a_queue_keeps_the_place_of_a_flow_that_changes() {
         birth: birth(counter),
         isn: 0,
         state: FlowState::Accepted,
+        fresh: false,
     };
     assert!(queue.put(line(1, 1), 2));
     assert!(queue.put(line(2, 2), 2));

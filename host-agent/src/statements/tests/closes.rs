@@ -20,6 +20,7 @@ fn closed(client: Client, birth: Birth) -> FlowStatement {
         birth,
         isn,
         state: FlowState::Closed,
+        fresh: false,
     }
 }
 

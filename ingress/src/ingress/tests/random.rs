@@ -365,6 +365,7 @@ fn take(bed: &mut Bed, seen: &mut Seen, step: &Step) {
                     birth: birth(1, *life),
                     isn: 0,
                     state: *state,
+                    fresh: false,
                 })
                 .collect();
             let before = bed.check();

@@ -89,6 +89,23 @@ fn an_announcement_is_greeted_about_at_once_but_not_more_often_than_each_10_ms()
 }
 
 #[test]
+fn an_answer_on_its_way_does_not_put_an_announcement_off() {
+    let (mut a, mut b) = (link(1, 100), link(2, 200));
+    settle(Time::ZERO, &mut a, &mut b);
+    a.remove_peer(node(3));
+    let at = Time::from_millis;
+    a.announce(at(20));
+    a.handle_timeout(at(20));
+    carry_hellos(at(21), &mut a, &mut b);
+    a.announce(at(22));
+    carry_hellos(at(23), &mut b, &mut a);
+    assert_eq!(a.poll_timeout(), Some(at(30)));
+    a.handle_timeout(at(30));
+    settle(at(31), &mut a, &mut b);
+    assert!(a.poll_timeout() > Some(at(300)), "no haste any more");
+}
+
+#[test]
 fn an_interval_of_a_peers_own_counts_from_the_last_hello() {
     let (mut a, mut b) = (link(1, 100), link(2, 200));
     settle(Time::ZERO, &mut a, &mut b);

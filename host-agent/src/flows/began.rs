@@ -1,0 +1,72 @@
+//! With which attempt a flow's life began, and about when.
+
+use jlb_protocol::Time;
+use jlb_protocol::digest::{Digest, Digester};
+
+/// A life that began no more ticks ago is a fresh one: four seconds. Long beside what a State takes to
+/// arrive, and short beside the time in which initial sequence numbers go half round, which is two
+/// minutes.
+const FRESH: u32 = 15;
+
+/// Bits of the clock's nanoseconds that a tick leaves out: a tick is 0.27 s.
+const TICK_BITS: u32 = 28;
+
+/// An attempt and the time of its life's begin, in as little room as possible.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Began {
+    isn: u32,
+    /// In ticks, from 1 on; 0 if nothing is known. Those of 36 years fit.
+    tick: u32,
+}
+
+impl Began {
+    /// Nobody knows when, or with which attempt.
+    pub(super) const UNKNOWN: Self = Self { isn: 0, tick: 0 };
+
+    /// It begins now, with this attempt.
+    pub(super) const fn now(now: Time, isn: u32) -> Self {
+        let tick = tick_of(now);
+        Self { isn, tick }
+    }
+
+    /// The attempt, if it is known.
+    pub(super) const fn isn(self) -> Option<u32> {
+        if self.tick == 0 { None } else { Some(self.isn) }
+    }
+
+    /// Whether it is known to have begun in the last few seconds.
+    pub(super) const fn is_fresh(self, now: Time) -> bool {
+        self.tick != 0 && tick_of(now).saturating_sub(self.tick) < FRESH
+    }
+}
+
+const fn tick_of(now: Time) -> u32 {
+    ((now.as_nanos() >> TICK_BITS) as u32).saturating_add(1)
+}
+
+impl Digest for Began {
+    fn digest(&self, into: &mut Digester<'_>) {
+        into.value(&self.isn());
+        into.time(Time::from_nanos(u64::from(self.tick) << TICK_BITS));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::time::Duration;
+
+    #[test]
+    fn a_life_is_fresh_for_about_four_seconds() {
+        for start in [0, 1, 77_777] {
+            let start = Time::from_millis(start);
+            let began = Began::now(start, 5);
+            assert_eq!(began.isn(), Some(5));
+            assert!(began.is_fresh(start));
+            assert!(began.is_fresh(start + Duration::from_millis(3_700)));
+            assert!(!began.is_fresh(start + Duration::from_millis(4_300)));
+        }
+        assert_eq!(Began::UNKNOWN.isn(), None);
+        assert!(!Began::UNKNOWN.is_fresh(Time::ZERO));
+    }
+}
