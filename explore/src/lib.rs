@@ -18,6 +18,8 @@
 //! - *Long deadlines* (record lifetimes, leases, lingers) do not pass: the configuration's check
 //!   promises that they outlive what is under way. Distances beyond the horizon that only they could
 //!   tell apart are alike.
+//! - *Fresh lives* stay fresh: no case's clocks go on for the four seconds after which a host no longer says
+//!   so. A claim that is not fresh changes less.
 //! - *The dead.* What is under way from or to a node that crashes is gone: it was sealed for, or in, a life
 //!   that is over (R12).
 //! - *Beliefs* change without heartbeats, as often as a case says, and with no more nodes wrong at a time

@@ -46,8 +46,8 @@ const fn tick_of(now: Time) -> u32 {
 
 impl Digest for Began {
     fn digest(&self, into: &mut Digester<'_>) {
-        into.value(&self.isn());
-        into.time(Time::from_nanos(u64::from(self.tick) << TICK_BITS));
+        let is_fresh = self.is_fresh(into.now());
+        into.value(&(self.isn(), is_fresh));
     }
 }
 
