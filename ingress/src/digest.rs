@@ -12,6 +12,7 @@ impl Digest for Ingress {
             view,
             matching: _,
             ranking: _,
+            unseen: _,
             hosts,
             // It follows from the view.
             sees_host: _,
