@@ -91,6 +91,7 @@ fn progress(summary: &Summary, total: u64, took: Duration) -> String {
         runs,
         tally,
         failed,
+        under_way,
         ..
     } = summary;
     let seconds = took.as_secs();
@@ -99,7 +100,16 @@ fn progress(summary: &Summary, total: u64, took: Duration) -> String {
     let last = failed.last().map_or(String::new(), |outcome| {
         format!(", the last with seed {}", outcome.seed)
     });
-    format!("{seconds:>5} s: {runs} of {total} runs, {flows} flows, {violations} violations{last}")
+    // Of short runs nobody wants to know.
+    let far = under_way.iter().max().copied().unwrap_or(0) / 1000;
+    let far = if runs + under_way.len() as u64 >= total {
+        format!("; under way at {far} s")
+    } else {
+        String::new()
+    };
+    format!(
+        "{seconds:>5} s: {runs} of {total} runs, {flows} flows, {violations} violations{last}{far}"
+    )
 }
 
 fn report(args: &SimArgs, summary: &Summary, took: Duration, jobs: usize) -> ExitCode {

@@ -7,6 +7,7 @@ use crate::world::World;
 use core::ops::Range;
 use core::time::Duration;
 use jlb_protocol::Time;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 
@@ -21,11 +22,14 @@ pub struct Summary {
     pub failed: Vec<Outcome>,
     /// What recovery took, in runs that lose a share of each tier.
     pub recoveries: Vec<Outcome>,
+    /// How far the simulated time of each run under way has come, in milliseconds.
+    pub under_way: Vec<u64>,
 }
 
 /// Runs one seed. A panic is what was found, and the others go on.
-fn run_one(seed: u64, plan: &Plan) -> Outcome {
-    let run = || World::new(seed, plan.clone()).run();
+fn run_one(seed: u64, plan: &Plan, clock: &Arc<AtomicU64>) -> Outcome {
+    let world = || World::new(seed, plan.clone()).clocked(Arc::clone(clock));
+    let run = || world().run();
     std::panic::catch_unwind(run).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
         let words = words.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
@@ -57,8 +61,11 @@ pub fn run_seeds(
     let next = AtomicU64::new(seeds.start);
     let mut summary = Summary::default();
     let (sender, outcomes) = mpsc::channel();
+    let clocks: Vec<_> = (0..jobs.max(1))
+        .map(|_| Arc::new(AtomicU64::new(0)))
+        .collect();
     std::thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
+        for clock in &clocks {
             let sender = sender.clone();
             let next = &next;
             scope.spawn(move || {
@@ -67,7 +74,7 @@ pub fn run_seeds(
                     if seed >= seeds.end {
                         return;
                     }
-                    let outcome = run_one(seed, plan);
+                    let outcome = run_one(seed, plan, clock);
                     if sender.send(outcome).is_err() {
                         return;
                     }
@@ -76,6 +83,8 @@ pub fn run_seeds(
         }
         drop(sender);
         loop {
+            let times = clocks.iter().map(|clock| clock.load(Ordering::Relaxed));
+            summary.under_way = times.collect();
             match outcomes.recv_timeout(every) {
                 Ok(outcome) => {
                     summary.runs += 1;

@@ -22,6 +22,8 @@ use core::time::Duration;
 use jlb_host_agent::Socket;
 use jlb_protocol::{FlowKey, NodeNumber, PacketBuf, ServiceNumber, Time};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 mod chances;
 mod clients;
@@ -209,6 +211,8 @@ pub struct World {
     tally: Tally,
     violation: Option<Violation>,
     trace: Trace,
+    /// Where the clock can be read from outside, in milliseconds.
+    clock: Option<Arc<AtomicU64>>,
     effects: Vec<Effect>,
     acts: Vec<crate::client::Act>,
     /// Buffers of messages that have arrived.
@@ -264,6 +268,7 @@ impl World {
             tally: Tally::default(),
             violation: None,
             trace: Trace::default(),
+            clock: None,
             effects: Vec::new(),
             acts: Vec::new(),
             spare: Vec::new(),
@@ -282,11 +287,28 @@ impl World {
     /// concerned.
     #[must_use]
     pub fn run(self) -> Outcome {
-        let (seed, plan) = (self.seed, self.plan.clone());
+        let (seed, plan, clock) = (self.seed, self.plan.clone(), self.clock.clone());
         let outcome = self.play();
         match &outcome.violation {
-            Some(found) => Self::new(seed, plan).traced(found.client).play(),
+            Some(found) => {
+                let mut again = Self::new(seed, plan).traced(found.client);
+                again.clock = clock;
+                again.play()
+            }
             None => outcome,
+        }
+    }
+
+    /// Lets the simulated time be read while it goes on.
+    pub(crate) fn clocked(mut self, clock: Arc<AtomicU64>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    fn tell_time(&self, begin: Time) {
+        if let Some(clock) = &self.clock {
+            let millis = u64::try_from(self.now.since(begin).as_millis()).unwrap_or(0);
+            clock.store(millis, Ordering::Relaxed);
         }
     }
 
@@ -312,6 +334,7 @@ impl World {
             self.handle(event);
             if self.tally.events.is_multiple_of(SUMS_EVERY) {
                 self.check_sums();
+                self.tell_time(begin);
             }
             if self.tally.events.is_multiple_of(bounds_every) {
                 self.check_bounds();
