@@ -44,6 +44,15 @@ pub(crate) struct Crowd {
     pub(crate) patience: Duration,
 }
 
+/// Connections end spread over so long.
+const ENDING: Duration = Duration::from_millis(2_500);
+
+/// Where a client has its place in what happens to all one after the other, from 0 to 1: neighbours, which
+/// differ in kind or service, are far apart.
+fn share_of(number: u32) -> f64 {
+    f64::from(number.wrapping_mul(0x9e37_79b9)) / f64::from(u32::MAX)
+}
+
 /// A connection that works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Live {
@@ -137,7 +146,7 @@ async fn drive(crowd: &Crowd, stage: watch::Receiver<Stage>, board: &Arc<Board>)
             number,
             end: Endpoints::of(crowd, number),
             patience: crowd.patience,
-            course: course.clone(),
+            course: course.clone().ending_late(ENDING.mul_f64(share_of(number))),
             board: Arc::clone(board),
         };
         let ended = Rc::clone(&ended);

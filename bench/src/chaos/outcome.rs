@@ -16,6 +16,8 @@ use crate::load::{ErrorKind, Failure};
 
 /// Failures whose words are kept.
 const KEPT_WORDS: usize = 6;
+/// Stalls of which more is told than their number.
+const KEPT_STALLS: usize = 8;
 /// A gap of this length or more is a stall that the fault made.
 const STALL: Duration = Duration::from_millis(150);
 /// An open that a host took by then may have been taken by one that just died.
@@ -59,6 +61,8 @@ pub(crate) struct Outcome {
     pub(crate) stalled: usize,
     /// The same by kind.
     pub(crate) stalled_kinds: BTreeMap<Kind, usize>,
+    /// The longest of those, the longest first.
+    pub(crate) longest_stalls: Vec<Stall>,
     /// From the SYN of a new connection to its answer.
     pub(crate) open_ms: Spread,
     /// From the fault until others saw it; nothing where nobody went down.
@@ -71,6 +75,18 @@ pub(crate) struct Outcome {
     pub(crate) seconds: f64,
     /// The first failures in words.
     pub(crate) first_failures: Vec<String>,
+}
+
+/// A connection stood still.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Stall {
+    pub(crate) kind: Kind,
+    /// For how long.
+    pub(crate) ms: f64,
+    /// How long after the fault it moved again.
+    pub(crate) ended_ms: f64,
+    /// The host that served it.
+    pub(crate) host: String,
 }
 
 /// See [`Outcome::moved`].
@@ -188,6 +204,7 @@ impl Outcome {
             stall_ms: Spread::of(fine.iter().map(|ended| ended.gaps.longest()))?,
             stalled: stalls.len(),
             stalled_kinds,
+            longest_stalls: longest_stalls(&fine, since),
             open_ms: Spread::of(opens.iter().map(|&(_, took)| took))?,
             detection_ms: facts.detection,
             recovery_ms: of_the_fault.map(|&(_, end)| end).max().map(since),
@@ -228,6 +245,7 @@ impl Outcome {
             stall_ms: Spread::default(),
             stalled: 0,
             stalled_kinds: BTreeMap::new(),
+            longest_stalls: Vec::new(),
             open_ms: Spread::default(),
             detection_ms: None,
             recovery_ms: None,
@@ -280,6 +298,22 @@ impl Outcome {
         }
         problems
     }
+}
+
+fn longest_stalls(fine: &[&Ended], since: impl Fn(Instant) -> f64) -> Vec<Stall> {
+    let stalls = fine.iter().filter_map(|ended| {
+        let (begin, end) = ended.gaps.stall(STALL)?;
+        Some(Stall {
+            kind: ended.kind,
+            ms: millis(end.saturating_duration_since(begin)),
+            ended_ms: since(end),
+            host: ended.host.clone().unwrap_or_default(),
+        })
+    });
+    let mut stalls: Vec<Stall> = stalls.collect();
+    stalls.sort_by(|a, b| b.ms.total_cmp(&a.ms));
+    stalls.truncate(KEPT_STALLS);
+    stalls
 }
 
 fn told(what: &str, millis: f64, failure: &Failure) -> String {

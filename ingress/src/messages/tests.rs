@@ -191,6 +191,26 @@ fn r6_a_refused_datagram_is_unreachable() {
 }
 
 #[test]
+fn r6_more_icmp_errors_than_may_be_are_counted_and_not_sent() {
+    let mut bed = Bed::new();
+    let mut answered = 0;
+    let most = crate::answers::ICMP_ERRORS_PER_SECOND;
+    for _ in 0..=most {
+        assert_eq!(bed.verdict(&udp(b"one")), Verdict::Held);
+        let open = bed.message();
+        bed.receive(
+            open.to.get(),
+            answer(&open, FlowKind::Refuse, Reason::NoHost),
+        );
+        answered += bed.drain().answers.len();
+    }
+    let stats = bed.check();
+    assert_eq!(answered, most as usize);
+    assert_eq!(stats.unreachables, u64::from(most));
+    assert_eq!(stats.unreachables_limited, 1);
+}
+
+#[test]
 fn r4_an_unknown_flow_is_reset_only_when_a_tracker_says_so() {
     let (mut bed, open) = asking(&ack());
     bed.pass(Duration::from_secs(2));

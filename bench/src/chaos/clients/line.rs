@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::phase::{Course, Phase};
+use super::share_of;
 use crate::chaos::gaps::Gaps;
 use crate::content::{self, Fnv};
 use crate::load::{ErrorKind, Failure, What, ask};
@@ -97,13 +98,13 @@ impl Line<'_> {
             (Phase::After, Duration::ZERO)
         };
         let begun = self.course.reaches(phase).await;
-        let share = f64::from(self.number / 4 % 512) / 512.0;
+        let share = share_of(self.number);
         self.course
             .pause_until(begun + soon + SPREAD.mul_f64(share))
             .await;
         self.ask().await?;
         let end = self.course.reaches(Phase::End).await;
-        sleep_until(end + SPREAD.mul_f64(share)).await;
+        sleep_until(end).await;
         self.ask().await
     }
 

@@ -43,11 +43,23 @@ pub(crate) struct Course {
     stage: watch::Receiver<Stage>,
     /// For how long the last exchange may take, once the end has begun.
     patience: Duration,
+    /// How much later than for others the end begins.
+    late: Duration,
 }
 
 impl Course {
     pub(crate) fn new(stage: watch::Receiver<Stage>, patience: Duration) -> Self {
-        Self { stage, patience }
+        Self {
+            stage,
+            patience,
+            late: Duration::ZERO,
+        }
+    }
+
+    /// The same course for a client whose end begins so much later: thousands that speak a last time
+    /// and close in one instant would wait for each other.
+    pub(crate) fn ending_late(self, late: Duration) -> Self {
+        Self { late, ..self }
     }
 
     /// The phase; the end if nobody is left who would tell.
@@ -55,12 +67,17 @@ impl Course {
         if self.stage.has_changed().is_err() {
             return Phase::End;
         }
-        self.stage.borrow().phase
+        let stage = *self.stage.borrow();
+        match stage.phase {
+            Phase::End if stage.since.elapsed() < self.late => Phase::After,
+            phase => phase,
+        }
     }
 
-    /// Waits for a phase; returns when it began.
+    /// Waits for a phase; returns when it began, or when it begins for this client.
     pub(crate) async fn reaches(&mut self, phase: Phase) -> Instant {
         match self.stage.wait_for(|stage| stage.phase >= phase).await {
+            Ok(stage) if phase == Phase::End => stage.since + self.late,
             Ok(stage) => stage.since,
             // Whoever tells is gone: it is over.
             Err(_) => Instant::now(),
@@ -71,8 +88,14 @@ impl Course {
     pub(crate) async fn pause_until(&mut self, due: Instant) {
         tokio::select! {
             () = sleep_until(due) => {}
-            _ = self.reaches(Phase::End) => {}
+            () = self.ends() => {}
         }
+    }
+
+    /// Waits until the end has begun for this client.
+    async fn ends(&mut self) {
+        let end = self.reaches(Phase::End).await;
+        sleep_until(end).await;
     }
 
     /// Waits for `work` for as long as the scenario lasts and the patience after its end.
