@@ -12,9 +12,6 @@ use jlb_protocol::{
     wire,
 };
 
-/// Two repeats without an answer; see [`Ingress::out_of_reach`].
-const PATIENCE: u32 = 2;
-
 impl Ingress {
     /// Holds a copy of a packet and asks for its flow's host, or adds it to those that wait for
     /// the answer.
@@ -258,16 +255,6 @@ impl Ingress {
         self.ask_again(now, handle)
     }
 
-    /// The tracker that is down here and would be asked before this one if it were not, once this one
-    /// has left some repeats without an answer: it may reach the other, pass the question on to it, and this
-    /// ingress alone does not hear the answer.
-    fn out_of_reach(&self, attempt: &Attempt, asked: NodeNumber) -> Option<NodeNumber> {
-        let patient = self.config.timers.open_retry.saturating_mul(PATIENCE);
-        let unseen = self.unseen.as_ref().filter(|_| attempt.retry > patient)?;
-        let first = unseen.ranks(attempt.flow).primary;
-        first.filter(|&first| first != asked && !self.ranking.trackers().contains(&first))
-    }
-
     /// Sends the attempt's Open to the tracker that it asks.
     fn send_open(&mut self, handle: Handle) {
         let Some((key, attempt)) = self.pending.get(handle) else {
@@ -281,7 +268,6 @@ impl Ingress {
         else {
             return;
         };
-        let left_out = not_acting.or_else(|| self.out_of_reach(attempt, tracker));
         // What this ingress's own search found out goes along: how many Offers are left, who
         // rejected, and who may have taken the flow without the answer having come (R13). That host
         // is to be offered it first, under the number that it knows.
@@ -303,7 +289,7 @@ impl Ingress {
             path: Path {
                 ingress: Some(self.config.node),
                 primary: Some(tracker),
-                secondary: left_out,
+                secondary: not_acting,
                 host: offered.or(disowned.map(|(host, _)| host)),
             },
             birth: disowned.map(|(_, birth)| birth),

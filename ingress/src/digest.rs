@@ -12,7 +12,6 @@ impl Digest for Ingress {
             view,
             matching: _,
             ranking: _,
-            unseen: _,
             hosts,
             // It follows from the view.
             sees_host: _,

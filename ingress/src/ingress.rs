@@ -82,8 +82,6 @@ pub struct Ingress {
     pub(crate) view: View,
     pub(crate) matching: Matching,
     pub(crate) ranking: Ranking,
-    /// How others rank that reach the trackers which are down here; `None` if none is.
-    pub(crate) unseen: Option<Ranking>,
     pub(crate) hosts: Hosts,
     /// Whether the view has a host that is not down.
     pub(crate) sees_host: bool,
@@ -106,7 +104,6 @@ impl Ingress {
         Self {
             matching: Matching::new(&config.services),
             ranking: Ranking::new(config.hash_key, &view),
-            unseen: Ranking::with_unseen(config.hash_key, &view),
             hosts: Hosts::new(config.dead_host, &view, now),
             sees_host: sees_host(&view),
             settled: true,
@@ -258,7 +255,6 @@ impl Ingress {
     /// once: its question or the answer may have been lost with that node.
     pub fn handle_view(&mut self, now: Time, view: View) {
         self.ranking = Ranking::new(self.config.hash_key, &view);
-        self.unseen = Ranking::with_unseen(self.config.hash_key, &view);
         let is_host = |view: &View, node| {
             view.member(node)
                 .is_some_and(|member| member.role == Role::HostAgent)
@@ -298,7 +294,6 @@ impl Ingress {
         self.pending.set_limits(&config.limits);
         self.hosts.set_after(config.dead_host, now);
         self.ranking = Ranking::new(config.hash_key, &self.view);
-        self.unseen = Ranking::with_unseen(config.hash_key, &self.view);
         self.config = config;
         let new = &self.matching;
         self.cache

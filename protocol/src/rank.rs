@@ -2,7 +2,7 @@
 
 use crate::keyed_hash::{FlowHash, HashKey};
 use crate::number::{NodeNumber, Role};
-use crate::view::{MemberState, View};
+use crate::view::View;
 use alloc::vec::Vec;
 
 /// The active flow trackers of a view, ready to be ranked for a flow.
@@ -29,18 +29,6 @@ impl Ranking {
             key,
             trackers: view.active(Role::FlowTracker).collect(),
         }
-    }
-
-    /// The ranking of those and of the trackers that are down in `view`, as one would make it that
-    /// reaches all of them; `None` if none is down.
-    #[must_use]
-    pub fn with_unseen(key: HashKey, view: &View) -> Option<Self> {
-        let ranked = |state| matches!(state, MemberState::Active | MemberState::Down);
-        let members = view.members().iter();
-        let trackers = members.filter(|it| it.role == Role::FlowTracker && ranked(it.state));
-        let trackers: Vec<_> = trackers.map(|it| it.node).collect();
-        let seen = view.active(Role::FlowTracker).count();
-        (trackers.len() > seen).then_some(Self { key, trackers })
     }
 
     /// The active trackers, sorted by number.

@@ -325,30 +325,6 @@ fn a_refused_syn_leaves_the_entry_of_the_connection_alone() {
     assert_eq!(bed.forwarded(&ack()).to, node(21));
 }
 
-#[test]
-fn r11_a_tracker_that_only_this_ingress_cannot_reach_is_left_out_after_two_repeats() {
-    let (mut bed, open) = asking(&syn());
-    let ranks = ranks(&view(), &open.key);
-    let mut trackers = [11, 12, 13].map(|it| (it, MemberState::Active));
-    for tracker in &mut trackers {
-        if node(tracker.0) == ranks[0] {
-            tracker.1 = MemberState::Down;
-        }
-    }
-    bed.sees(view_with(&trackers, &[]));
-    let mut opens = bed.drain().messages;
-    for _ in 0..5 {
-        opens.extend(bed.pass(Duration::from_millis(100)).messages);
-    }
-    assert!(opens.iter().all(|it| it.to == ranks[1]));
-    let left_out: Vec<_> = opens.iter().map(|it| it.path.secondary).collect();
-    assert_eq!(left_out[..3], [None, None, Some(ranks[0])], "{left_out:?}");
-    // The others' search goes on where it is.
-    bed.ingress.handle_view(bed.now, view());
-    let opens = bed.pass(Duration::from_millis(100)).messages;
-    assert_eq!((opens[0].to, opens[0].path.secondary), (ranks[0], None));
-}
-
 // --- Wait and NotActing ----------------------------------------------------------------------------
 
 #[test]
