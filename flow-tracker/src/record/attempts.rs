@@ -89,6 +89,15 @@ impl Record {
         known && matches!(Order::of(Intent::Syn, fresh, began), Order::Later)
     }
 
+    /// Whether it says that nobody took a datagram. Attempts of datagrams are not told apart, so
+    /// outside the top two, where it is not told who takes the next, that is soon wrong.
+    pub(crate) const fn is_spent_datagram(&self) -> bool {
+        match self.state {
+            State::Rejected { .. } | State::Refused { .. } => self.isn == 0,
+            State::Offered(_) | State::Owned(_) => false,
+        }
+    }
+
     /// Whether it names a host that this tracker may have missed the end of.
     pub(crate) const fn is_hint(&self) -> bool {
         match self.state {

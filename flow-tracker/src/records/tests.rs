@@ -160,3 +160,37 @@ fn a_walk_over_a_table_that_once_was_full_is_done_in_portions() {
     }
     assert!((2..=4).contains(&calls), "{calls}");
 }
+
+#[test]
+fn refusals_of_datagrams_are_forgotten_outside_the_top_two() {
+    let mut records = records(100, 100);
+    let nodes = |trackers| Nodes::new(tracker(1), HASH_KEY, view(trackers, 3), None, Time::ZERO);
+    let rejected = |isn| {
+        let state = State::Rejected {
+            step: 0,
+            several: false,
+        };
+        Record::new(isn, state)
+    };
+    for port in 0..50 {
+        // Every other one is of a SYN.
+        let isn = u32::from(port % 2);
+        records
+            .put(Time::ZERO, key(port), None, rejected(isn))
+            .unwrap();
+    }
+    // With many others few flows are this one's.
+    records.rank(Time::ZERO, nodes(9).ranked());
+    while records.walk.is_some() {
+        let now = records.walk.unwrap().due;
+        records.walk_on(now);
+    }
+    let ranked = nodes(9).ranked();
+    for port in 0..50 {
+        let counts = ranked.counts(HASH_KEY.flow_hash(&key(port)));
+        let is_kept = counts || port % 2 == 1;
+        assert_eq!(records.find(&key(port)).is_some(), is_kept, "{port}");
+    }
+    assert!((26..50).contains(&records.len()), "{}", records.len());
+    assert_eq!(records.untrusted(), records.len());
+}

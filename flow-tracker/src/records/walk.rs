@@ -141,11 +141,15 @@ impl Records {
         let (Some(&key), Some(&record)) = (self.table.key(handle), self.table.get(handle)) else {
             return false;
         };
-        let Some(owner) = owner(record) else {
-            return false;
-        };
         let flow = self.ranked.key.flow_hash(&key);
         let ranked = self.ranked.counts(flow);
+        let Some(owner) = owner(record) else {
+            let is_outdated = !ranked && walk.counting && record.is_spent_datagram();
+            if is_outdated {
+                self.remove(handle);
+            }
+            return is_outdated;
+        };
         let deadline = self.table.deadline(handle).map(Time::from_nanos);
         let confirmed = deadline.map(|it| Time::ZERO + it.since(Time::ZERO + self.lease));
         if walk.counting {
