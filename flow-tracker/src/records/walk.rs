@@ -33,7 +33,7 @@ pub(crate) struct Ranked {
 }
 
 impl Ranked {
-    fn counts(&self, flow: FlowHash) -> bool {
+    pub(super) fn counts(&self, flow: FlowHash) -> bool {
         is_in(self.me, self.ranking.ranks(flow))
     }
 }
