@@ -502,9 +502,9 @@ impl Owned {
         if own.host != self.host {
             // Established beats accepted, unless the client has begun the accepted one later: then it
             // has left the other, or this one ends by its handshake's timer. Of two that are
-            // established the one counts that is known to be later. Where that is not known the record's
-            // stays, and the other's host is left alone, for one of the two is live. A flow that is
-            // closing gives way to a live one.
+            // established the one counts that is known to be later: the other's host is released. Where
+            // that is not known the record's stays, and the other is left alone, for one of the two is
+            // live. A flow that is closing gives way to a live one.
             return match (self.life, own.life) {
                 (Life::Accepted, Life::Established) => match own.order {
                     Order::Same | Order::Later if !own.left => own.new_life(),

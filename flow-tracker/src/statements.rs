@@ -137,15 +137,19 @@ impl FlowTracker {
         let is_tcp = pool.service.protocol == Protocol::Tcp;
         let answers = is_tcp && found.is_some_and(|(_, record)| record.isn == flow.isn);
         let rival = found.filter(|_| is_tcp).map(|(_, record)| record);
+        let order = rival.map_or(Order::Same, |it| Order::of_lives(flow.isn, it.began()));
+        // Nothing began later than a fresh life but by seconds, and numbers go half round in minutes: of two
+        // that are known the order is true.
+        let is_known = rival.is_some_and(|it| it.began() != 0);
         let own = Own {
             life,
             host,
             birth,
             step: first_step,
             answers,
-            order: rival.map_or(Order::Same, |it| Order::of_lives(flow.isn, it.began())),
+            order,
             left: rival.is_some_and(|it| it.has_left(flow.isn)),
-            overtakes: rival.is_some_and(|it| flow.fresh && it.began_before(flow.isn)),
+            overtakes: flow.fresh && is_known && order == Order::Later,
         };
         let record = match found {
             None => Record::new(flow.isn, own.state()),
@@ -222,26 +226,18 @@ impl FlowTracker {
         let (loser, step, birth) = match before.state {
             State::Offered(Offered { host, step, .. }) => (host, step, None),
             State::Owned(Owned {
-                life: Life::Established,
+                life,
                 host,
                 step,
                 birth,
                 ..
-            }) if overtaken => (host, step, Some(birth)),
-            State::Owned(Owned {
-                life: Life::Accepted,
-                host,
-                step,
-                birth,
-                ..
-            }) => (host, step, Some(birth)),
-            // A flow that is closing only lingers.
-            State::Owned(Owned {
-                life: Life::Established | Life::Closing,
-                ..
-            })
-            | State::Rejected { .. }
-            | State::Refused { .. } => return,
+            }) => match life {
+                Life::Accepted => (host, step, Some(birth)),
+                Life::Established if overtaken => (host, step, Some(birth)),
+                // A flow that is closing only lingers.
+                Life::Established | Life::Closing => return,
+            },
+            State::Rejected { .. } | State::Refused { .. } => return,
         };
         // R1: outside the top two this record was a hint, and says nothing of who has lost.
         let ranks = self.nodes.ranks(self.nodes.hash(&flow.key));

@@ -1,16 +1,17 @@
 //! Packets of accepted flows, and what trackers ask and say about single flows.
 
 use crate::agent::{HostAgent, Verdict};
+use crate::flows::Flow;
 use crate::life::{Ending, Event};
 use jlb_flow_table::Handle;
 use jlb_protocol::message::{Control, FlowMessage, FlowState, FlowStatement, List};
 use jlb_protocol::packet::{Packet, TcpFlags, Transport};
-use jlb_protocol::{Birth, DropReason, NodeNumber, Protocol, Time};
+use jlb_protocol::{Birth, DropReason, FlowKey, NodeNumber, Protocol, Time};
 
 impl HostAgent {
     /// R4: "a host never delivers a mid-flow packet of a flow that it doesn't own". The birth in
-    /// the message does not matter for an owned flow: an ingress may know an older life of it on
-    /// this host, and which life a packet belongs to is the stack's to tell.
+    /// the message does not matter for a flow that the kernel has heard of: an ingress may know an older
+    /// life of it on this host, and which life a packet belongs to is the stack's to tell.
     pub(crate) fn handle_data(
         &mut self,
         now: Time,
@@ -22,15 +23,9 @@ impl HostAgent {
         if packet.is_syn() {
             return Err(DropReason::SynAsData);
         }
-        let owned = self.flows.owned(&message.key);
-        let Some((handle, flow)) = owned else {
+        let Some((handle, flow)) = self.owned_mid_flow(&message.key)? else {
             return Ok(self.reject_data(from, message, &packet));
         };
-        // By an outdated entry this may be the client's next connection, which another host has; a
-        // stack without a socket would reset it.
-        if flow.is_vanishing() {
-            return Err(DropReason::Vanishing);
-        }
         // The entry is of the life before, and the stack may have refused the SYN of this one for that
         // life's sake, so that another host has the client's attempt by now. The trackers know.
         if message.birth < Some(flow.birth) && flow.is_unheard() {
@@ -44,6 +39,22 @@ impl HostAgent {
             self.advance(now, handle, Event::Handshake);
         }
         Ok(Verdict::Deliver)
+    }
+
+    /// The flow that a mid-flow packet belongs to, if it is this host's.
+    ///
+    /// # Errors
+    /// [`DropReason::Vanishing`]: most likely it is over. By an outdated entry or record the packet may be of
+    /// the client's next connection, which another host has; a stack without a socket would reset it.
+    pub(crate) fn owned_mid_flow(
+        &self,
+        key: &FlowKey,
+    ) -> Result<Option<(Handle, &Flow)>, DropReason> {
+        let owned = self.flows.owned(key);
+        if owned.is_some_and(|(_, flow)| flow.is_vanishing()) {
+            return Err(DropReason::Vanishing);
+        }
+        Ok(owned)
     }
 
     /// A packet of an owned flow goes to the stack. An ICMP error is not a sign of life of the

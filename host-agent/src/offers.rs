@@ -96,17 +96,13 @@ impl HostAgent {
         offer: &Offer<'_>,
         packet: &Packet,
     ) -> Result<Verdict, DropReason> {
-        let Some((handle, flow)) = self.flows.owned(&offer.message.key) else {
+        let Some((handle, flow)) = self.owned_mid_flow(&offer.message.key)? else {
             if planted::is(Bug::MidFlowIsAChoice) {
                 return Ok(self.consider(now, offer));
             }
             self.post.counters.not_owner += 1;
             return Ok(self.reject(offer, Reason::NotOwner, 0));
         };
-        // As for data.
-        if flow.is_vanishing() {
-            return Err(DropReason::Vanishing);
-        }
         let birth = flow.birth;
         self.delivered(now, handle, packet, offer.message.path.ingress);
         Ok(self.accept_again(offer, birth))

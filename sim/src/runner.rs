@@ -28,8 +28,10 @@ pub struct Summary {
 
 /// Runs one seed. A panic is what was found, and the others go on.
 fn run_one(seed: u64, plan: &Plan, clock: &Arc<AtomicU64>) -> Outcome {
-    let world = || World::new(seed, plan.clone()).clocked(Arc::clone(clock));
-    let run = || world().run();
+    let run = || {
+        let world = World::new(seed, plan.clone());
+        world.clocked(Arc::clone(clock)).run()
+    };
     std::panic::catch_unwind(run).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
         let words = words.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
@@ -61,9 +63,7 @@ pub fn run_seeds(
     let next = AtomicU64::new(seeds.start);
     let mut summary = Summary::default();
     let (sender, outcomes) = mpsc::channel();
-    let clocks: Vec<_> = (0..jobs.max(1))
-        .map(|_| Arc::new(AtomicU64::new(0)))
-        .collect();
+    let clocks: Vec<Arc<AtomicU64>> = (0..jobs.max(1)).map(|_| Arc::default()).collect();
     std::thread::scope(|scope| {
         for clock in &clocks {
             let sender = sender.clone();

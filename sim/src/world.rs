@@ -212,7 +212,7 @@ pub struct World {
     violation: Option<Violation>,
     trace: Trace,
     /// Where the clock can be read from outside, in milliseconds.
-    clock: Option<Arc<AtomicU64>>,
+    clock: Arc<AtomicU64>,
     effects: Vec<Effect>,
     acts: Vec<crate::client::Act>,
     /// Buffers of messages that have arrived.
@@ -268,7 +268,7 @@ impl World {
             tally: Tally::default(),
             violation: None,
             trace: Trace::default(),
-            clock: None,
+            clock: Arc::default(),
             effects: Vec::new(),
             acts: Vec::new(),
             spare: Vec::new(),
@@ -287,13 +287,12 @@ impl World {
     /// concerned.
     #[must_use]
     pub fn run(self) -> Outcome {
-        let (seed, plan, clock) = (self.seed, self.plan.clone(), self.clock.clone());
+        let (seed, plan, clock) = (self.seed, self.plan.clone(), Arc::clone(&self.clock));
         let outcome = self.play();
         match &outcome.violation {
             Some(found) => {
-                let mut again = Self::new(seed, plan).traced(found.client);
-                again.clock = clock;
-                again.play()
+                let again = Self::new(seed, plan).clocked(clock);
+                again.traced(found.client).play()
             }
             None => outcome,
         }
@@ -301,15 +300,13 @@ impl World {
 
     /// Lets the simulated time be read while it goes on.
     pub(crate) fn clocked(mut self, clock: Arc<AtomicU64>) -> Self {
-        self.clock = Some(clock);
+        self.clock = clock;
         self
     }
 
-    fn tell_time(&self, begin: Time) {
-        if let Some(clock) = &self.clock {
-            let millis = u64::try_from(self.now.since(begin).as_millis()).unwrap_or(0);
-            clock.store(millis, Ordering::Relaxed);
-        }
+    /// Milliseconds since the run began.
+    fn millis_since(&self, begin: Time) -> u64 {
+        u64::try_from(self.now.since(begin).as_millis()).unwrap_or(0)
     }
 
     fn traced(mut self, client: Option<usize>) -> Self {
@@ -334,7 +331,8 @@ impl World {
             self.handle(event);
             if self.tally.events.is_multiple_of(SUMS_EVERY) {
                 self.check_sums();
-                self.tell_time(begin);
+                self.clock
+                    .store(self.millis_since(begin), Ordering::Relaxed);
             }
             if self.tally.events.is_multiple_of(bounds_every) {
                 self.check_bounds();
@@ -354,7 +352,7 @@ impl World {
         if self.violation.is_none() && drains {
             self.check_leaks();
         }
-        self.tally.millis = u64::try_from(self.now.since(begin).as_millis()).unwrap_or(0);
+        self.tally.millis = self.millis_since(begin);
         self.tally_nodes();
         Outcome {
             seed: self.seed,

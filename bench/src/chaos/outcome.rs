@@ -2,6 +2,7 @@
 
 pub(crate) mod text;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -165,16 +166,16 @@ impl Outcome {
             let moved = worked.iter().filter(|ended| ended.gaps.moved_in()[part]);
             moved.count()
         };
-        let stalls: Vec<(Instant, Instant)> = fine
+        let stalls: Vec<StoodStill<'_>> = fine
             .iter()
-            .filter_map(|ended| ended.gaps.stall(STALL))
+            .filter_map(|&ended| Some((ended, ended.gaps.stall(STALL)?)))
             .collect();
         let mut stalled_kinds = BTreeMap::new();
-        for ended in fine.iter().filter(|it| it.gaps.stall(STALL).is_some()) {
+        for (ended, _) in &stalls {
             *stalled_kinds.entry(ended.kind).or_default() += 1;
         }
         let well = facts.fault + facts.restored;
-        let of_the_fault = stalls.iter().filter(|(begin, _)| *begin < well);
+        let of_the_fault = stalls.iter().filter(|(_, (begin, _))| *begin < well);
         let since = |at: Instant| {
             let before = facts.fault.saturating_duration_since(at);
             millis(at.saturating_duration_since(facts.fault)) - millis(before)
@@ -204,10 +205,10 @@ impl Outcome {
             stall_ms: Spread::of(fine.iter().map(|ended| ended.gaps.longest()))?,
             stalled: stalls.len(),
             stalled_kinds,
-            longest_stalls: longest_stalls(&fine, since),
+            longest_stalls: longest_stalls(&stalls, since),
             open_ms: Spread::of(opens.iter().map(|&(_, took)| took))?,
             detection_ms: facts.detection,
-            recovery_ms: of_the_fault.map(|&(_, end)| end).max().map(since),
+            recovery_ms: of_the_fault.map(|&(_, (_, end))| end).max().map(since),
             restored_ms: millis(facts.restored),
             seconds: facts.begun.elapsed().as_secs_f64(),
             first_failures: Vec::new(),
@@ -300,20 +301,20 @@ impl Outcome {
     }
 }
 
-fn longest_stalls(fine: &[&Ended], since: impl Fn(Instant) -> f64) -> Vec<Stall> {
-    let stalls = fine.iter().filter_map(|ended| {
-        let (begin, end) = ended.gaps.stall(STALL)?;
-        Some(Stall {
-            kind: ended.kind,
-            ms: millis(end.saturating_duration_since(begin)),
-            ended_ms: since(end),
-            host: ended.host.clone().unwrap_or_default(),
-        })
+/// A connection, and when its longest stall began and ended.
+type StoodStill<'a> = (&'a Ended, (Instant, Instant));
+
+fn longest_stalls(stalls: &[StoodStill<'_>], since: impl Fn(Instant) -> f64) -> Vec<Stall> {
+    let mut longest = stalls.to_vec();
+    longest.sort_by_key(|(_, (begin, end))| Reverse(end.saturating_duration_since(*begin)));
+    longest.truncate(KEPT_STALLS);
+    let told = longest.into_iter().map(|(ended, (begin, end))| Stall {
+        kind: ended.kind,
+        ms: millis(end.saturating_duration_since(begin)),
+        ended_ms: since(end),
+        host: ended.host.clone().unwrap_or_default(),
     });
-    let mut stalls: Vec<Stall> = stalls.collect();
-    stalls.sort_by(|a, b| b.ms.total_cmp(&a.ms));
-    stalls.truncate(KEPT_STALLS);
-    stalls
+    told.collect()
 }
 
 fn told(what: &str, millis: f64, failure: &Failure) -> String {

@@ -80,15 +80,6 @@ impl Record {
         }
     }
 
-    /// Whether the life of the record's host began before that of a claim which is a few seconds old, with
-    /// the attempt `fresh`. Then the numbers tell: nothing began later than that but by seconds, and
-    /// numbers go half round in minutes.
-    pub(crate) const fn began_before(&self, fresh: u32) -> bool {
-        let began = self.began();
-        let known = began != 0 && fresh != 0;
-        known && matches!(Order::of(Intent::Syn, fresh, began), Order::Later)
-    }
-
     /// Whether it says that nobody took a datagram. Attempts of datagrams are not told apart, so
     /// outside the top two, where it is not told who takes the next, that is soon wrong.
     pub(crate) const fn is_spent_datagram(&self) -> bool {
