@@ -97,10 +97,13 @@ impl FlowTracker {
         let binds = self.binds(position, message);
         let step = message.offer.step;
         let isn = message.offer.isn;
-        // A hint of another host stands in nobody's way.
+        // A hint of another host stands in nobody's way; but an answer to a mid-flow packet, which may be
+        // late, takes nothing from the host that is asked for a SYN.
         let holds = |record: &Record| {
             let own = record.state.host() == Some(host);
-            !record.is_hint() || own || record.is_of(message.intent, isn)
+            let is_asked = matches!(record.state, State::Offered(_));
+            let stays = is_asked && message.intent == Intent::MidFlow;
+            !record.is_hint() || own || stays || record.is_of(message.intent, isn)
         };
         let found = self.records.find(&message.key);
         let held = found.filter(|(_, record)| holds(record));

@@ -59,6 +59,9 @@ pub(crate) struct Offered {
     pub(crate) step: u8,
     /// Whether a host may still answer an earlier attempt than the record's.
     pub(crate) several: bool,
+    /// This tracker has been outside the flow's top two since: another host may have taken an attempt of
+    /// which it was not told (R1).
+    pub(crate) hint: bool,
 }
 
 /// The host has the flow.
@@ -300,6 +303,7 @@ impl Ask {
             host: self.host,
             step: self.step,
             several,
+            hint: false,
         }))
     }
 }
@@ -461,6 +465,7 @@ impl Owned {
             host: self.host,
             step: self.step,
             several: matches!(self.waits, Waits::Several),
+            hint: false,
         }))
     }
 

@@ -144,6 +144,7 @@ impl Records {
                 host,
                 step,
                 several: false,
+                hint: false,
             });
             return self.put(now, key, None, Record::new(isn, state));
         };

@@ -89,11 +89,12 @@ impl Record {
         }
     }
 
-    /// Whether it names a host that this tracker may have missed the end of.
+    /// Whether it names a host of which this tracker may have missed that it is no longer the flow's.
     pub(crate) const fn is_hint(&self) -> bool {
         match self.state {
             State::Owned(owned) => owned.hint,
-            State::Offered(_) | State::Rejected { .. } | State::Refused { .. } => false,
+            State::Offered(offered) => offered.hint,
+            State::Rejected { .. } | State::Refused { .. } => false,
         }
     }
 
@@ -107,11 +108,12 @@ impl Record {
         }
     }
 
-    /// The record with its owner's word taken for fresh, or for one that may be outdated.
+    /// The record with its host taken for the flow's, or for one that may be outdated.
     pub(crate) const fn hinting(self, hint: bool) -> Self {
         let state = match self.state {
             State::Owned(owned) => State::Owned(Owned { hint, ..owned }),
-            state @ (State::Offered(_) | State::Rejected { .. } | State::Refused { .. }) => state,
+            State::Offered(offered) => State::Offered(Offered { hint, ..offered }),
+            state @ (State::Rejected { .. } | State::Refused { .. }) => state,
         };
         Self { state, ..self }
     }

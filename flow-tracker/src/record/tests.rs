@@ -44,6 +44,7 @@ fn offered(several: bool) -> State {
         host: host(OWN),
         step: 2,
         several,
+        hint: false,
     })
 }
 

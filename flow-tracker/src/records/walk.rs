@@ -96,12 +96,7 @@ impl Records {
 
     /// Whether a host has the flow, and tells other trackers when it is over (R1).
     pub(super) fn is_told_elsewhere(&self, key: &FlowKey, record: &Record) -> bool {
-        owner(*record).is_some() && self.is_outside(key)
-    }
-
-    /// Whether this tracker is outside the flow's top two.
-    fn is_outside(&self, key: &FlowKey) -> bool {
-        !self.ranked.counts(self.ranked.key.flow_hash(key))
+        owner(*record).is_some() && !self.ranked.counts(self.ranked.key.flow_hash(key))
     }
 
     /// Goes on with the walk, if it is due; gives how many records it has ended.
@@ -146,15 +141,20 @@ impl Records {
         let (Some(&key), Some(&record)) = (self.table.key(handle), self.table.get(handle)) else {
             return false;
         };
+        let flow = self.ranked.key.flow_hash(&key);
+        let ranked = self.ranked.counts(flow);
         let Some(owner) = owner(record) else {
-            let is_outdated = walk.counting && record.is_spent_datagram() && self.is_outside(&key);
+            if !walk.counting || ranked {
+                return false;
+            }
+            let is_outdated = record.is_spent_datagram();
             if is_outdated {
                 self.remove(handle);
+            } else {
+                self.set_hint(handle, true);
             }
             return is_outdated;
         };
-        let flow = self.ranked.key.flow_hash(&key);
-        let ranked = self.ranked.counts(flow);
         let deadline = self.table.deadline(handle).map(Time::from_nanos);
         let confirmed = deadline.map(|it| Time::ZERO + it.since(Time::ZERO + self.lease));
         if walk.counting {

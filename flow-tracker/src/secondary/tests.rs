@@ -330,6 +330,36 @@ fn a_record_outside_the_top_two_is_a_hint() {
 }
 
 #[test]
+fn an_offer_that_was_noted_before_a_time_outside_the_top_two_binds_no_later_attempt() {
+    let mut bed = Bed::new(3, 4);
+    let key = bed.flow(0);
+    let see = |bed: &mut Bed, state| {
+        for number in [2, 3] {
+            bed.set_state(number, tracker(1), state);
+        }
+        bed.pass(Duration::from_millis(50));
+        bed.settle();
+    };
+    see(&mut bed, MemberState::Down);
+    bed.open(&key, Intent::Syn, 5);
+    let unanswered = bed.settle_one();
+    assert_eq!(unanswered.path.secondary, Some(tracker(3)));
+    // Another host takes the attempt through tracker 1, and tells tracker 2 alone.
+    see(&mut bed, MemberState::Active);
+    let owner = (1..).map(host).find(|it| *it != unanswered.host()).unwrap();
+    for (isn, counter) in [(5, 1), (9, 2)] {
+        let it = statement(&key, birth(counter), isn, FlowState::Established);
+        bed.state_from(tracker(2), owner, 0, &[it]);
+    }
+    see(&mut bed, MemberState::Down);
+    assert!(bed.record(3, &key).unwrap().is_hint());
+    bed.open(&key, Intent::Syn, 9);
+    let offer = bed.settle_one();
+    assert_eq!((offer.from, offer.host()), (tracker(3), owner));
+    assert!(!bed.record(3, &key).unwrap().is_hint());
+}
+
+#[test]
 fn a_secondary_without_room_has_the_new_flow_refused() {
     let mut bed = Bed::with(2, 4, |config| {
         if config.node == tracker(2) {

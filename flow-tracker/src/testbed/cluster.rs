@@ -54,6 +54,7 @@ pub(crate) fn offered(host: NodeNumber, step: u8) -> State {
         host,
         step,
         several: false,
+        hint: false,
     })
 }
 

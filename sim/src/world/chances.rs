@@ -10,6 +10,9 @@ use jlb_protocol::{NodeNumber, ServiceNumber, Time};
 /// follows is not lost more than once or twice.
 const PUBLISHES: Duration = Duration::from_millis(500);
 
+/// What a fault has done to nodes' views is healed this long after it: a heartbeat with a host.
+const VIEWS_HEAL: Duration = Duration::from_millis(200);
+
 impl World {
     /// What the cluster can do for an attempt at a service.
     pub(super) fn chances(&self, service: ServiceNumber, attempt: &Attempt) -> Chances {
@@ -48,9 +51,10 @@ impl World {
 
     /// Whether all of the attempt's connection is excused: the same happened while it was opened, or
     /// within one publishing interval after that, so that none of the trackers may have heard of
-    /// the host that took it.
+    /// the host that took it; or just before, so that views were still wrong.
     pub(super) fn is_never_published(&self, began: Time, hosts: &[NodeNumber]) -> bool {
-        let opening = self.disturbances.between(began, began + PUBLISHES);
+        let unseen = Time::ZERO + began.since(Time::ZERO + VIEWS_HEAL);
+        let opening = self.disturbances.between(unseen, began + PUBLISHES);
         self.excuses(&opening, began, hosts)
     }
 
