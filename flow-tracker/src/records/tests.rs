@@ -162,6 +162,28 @@ fn a_walk_over_a_table_that_once_was_full_is_done_in_portions() {
 }
 
 #[test]
+fn a_list_that_ends_during_a_walk_is_looked_for_in_another() {
+    let mut records = records(100, 1);
+    for port in 0..100 {
+        let record = owned(Life::Established);
+        records.put(Time::ZERO, key(port), None, record).unwrap();
+    }
+    let at = |millis| Time::ZERO + Duration::from_millis(millis);
+    records.begin_sweep(at(0));
+    records.walk_on(at(0));
+    assert!(records.walk.is_none());
+
+    records.begin_sweep(at(0));
+    records.begin_sweep(at(0));
+    records.begin_sweep(at(0));
+    records.walk_on(at(0));
+    assert_eq!(records.walk.map(|walk| walk.due), Some(at(5)));
+    // One more is enough, however many lists ended.
+    records.walk_on(at(5));
+    assert!(records.walk.is_none());
+}
+
+#[test]
 fn refusals_of_datagrams_are_forgotten_outside_the_top_two() {
     let mut records = records(100, 100);
     let nodes = |trackers| Nodes::new(tracker(1), HASH_KEY, view(trackers, 3), None, Time::ZERO);

@@ -1,3 +1,6 @@
+use std::net::{TcpListener, TcpStream};
+use std::time::Instant;
+
 use super::*;
 
 #[test]
@@ -50,9 +53,9 @@ fn a_filter_keeps_what_is_for_the_vip_alone() {
                 IpAddr::from(VIP_V4),
                 VIP_V6.into(),
             ] {
-                let listener = std::net::TcpListener::bind((address, 0)).unwrap();
+                let listener = TcpListener::bind((address, 0)).unwrap();
                 let to = listener.local_addr().unwrap();
-                let stream = std::net::TcpStream::connect(to).unwrap();
+                let stream = connect(to);
                 clients.push(stream.local_addr().unwrap());
             }
             look(&sockets, 11, &seen);
@@ -64,4 +67,20 @@ fn a_filter_keeps_what_is_for_the_vip_alone() {
     assert!(!seen.contains_key(&clients[0]), "{seen:?}");
     assert_eq!(seen.get(&clients[1]), Some(&11), "{seen:?}");
     assert_eq!(seen.get(&clients[2]), Some(&11), "{seen:?}");
+}
+
+/// Connects, and waits meanwhile for the route of an address of IPv6, which the kernel makes a
+/// little later than the address.
+fn connect(to: SocketAddr) -> TcpStream {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        match TcpStream::connect(to) {
+            Err(error)
+                if error.kind() == io::ErrorKind::NetworkUnreachable && Instant::now() < end =>
+            {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            done => return done.unwrap(),
+        }
+    }
 }
