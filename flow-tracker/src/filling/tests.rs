@@ -1,6 +1,7 @@
 use crate::FlowTracker;
 use crate::testbed::{
-    Bed, Sent, birth, config, host, ingress, not_mine, statement, tracker, view, view_with,
+    Bed, Sent, birth, config, host, ingress, not_mine, open, packet, statement, tracker, view,
+    view_with,
 };
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -298,6 +299,23 @@ fn the_owner_of_a_flow_that_both_ranks_took_with_them_gets_its_syn() {
     // Its answer reaches the ingress.
     bed.accept(&offer, birth(1));
     assert_eq!(bed.settle_one().kind, FlowKind::Accept);
+}
+
+#[test]
+fn an_owner_is_not_asked_for_a_syn_without_a_step_left() {
+    let mut bed = Bed::new(1, 3);
+    bed.restart(tracker(1), 3);
+    let key = bed.flow(0);
+    let bytes = packet(&key, Intent::Syn, 5);
+    let mut spent = open(tracker(1), ingress(), &key, Intent::Syn, 5, &bytes);
+    spent.offer.step = 0;
+    bed.hand_flow(tracker(1), ingress(), &spent);
+    assert_eq!(bed.settle().len(), 3);
+    let it = statement(&key, birth(1), 5, FlowState::Accepted);
+    bed.state_from(tracker(1), host(3), 0, &[it]);
+    bed.settle_silent();
+    assert_eq!(bed.dropped(1, DropReason::UnknownFlow), 1);
+    assert_eq!(bed.stats(1).ledger.held, 0);
 }
 
 #[test]

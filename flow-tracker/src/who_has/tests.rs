@@ -268,3 +268,23 @@ fn questions_have_a_rate() {
     assert_eq!(bed.settle().len(), 20);
     assert_eq!(bed.dropped(1, DropReason::WhoHasFull), 20);
 }
+
+#[test]
+fn the_owner_of_another_life_ends_no_question_while_a_host_is_asked_for_a_syn() {
+    let mut bed = Bed::new(1, 2);
+    let [asked, opened] = [0, 1].map(|nth| bed.flow(nth));
+    ask(&mut bed, &asked, 777);
+    bed.open(&opened, Intent::Syn, 5);
+    let offer = bed.settle_one();
+    // A late answer to a mid-flow packet of the life before.
+    let mut late = offer.clone();
+    late.intent = Intent::MidFlow;
+    late.path.host = [host(1), host(2)]
+        .into_iter()
+        .find(|&it| it != offer.host());
+    bed.accept(&late, birth(1));
+    assert_eq!(bed.settle_one().kind, FlowKind::Accept);
+    assert_eq!(bed.state(1, &opened).unwrap().host(), Some(offer.host()));
+    let stats = bed.stats(1);
+    assert_eq!((stats.who_has, stats.who_has_found), (1, 0));
+}

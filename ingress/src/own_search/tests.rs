@@ -371,6 +371,44 @@ fn an_owner_that_has_just_lost_the_flow_makes_the_ingress_ask_all_again() {
 }
 
 #[test]
+fn r4_a_mid_flow_packet_is_not_reset_when_every_host_leaves_before_it_answers() {
+    let (mut bed, _) = asking(&ack());
+    // A host of another pool: the ingress is not cut off.
+    let other = Member {
+        node: node(25),
+        role: Role::HostAgent,
+        state: MemberState::Active,
+        incarnation: 0,
+    };
+    let own = alone().member(node(1)).copied().unwrap();
+    bed.sees(View::new(vec![own, other]));
+    let drained = bed.pass(millis(300));
+    assert!(drained.messages.is_empty() && drained.answers.is_empty());
+    assert_eq!(bed.dropped(DropReason::UnknownFlow), 1);
+}
+
+#[test]
+fn r4_a_mid_flow_packet_whose_steps_are_spent_is_not_reset_though_another_host_has_it() {
+    let (mut bed, mut offer) = offering_mid_flow();
+    for _ in [3, 2, 1] {
+        bed.receive(23, reject(&offer, Reason::NotOwner));
+        let asked = bed.drain().messages;
+        bed.says(&asked[2], Some(birth(9, 1)));
+        offer = bed.message();
+    }
+    assert_eq!(offer.offer.step, 0);
+    let members = alone().members().to_vec();
+    let left = members.into_iter().filter(|member| member.node != node(23));
+    bed.sees(View::new(left.collect()));
+    let asked = bed.drain().messages;
+    assert_eq!(asked.len(), 3);
+    bed.says(&asked[0], Some(birth(9, 1)));
+    let drained = bed.drain();
+    assert!(drained.messages.is_empty() && drained.answers.is_empty());
+    assert_eq!(bed.dropped(DropReason::UnknownFlow), 1);
+}
+
+#[test]
 fn r4_the_life_that_a_host_disowned_is_not_believed_from_it() {
     let mut bed = Bed::new();
     bed.accepted(&syn(), 21, birth(9, 5));

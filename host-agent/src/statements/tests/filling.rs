@@ -410,3 +410,28 @@ fn r14_a_walk_visits_a_bounded_number_of_flows_in_a_call() {
     assert_eq!(calls, 4);
     assert_eq!(bed.stats().counters.walked, 2 * u64::from(FLOWS));
 }
+
+#[test]
+fn a_walk_passes_the_vacant_places_of_a_table_that_once_was_full() {
+    const FLOWS: u16 = 10_000;
+    let mut config = config();
+    config.limits.max_flows = FLOWS.into();
+    config.limits.max_statements = 2 * u32::from(FLOWS);
+    let mut bed = Bed::unready(config);
+    bed.see(with(&[]));
+    let sockets: Vec<_> = (1..=FLOWS)
+        .map(|port| client(port).socket(port.into(), SocketState::Open))
+        .collect();
+    bed.load(&sockets);
+    bed.dump_twice(&sockets[sockets.len() - 1..]);
+    bed.converse(100);
+    bed.settle();
+    assert_eq!(bed.stats().flows_established, 1);
+    // One that begins anew is told all, wherever it ranks: what its last two rank for.
+    let view = with(&[(11, DOWN, 1), (12, DOWN, 1), (10, ACTIVE, 2)]);
+    bed.see(view);
+    bed.agent.handle_timeout(bed.now);
+    let (ports, marks) = told(&bed.drain(), 10);
+    assert_eq!(ports, BTreeSet::from([FLOWS]));
+    assert!(!marks.is_empty());
+}
