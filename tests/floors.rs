@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// Every crate of the workspace and its floor. Crates of one floor do not know each other: the
 /// roles meet through bytes and views.
-const FLOORS: [(&str, u8); 13] = [
+const FLOORS: [(&str, u8); 14] = [
     ("jlb-protocol", 0),
     ("jlb-flow-table", 0),
     ("jlb-ingress", 1),
@@ -16,6 +16,7 @@ const FLOORS: [(&str, u8); 13] = [
     ("jlb-membership", 1),
     ("jlb-packet-io", 1),
     ("jlb-config", 2),
+    ("jlb-queueing", 2),
     ("jlb-node", 3),
     ("jlb-sim", 3),
     ("jlb-explore", 3),

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use jlb_flow_tracker::config::PolicyKind;
+
 use crate::plan::{Counts, MAX_NODES_OF_A_KIND};
 
 /// `jlb lab`: build a cluster and load it, or take a kept one down.
@@ -146,8 +148,12 @@ pub(crate) struct LabOptions {
     #[arg(long, value_enum, default_value_t = Underlay::Ipv4)]
     pub(crate) underlay: Underlay,
     /// How hosts are chosen, as in the cluster file
-    #[arg(long, default_value = "round-robin", value_parser = ["round-robin", "least-connections"])]
+    #[arg(long, default_value = "round-robin", value_parser = policies())]
     pub(crate) policy: String,
+}
+
+fn policies() -> clap::builder::PossibleValuesParser {
+    PolicyKind::ALL.iter().map(|&(name, _)| name).into()
 }
 
 fn nodes() -> clap::builder::RangedI64ValueParser<u16> {

@@ -1,7 +1,7 @@
 //! The text of `jlb check`: what a cluster file describes, or what is wrong with it.
 
 use crate::cluster::{ClusterConfig, Service};
-use crate::fingerprint::{overload_name, policy_name};
+use crate::fingerprint::overload_name;
 use crate::load::Loaded;
 use crate::problem::quoted;
 use crate::report::Style;
@@ -148,7 +148,7 @@ fn described(service: &Service) -> String {
         service.number,
         quoted(&service.name),
         service.vip,
-        policy_name(service.policy),
+        service.policy.name(),
         service.search_ttl,
         overload_name(service.overload)
     )

@@ -2,7 +2,7 @@
 
 use crate::cluster::{ClusterConfig, Membership, Node, Service};
 use crate::health::{HealthCheck, HealthKind};
-use jlb_flow_tracker::config::{Overload, PolicyKind};
+use jlb_flow_tracker::config::Overload;
 use jlb_protocol::services::Ports;
 use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
@@ -95,7 +95,7 @@ impl Canonical {
         };
         self.number(u64::from(first));
         self.number(u64::from(last));
-        self.text(policy_name(service.policy));
+        self.text(service.policy.name());
         self.number(u64::from(service.search_ttl));
         self.text(overload_name(service.overload));
         self.number(u64::from(service.max_unhealthy_percent));
@@ -136,14 +136,6 @@ impl Canonical {
         }
         self.number(u64::from(check.rise));
         self.number(u64::from(check.fall));
-    }
-}
-
-/// The policy's name in the file.
-pub(crate) const fn policy_name(policy: PolicyKind) -> &'static str {
-    match policy {
-        PolicyKind::RoundRobin => "round-robin",
-        PolicyKind::LeastConnections => "least-connections",
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is right for each key: the help of errors about it.
 
+use jlb_flow_tracker::config::PolicyKind;
+
 /// What to write for the key at `path` (`node.role`, without indices); `None` for an unknown path.
 pub(crate) fn right(path: &str) -> Option<&'static str> {
     Some(match path {
@@ -40,7 +42,7 @@ pub(crate) fn right(path: &str) -> Option<&'static str> {
         }
         "service.hosts.name" => "write the name of a host-agent: { name = \"web-1\" }",
         "service.hosts.weight" => "write a share of 1 to 65535: weight = 2",
-        "service.policy" => "write policy = \"round-robin\" or \"least-connections\"",
+        "service.policy" => PolicyKind::HELP,
         "service.search_ttl" => "write 1 to 16 offers: search_ttl = 4",
         "service.overload" => "write overload = \"refuse\", or leave the line out",
         "service.max_connections" | "service.hosts.max_connections" => {

@@ -5,14 +5,7 @@ use core::time::Duration;
 use jlb_protocol::keyed_hash::HashKey;
 use jlb_protocol::{NodeNumber, Protocol, ServiceNumber};
 
-/// How a service's host is chosen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum PolicyKind {
-    /// Each host in turn, by weight.
-    RoundRobin,
-    /// The host with the fewest connections for its weight.
-    LeastConnections,
-}
+pub use crate::policy::PolicyKind;
 
 /// What happens when no host takes a flow (R6).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

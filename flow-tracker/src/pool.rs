@@ -59,7 +59,16 @@ impl Host {
             weight: self.config.weight.max(1),
             connections: self.connections,
             sent: self.sent,
+            limit: self.limit(),
+            load: self.load,
         }
+    }
+
+    /// The connections that it has room for: configured, or else as it reported.
+    fn limit(&self) -> Option<u32> {
+        let reported = self.room != u32::MAX;
+        let reported = reported.then(|| self.connections.saturating_add(self.room));
+        self.config.max_connections.or(reported)
     }
 
     /// Whether one more flow can be expected to be taken.
@@ -81,12 +90,23 @@ pub(crate) struct Pool {
 
 impl Pool {
     fn new(service: &Service, seed: u64) -> Self {
-        Self {
+        let mut pool = Self {
             hosts: service.hosts.iter().copied().map(Host::new).collect(),
             chooser: Chooser::new(service.policy, seed),
             candidates: Vec::with_capacity(service.hosts.len()),
             service: service.clone(),
-        }
+        };
+        pool.tell_policy();
+        pool
+    }
+
+    /// Tells the policy which hosts there are.
+    fn tell_policy(&mut self) {
+        let hosts = self.hosts.iter().map(|host| {
+            let PoolHost { node, weight, .. } = host.config;
+            (node, weight.max(1))
+        });
+        self.chooser.pool_is(&hosts.collect::<Vec<_>>());
     }
 
     /// The host to ask next: active, not tried (R6), healthy and with room if any such host is.
@@ -178,11 +198,15 @@ impl Pool {
         if self.hosts.len() == listed.len() {
             return;
         }
+        let before = self.hosts.len();
         self.hosts.retain(|host| {
             let node = host.config.node;
             nodes.role(node) == Some(Role::HostAgent)
                 || listed.iter().any(|listed| listed.node == node)
         });
+        if self.hosts.len() != before {
+            self.tell_policy();
+        }
     }
 }
 
@@ -235,6 +259,7 @@ impl Pools {
             if old.chooser.kind() == pool.chooser.kind() {
                 pool.chooser = old.chooser.clone();
             }
+            pool.tell_policy();
         }
         *self = new;
     }
@@ -262,6 +287,7 @@ impl Pools {
         };
         if pool.service.any_host && !pool.has(node) {
             pool.hosts.push(Host::new(joined(node)));
+            pool.tell_policy();
         }
         let Some(host) = pool.hosts.iter_mut().find(|host| host.config.node == node) else {
             return false;

@@ -58,9 +58,9 @@ pub fn run(bytes: &[u8]) {
         node: node(11 + u16::from(place % 3)),
         hash_key: HashKey::new([3; 16]),
         services: [
-            PolicyKind::RoundRobin,
+            PolicyKind::TwoChoices,
             PolicyKind::LeastConnections,
-            PolicyKind::RoundRobin,
+            PolicyKind::ConsistentHash,
         ]
         .into_iter()
         .zip(matches())

@@ -3,7 +3,7 @@
 use crate::config::Service;
 use jlb_protocol::keyed_hash::{FlowHash, HashKey};
 use jlb_protocol::message::Tried;
-use jlb_protocol::{MemberState, NodeNumber, Role, View};
+use jlb_protocol::{MemberState, NodeNumber, Role, View, weighted};
 
 /// A host of a pool, as the view has it.
 #[derive(Clone, Copy, Debug)]
@@ -57,33 +57,9 @@ pub(crate) fn choose(
         .filter(|host| host.state == MemberState::Active && !tried.contains(host.node))
         .min_by_key(|host| {
             let score = key.score(flow, host.node);
-            (draw(score, host.weight), host.node)
+            (weighted::draw(score, host.weight), host.node)
         })
         .map(|host| host.node)
-}
-
-/// When a clock that rings `weight` times as often as others rings first: exponentially distributed,
-/// so that the first of all clocks is each in proportion to its weight.
-fn draw(score: u64, weight: u16) -> u128 {
-    (u128::from(minus_log2(score)) << 32) / u128::from(weight.max(1))
-}
-
-/// -log2(score / 2^64) in units of 2^-32, above 0: in whole numbers, so that every build on every
-/// node computes it alike.
-fn minus_log2(score: u64) -> u64 {
-    let score = score.max(1);
-    let whole = score.ilog2();
-    // The mantissa, from 1 to below 2 in units of 2^-63; squaring it brings out one bit of its
-    // logarithm after the other.
-    let mut mantissa = u128::from(score << score.leading_zeros());
-    let mut fraction = 0_u64;
-    for _ in 0..32 {
-        mantissa = (mantissa * mantissa) >> 63;
-        let bit = mantissa >> 64;
-        mantissa >>= bit;
-        fraction = (fraction << 1) | u64::from(bit == 1);
-    }
-    (64 << 32) - ((u64::from(whole) << 32) | fraction)
 }
 
 #[cfg(test)]

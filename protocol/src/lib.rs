@@ -24,6 +24,7 @@ pub mod rate;
 pub mod services;
 pub mod time;
 pub mod view;
+pub mod weighted;
 pub mod wire;
 
 pub use buffer::PacketBuf;

@@ -16,11 +16,6 @@ use toml::Spanned;
 
 const PROTOCOLS: &[(&str, Protocol)] = &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
 
-const POLICIES: &[(&str, PolicyKind)] = &[
-    ("round-robin", PolicyKind::RoundRobin),
-    ("least-connections", PolicyKind::LeastConnections),
-];
-
 /// Overload policies of the protocol that this version does not have.
 const OVERLOADS_TO_COME: &[&str] = &["queue", "pool", "must-accept"];
 
@@ -104,7 +99,7 @@ fn service(
         hosts(table, limit, known, findings)
     };
     let policy = match &table.policy {
-        Some(written) => one_of(written, POLICIES, "service.policy", findings),
+        Some(written) => one_of(written, PolicyKind::ALL, "service.policy", findings),
         None => Some(PolicyKind::RoundRobin),
     };
     // The hosts asked travel in each message, which has room for so many.

@@ -382,10 +382,10 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         what: "an unknown policy",
         from: "\"round-robin\"",
-        to: "\"random\"",
-        message: "`policy` cannot be `random`",
+        to: "\"lottery\"",
+        message: "`policy` cannot be `lottery`",
         at: (49, 10),
-        help: "write policy = \"round-robin\" or \"least-connections\"",
+        help: "write policy = \"round-robin\" or \"random\" or \"max-connections\" or \"least-connections\" or \"two-choices\" or \"least-load\" or \"consistent-hash\"",
     },
     Case {
         what: "a search TTL of 17",
