@@ -1,6 +1,6 @@
 //! How a service's host is chosen: one file per policy, all behind [`Policy`].
 //!
-//! A new one is a file with a type, its `mod` below and its line in the table of [`policies!`]:
+//! A new one is a file with a type, its `mod` below and its line in the table of `policies!`:
 //! docs/policies.md shows how.
 
 mod consistent_hash;
