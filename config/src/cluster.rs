@@ -11,6 +11,7 @@ use jlb_protocol::view::{Member, MemberState};
 use jlb_protocol::{NodeNumber, Protocol, Role, ServiceNumber, View};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The port of a node's metrics and health where the file names none.
 pub const ADMIN_PORT: u16 = 9600;
@@ -112,6 +113,24 @@ pub struct ServiceHost {
     pub max_connections: Option<u32>,
 }
 
+/// What a host looks at before it takes a connection, besides its limit: any of these that is set says
+/// no for all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Admission {
+    /// Fewer connections than this that the server has not accepted yet.
+    pub accept_queue: Option<u32>,
+    /// A lower load than this by the server's own word, 1 to 100.
+    pub load_percent: Option<u8>,
+    /// A smaller share of the processors' time than this, 1 to 100.
+    pub cpu_percent: Option<u8>,
+    /// A smaller share of the memory in use than this, 1 to 100.
+    pub memory_percent: Option<u8>,
+    /// As many connections as the server answers its health check within this.
+    pub latency: Option<Duration>,
+    /// A limit of connections that moves so that about half of the offers are taken.
+    pub adaptive: bool,
+}
+
 /// One `[[service]]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Service {
@@ -137,6 +156,8 @@ pub struct Service {
     pub search_ttl: u8,
     /// What happens when no host takes a flow (R6).
     pub overload: Overload,
+    /// What its hosts look at before they take a connection.
+    pub admission: Admission,
     /// How its hosts check that their server answers; `None` if they don't.
     pub health: Option<HealthCheck>,
     /// If more of its hosts' weight than this is unhealthy, health is ignored; 0 to 100.

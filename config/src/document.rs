@@ -233,6 +233,7 @@ fn bracketed(keys: &str) -> String {
         "node" | "service" => format!("[[{keys}]]"),
         "service.hosts" => "a host of [[service]]".to_owned(),
         "service.health" => "`health` of [[service]]".to_owned(),
+        "service.admission" => "`admission` of [[service]]".to_owned(),
         _ => format!("[{keys}]"),
     }
 }

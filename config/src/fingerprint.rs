@@ -1,6 +1,6 @@
 //! The fingerprint of the cluster-wide settings, for nodes and operators to compare.
 
-use crate::cluster::{ClusterConfig, Membership, Node, Service};
+use crate::cluster::{Admission, ClusterConfig, Membership, Node, Service};
 use crate::health::{HealthCheck, HealthKind};
 use jlb_flow_tracker::config::Overload;
 use jlb_protocol::services::Ports;
@@ -99,6 +99,11 @@ impl Canonical {
         self.number(u64::from(service.search_ttl));
         self.text(overload_name(service.overload));
         self.number(u64::from(service.max_unhealthy_percent));
+        // A file without it has the fingerprint that it had before there was such a setting.
+        if service.admission != Admission::default() {
+            self.text("admission");
+            self.admission(&service.admission);
+        }
         match &service.health {
             None => self.text(""),
             Some(check) => self.health(check),
@@ -123,6 +128,25 @@ impl Canonical {
 }
 
 impl Canonical {
+    fn admission(&mut self, admission: &Admission) {
+        let Admission {
+            accept_queue,
+            load_percent,
+            cpu_percent,
+            memory_percent,
+            latency,
+            adaptive,
+        } = *admission;
+        // No limit is 0.
+        self.number(u64::from(accept_queue.unwrap_or(0)));
+        for percent in [load_percent, cpu_percent, memory_percent] {
+            self.number(u64::from(percent.unwrap_or(0)));
+        }
+        let nanos = latency.map_or(0, |span| span.as_nanos());
+        self.number(u64::try_from(nanos).unwrap_or(u64::MAX));
+        self.number(u64::from(adaptive));
+    }
+
     fn health(&mut self, check: &HealthCheck) {
         self.text(check.kind.as_str());
         match &check.kind {

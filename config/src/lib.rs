@@ -32,7 +32,8 @@ mod value;
 
 pub use check::{Checked, check};
 pub use cluster::{
-    ClusterConfig, LogLevel, Membership, Node, PeerAddress, Service, ServiceHost, Underlay,
+    Admission, ClusterConfig, LogLevel, Membership, Node, PeerAddress, Service, ServiceHost,
+    Underlay,
 };
 pub use health::{HealthCheck, HealthKind};
 pub use keys::{KeyError, Keys, MessageKey, keygen};

@@ -48,6 +48,19 @@ pub(crate) fn right(path: &str) -> Option<&'static str> {
         "service.max_connections" | "service.hosts.max_connections" => {
             "write the connections that one host may have, 1 to 4294967295: max_connections = 1000"
         }
+        "service.admission" => {
+            "write a table on one line: admission = { accept_queue = 16, cpu_percent = 90 }"
+        }
+        "service.admission.accept_queue" => {
+            "write how many connections may wait to be accepted, at least 1: accept_queue = 16"
+        }
+        "service.admission.load_percent" => "write 1 to 100: load_percent = 80",
+        "service.admission.cpu_percent" => "write 1 to 100: cpu_percent = 90",
+        "service.admission.memory_percent" => "write 1 to 100: memory_percent = 95",
+        "service.admission.latency" => {
+            "write how soon the server should answer, 100us to 60s: latency = \"50ms\""
+        }
+        "service.admission.adaptive" => "write adaptive = true, or leave it out",
         "service.health" => {
             "write a table on one line: health = { kind = \"http\", path = \"/\", interval = \"1s\" }"
         }

@@ -1,8 +1,8 @@
 //! From the cluster to what one role's state machine is told.
 
-use crate::cluster::{ClusterConfig, Node};
+use crate::cluster::{self, ClusterConfig, Node};
 use crate::problem::{did_you_mean, quoted};
-use jlb_host_agent::config::AdmissionKind;
+use jlb_host_agent::config::Admission;
 use jlb_protocol::Role;
 use std::fmt;
 
@@ -182,9 +182,7 @@ impl ClusterConfig {
         let node = self.node_as(name, Role::HostAgent)?;
         let services = self.services.iter().filter_map(|service| {
             let host = service.host(node.number)?;
-            let admission = host
-                .max_connections
-                .map_or(AdmissionKind::Always, AdmissionKind::MaxConnections);
+            let admission = admission(host.max_connections, &service.admission);
             Some(Service {
                 number: service.number,
                 matching: service.matching(),
@@ -215,6 +213,23 @@ impl ClusterConfig {
                 reject_rotation: timers.reject_rotation,
             },
         })
+    }
+}
+
+/// What a host with this limit looks at.
+fn admission(max_connections: Option<u32>, of: &cluster::Admission) -> Admission {
+    let share = |percent: u8| {
+        let share = u32::from(u16::MAX) * u32::from(percent) / 100;
+        u16::try_from(share).unwrap_or(u16::MAX)
+    };
+    Admission {
+        max_connections,
+        adaptive: of.adaptive,
+        accept_queue: of.accept_queue,
+        cpu: of.cpu_percent.map(share),
+        memory: of.memory_percent.map(share),
+        load: of.load_percent.map(share),
+        latency: of.latency,
     }
 }
 

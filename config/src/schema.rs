@@ -45,8 +45,21 @@ pub(crate) struct ServiceTable {
     pub(crate) search_ttl: Option<Spanned<Number>>,
     pub(crate) overload: Option<Spanned<Text>>,
     pub(crate) max_connections: Option<Spanned<Number>>,
+    pub(crate) admission: Option<Spanned<AdmissionTable>>,
     pub(crate) health: Option<Spanned<HealthTable>>,
     pub(crate) max_unhealthy_percent: Option<Spanned<Number>>,
+}
+
+/// `admission` of a `[[service]]`.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(crate) struct AdmissionTable {
+    pub(crate) accept_queue: Option<Spanned<Number>>,
+    pub(crate) load_percent: Option<Spanned<Number>>,
+    pub(crate) cpu_percent: Option<Spanned<Number>>,
+    pub(crate) memory_percent: Option<Spanned<Number>>,
+    pub(crate) latency: Option<Spanned<TimeSpan>>,
+    pub(crate) adaptive: Option<Spanned<bool>>,
 }
 
 /// `health` of a `[[service]]`.

@@ -1,6 +1,7 @@
 //! From tables of the right shape to a cluster that makes sense.
 
 mod addresses;
+mod admission;
 mod health;
 mod nodes;
 mod services;

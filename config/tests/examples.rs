@@ -100,6 +100,7 @@ fn full_shows_every_key_of_each_table() {
         "search_ttl",
         "overload",
         "max_connections",
+        "admission",
         "health",
         "max_unhealthy_percent",
     ] {

@@ -281,9 +281,9 @@ impl Cluster {
                 number: self.service,
                 matching: self.matching(),
                 admission: if is_full {
-                    host::AdmissionKind::MaxConnections(0)
+                    host::Admission::max_connections(0)
                 } else {
-                    host::AdmissionKind::Always
+                    host::Admission::default()
                 },
             }],
             limits: host::Limits {

@@ -3,7 +3,7 @@
 use super::ingress::{VIP4, VIP6, matches};
 use super::role::{Driven, node, play, view};
 use super::script::Script;
-use jlb_host_agent::config::{AdmissionKind, Config, Limits, Service, Timers};
+use jlb_host_agent::config::{Admission, Config, Limits, Service, Timers};
 use jlb_host_agent::{HostAgent, Socket, SocketState};
 use jlb_protocol::keyed_hash::HashKey;
 use jlb_protocol::{Message, NodeNumber, PacketBuf, Time, Transmit, View};
@@ -98,7 +98,7 @@ pub fn run(bytes: &[u8]) {
             .map(|matching| Service {
                 number: matching.service,
                 matching,
-                admission: AdmissionKind::MaxConnections(3),
+                admission: Admission::max_connections(3),
             })
             .to_vec(),
         limits: Limits {

@@ -6,6 +6,7 @@ use crate::life::{Ending, Event, State};
 use crate::post::Post;
 use crate::rejects::Rejects;
 use crate::services::Services;
+use crate::signals::Signal;
 use crate::sockets::Dumps;
 use crate::statements::{Statements, Told};
 use crate::stats::{ServiceStats, Stats};
@@ -155,6 +156,18 @@ impl HostAgent {
         }
     }
 
+    /// Takes what was measured. Nothing is known at first, and what is not known rejects nothing.
+    pub fn handle_signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::Machine(machine) => self.services.machine_read(machine),
+            Signal::AcceptQueue(service, queue) => self.services.queue_read(service, queue),
+            Signal::Server(service, server) => {
+                let connections = self.flows.connections(service);
+                self.services.server_read(service, server, connections);
+            }
+        }
+    }
+
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Time) {
         for _ in 0..MAX_DUE {
@@ -232,17 +245,23 @@ impl HostAgent {
     pub fn stats(&self) -> Stats {
         let mut counters = self.post.counters;
         counters.rejects_overfilled = self.rejects.overfilled();
-        let services = self.loads().map(|load| ServiceStats {
-            service: load.service,
-            connections: load.connections,
-            room: load.room,
-            load: load.load,
-            healthy: load.healthy,
+        let services = self.loads().map(|load| {
+            let readings = self.services.readings(load.service);
+            ServiceStats {
+                service: load.service,
+                connections: load.connections,
+                room: load.room,
+                load: load.load,
+                healthy: load.healthy,
+                queue: readings.queue,
+                server: readings.server,
+            }
         });
         Stats {
             ledger: self.post.ledger.clone(),
             counters,
             ready: self.is_ready(),
+            machine: self.services.machine(),
             flows_accepted: self.flows.in_state(State::Accepted),
             flows_established: self.flows.in_state(State::Established),
             flows_closing: self.flows.in_state(State::Closing),

@@ -6,13 +6,35 @@ use jlb_protocol::keyed_hash::HashKey;
 use jlb_protocol::services::ServiceMatch;
 use jlb_protocol::{NodeNumber, ServiceNumber};
 
-/// Whether this host takes one more flow of a service.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AdmissionKind {
-    /// Always.
-    Always,
-    /// While the host has fewer flows of the service than this.
-    MaxConnections(u32),
+/// Whether this host takes one more flow of a service: any of these that is set says no for all, and
+/// without any each flow is taken. A share is of 65,535, where that is all of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Admission {
+    /// Fewer flows of the service than this.
+    pub max_connections: Option<u32>,
+    /// A limit of flows that moves so that about half of the offers are taken.
+    pub adaptive: bool,
+    /// Fewer connections than this that the server has not accepted yet.
+    pub accept_queue: Option<u32>,
+    /// A smaller share of the processors' time than this.
+    pub cpu: Option<u16>,
+    /// A smaller share of the memory than this.
+    pub memory: Option<u16>,
+    /// A lower load than this by the server's own word.
+    pub load: Option<u16>,
+    /// As many flows as the server answers its health check within this.
+    pub latency: Option<Duration>,
+}
+
+impl Admission {
+    /// Fewer flows of the service than this.
+    #[must_use]
+    pub fn max_connections(max: u32) -> Self {
+        Self {
+            max_connections: Some(max),
+            ..Self::default()
+        }
+    }
 }
 
 /// A service, as its host needs it.
@@ -23,7 +45,7 @@ pub struct Service {
     /// Which packets are the service's.
     pub matching: ServiceMatch,
     /// Whether one more flow is taken.
-    pub admission: AdmissionKind,
+    pub admission: Admission,
 }
 
 /// Bounds (R14).

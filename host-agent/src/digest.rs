@@ -9,7 +9,7 @@ impl Digest for HostAgent {
         let Self {
             node: _,
             timers: _,
-            services: _,
+            services,
             flows,
             rejects,
             statements,
@@ -19,9 +19,7 @@ impl Digest for HostAgent {
             load_at,
             draining,
         } = self;
-        for service in self.loads() {
-            into.value(&(service.service, service.healthy));
-        }
+        services.digest(into);
         flows.digest(into);
         rejects.digest(into);
         statements.digest(into);

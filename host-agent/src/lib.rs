@@ -23,12 +23,14 @@ mod owed;
 mod post;
 mod rejects;
 mod services;
+pub mod signals;
 mod sockets;
 mod statements;
 mod stats;
 #[cfg(test)]
 mod testbed;
 
+pub use admission::Cause;
 pub use agent::{HostAgent, Verdict};
 pub use config::Config;
 pub use sockets::{Socket, SocketState};

@@ -180,11 +180,11 @@ impl HostAgent {
             return self.reject(offer, Reason::Draining, FULL);
         }
         if load.is_none_or(|load| load.room == 0) {
-            if places > 0 {
-                self.post.counters.rejected_load += 1;
-            } else {
-                self.post.counters.rejected_full += 1;
+            match self.services.refusal(service, connections) {
+                Some(cause) if places > 0 => self.post.counters.rejected(cause),
+                Some(_) | None => self.post.counters.rejected_full += 1,
             }
+            self.services.decided(service, false);
             self.rejects.insert(now, &key, number);
             return self.reject(offer, Reason::Load, hint);
         }
@@ -206,6 +206,7 @@ impl HostAgent {
                 self.post.counters.accepted += 1;
                 self.post.counters.accepted_alone += u64::from(offer.is_alone());
                 self.own(now, handle);
+                self.services.decided(service, true);
                 self.accept(offer, birth);
                 let hash = self.post.flow_hash(&key);
                 let path = &offer.message.path;

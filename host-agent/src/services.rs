@@ -1,9 +1,11 @@
 //! The services that have this host in their pool.
 
-use crate::admission::{Admission, FULL, Policy, Signals};
+use crate::admission::{Cause, FULL, Gate};
 use crate::config;
+use crate::signals::{AcceptQueue, Machine, Readings, Server, Signals};
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use jlb_protocol::digest::{Digest, Digester};
 use jlb_protocol::message::ServiceLoad;
 use jlb_protocol::services::ServiceMap;
 use jlb_protocol::{Protocol, ServiceNumber};
@@ -11,7 +13,8 @@ use jlb_protocol::{Protocol, ServiceNumber};
 #[derive(Clone, Debug)]
 struct Entry {
     number: ServiceNumber,
-    policy: Policy,
+    gate: Gate,
+    readings: Readings,
     /// Whether its server answers the health check.
     healthy: bool,
 }
@@ -22,6 +25,7 @@ pub(crate) struct Services {
     map: ServiceMap,
     /// Sorted by number.
     entries: Vec<Entry>,
+    machine: Machine,
 }
 
 impl Services {
@@ -31,7 +35,8 @@ impl Services {
             .iter()
             .map(|service| Entry {
                 number: service.number,
-                policy: Policy::new(service.admission),
+                gate: Gate::new(&service.admission),
+                readings: Readings::default(),
                 healthy: true,
             })
             .collect();
@@ -40,25 +45,35 @@ impl Services {
         Self {
             map: ServiceMap::new(&matches),
             entries,
+            machine: Machine::default(),
         }
     }
 
-    /// Takes another configuration. What is known of the health of services that stay is kept.
+    /// Takes another configuration. What is known of services that stay is kept.
     pub(crate) fn replace(&mut self, services: &[config::Service]) {
         let before = core::mem::replace(self, Self::new(services));
+        self.machine = before.machine;
         for entry in &mut self.entries {
-            let known = before.entry(entry.number);
-            entry.healthy = known.is_none_or(|known| known.healthy);
+            let Some(known) = before.entry(entry.number) else {
+                continue;
+            };
+            let config = services.iter().find(|it| it.number == entry.number);
+            let gate = config.map(|config| {
+                let mut gate = known.gate.clone();
+                gate.reconfigure(&config.admission);
+                gate
+            });
+            *entry = Entry {
+                gate: gate.unwrap_or_else(|| entry.gate.clone()),
+                ..known.clone()
+            };
         }
     }
 
     /// Notes whether the service's server answers its health check; false if that was known, or
     /// there is no such service.
     pub(crate) fn set_health(&mut self, service: ServiceNumber, healthy: bool) -> bool {
-        let found = self
-            .entries
-            .binary_search_by_key(&service, |entry| entry.number);
-        let Some(entry) = found.ok().and_then(|at| self.entries.get_mut(at)) else {
+        let Some(entry) = self.entry_mut(service) else {
             return false;
         };
         core::mem::replace(&mut entry.healthy, healthy) != healthy
@@ -92,23 +107,91 @@ impl Services {
         connections: u32,
         table_room: u32,
     ) -> Option<ServiceLoad> {
-        let &Entry {
-            policy, healthy, ..
-        } = self.entry(service)?;
-        let signals = Signals { connections };
-        let admitted = table_room > 0 && policy.admits(signals);
-        let room = match policy.room(signals) {
-            _ if !admitted => 0,
-            u32::MAX => u32::MAX,
-            room => room.min(table_room),
-        };
+        let entry = self.entry(service)?;
+        let signals = self.signals(entry, connections);
+        let room = entry.gate.room(&signals);
+        let admitted = table_room > 0 && room > 0;
         Some(ServiceLoad {
             service,
             connections,
-            room,
-            load: if admitted { policy.load(signals) } else { FULL },
-            healthy,
+            room: match room {
+                _ if !admitted => 0,
+                u32::MAX => u32::MAX,
+                room => room.min(table_room),
+            },
+            load: if admitted {
+                entry.gate.load(&signals)
+            } else {
+                FULL
+            },
+            healthy: entry.healthy,
         })
+    }
+
+    /// Why a service that has so many connections takes no more; `None` if it does, or is unknown.
+    pub(crate) fn refusal(&self, service: ServiceNumber, connections: u32) -> Option<Cause> {
+        let entry = self.entry(service)?;
+        entry.gate.refusal(&self.signals(entry, connections))
+    }
+
+    /// A new flow of the service was taken, or not.
+    pub(crate) fn decided(&mut self, service: ServiceNumber, taken: bool) {
+        if let Some(entry) = self.entry_mut(service) {
+            entry.gate.decided(taken);
+            let accepted = &mut entry.readings.accepted;
+            *accepted = accepted.saturating_add(u32::from(taken));
+        }
+    }
+
+    pub(crate) const fn machine_read(&mut self, machine: Machine) {
+        self.machine = machine;
+    }
+
+    pub(crate) fn queue_read(&mut self, service: ServiceNumber, queue: Option<AcceptQueue>) {
+        if let Some(entry) = self.entry_mut(service) {
+            entry.readings.queue = queue;
+            entry.readings.accepted = 0;
+        }
+    }
+
+    /// The server of a service that has so many connections was asked.
+    pub(crate) fn server_read(&mut self, service: ServiceNumber, server: Server, connections: u32) {
+        let machine = self.machine;
+        if let Some(entry) = self.entry_mut(service) {
+            entry.readings.server = server;
+            let signals = Signals {
+                connections,
+                machine,
+                readings: entry.readings,
+            };
+            entry.gate.server_read(&signals);
+        }
+    }
+
+    /// What was read last of the machine.
+    pub(crate) const fn machine(&self) -> Machine {
+        self.machine
+    }
+
+    /// What was read last of a service.
+    pub(crate) fn readings(&self, service: ServiceNumber) -> Readings {
+        let entry = self.entry(service);
+        entry.map_or_else(Readings::default, |entry| entry.readings)
+    }
+
+    const fn signals(&self, entry: &Entry, connections: u32) -> Signals {
+        Signals {
+            connections,
+            machine: self.machine,
+            readings: entry.readings,
+        }
+    }
+
+    fn entry_mut(&mut self, service: ServiceNumber) -> Option<&mut Entry> {
+        let found = self
+            .entries
+            .binary_search_by_key(&service, |entry| entry.number);
+        self.entries.get_mut(found.ok()?)
     }
 
     fn entry(&self, service: ServiceNumber) -> Option<&Entry> {
@@ -117,5 +200,26 @@ impl Services {
             .binary_search_by_key(&service, |entry| entry.number)
             .ok()?;
         self.entries.get(at)
+    }
+}
+
+impl Digest for Services {
+    fn digest(&self, into: &mut Digester<'_>) {
+        let Self {
+            map: _,
+            entries,
+            machine,
+        } = self;
+        into.value(machine);
+        for entry in entries {
+            let Entry {
+                number,
+                gate,
+                readings,
+                healthy,
+            } = entry;
+            into.value(&(number, readings, healthy));
+            gate.digest(into);
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What a host agent counts.
 
+use crate::admission::Cause;
 use crate::life::Ending;
+use crate::signals::{AcceptQueue, Machine, Server};
 use alloc::vec::Vec;
 use jlb_protocol::{Ledger, ServiceNumber};
 
@@ -11,8 +13,20 @@ pub struct Counters {
     pub accepted: u64,
     /// Offers of flows that this host had already, accepted again under their birth.
     pub accepted_again: u64,
-    /// Offers rejected by the service's admission policy.
-    pub rejected_load: u64,
+    /// Offers rejected by the limit of connections.
+    pub rejected_max_connections: u64,
+    /// Offers rejected by the limit of connections that follows the share of offers taken.
+    pub rejected_adaptive: u64,
+    /// Offers rejected because the server did not keep up with accepting connections.
+    pub rejected_accept_queue: u64,
+    /// Offers rejected because the processors were busy.
+    pub rejected_cpu: u64,
+    /// Offers rejected because the memory was used up.
+    pub rejected_memory: u64,
+    /// Offers rejected by the load that the server itself told.
+    pub rejected_server_load: u64,
+    /// Offers rejected because the server was slow.
+    pub rejected_latency: u64,
     /// Offers rejected because the flow table is full.
     pub rejected_full: u64,
     /// Offers rejected because this host is draining.
@@ -100,6 +114,31 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Offers rejected by any admission policy.
+    #[must_use]
+    pub const fn rejected_by_policy(&self) -> u64 {
+        self.rejected_max_connections
+            + self.rejected_adaptive
+            + self.rejected_accept_queue
+            + self.rejected_cpu
+            + self.rejected_memory
+            + self.rejected_server_load
+            + self.rejected_latency
+    }
+
+    pub(crate) const fn rejected(&mut self, cause: Cause) {
+        let count = match cause {
+            Cause::MaxConnections => &mut self.rejected_max_connections,
+            Cause::Adaptive => &mut self.rejected_adaptive,
+            Cause::AcceptQueue => &mut self.rejected_accept_queue,
+            Cause::Cpu => &mut self.rejected_cpu,
+            Cause::Memory => &mut self.rejected_memory,
+            Cause::Load => &mut self.rejected_server_load,
+            Cause::Latency => &mut self.rejected_latency,
+        };
+        *count += 1;
+    }
+
     pub(crate) fn ended(&mut self, ending: Ending) {
         let count = match ending {
             Ending::NoHandshake => &mut self.ended_no_handshake,
@@ -128,6 +167,10 @@ pub struct ServiceStats {
     pub load: u16,
     /// Whether its server answers the health check.
     pub healthy: bool,
+    /// Its accept queue, as it was read last.
+    pub queue: Option<AcceptQueue>,
+    /// What its server said in its last health check.
+    pub server: Server,
 }
 
 /// The agent's books and gauges.
@@ -139,6 +182,8 @@ pub struct Stats {
     pub counters: Counters,
     /// Whether the flows were loaded from the kernel.
     pub ready: bool,
+    /// How busy the machine is, as it was read last.
+    pub machine: Machine,
     /// Flows whose client did not finish the handshake yet.
     pub flows_accepted: u32,
     /// Established flows.

@@ -1,7 +1,7 @@
 //! An agent on a bench: packets and messages in, everything that it sends out, books checked
 //! after every call.
 
-use crate::config::{AdmissionKind, Config, Limits, Service, Timers};
+use crate::config::{Admission, Config, Limits, Service, Timers};
 use crate::{HostAgent, Socket, Stats, Verdict};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
@@ -105,7 +105,7 @@ pub(crate) fn config() -> Config {
             protocol,
             ports: Ports::Range(port, port),
         },
-        admission: AdmissionKind::Always,
+        admission: Admission::default(),
     };
     Config {
         node: me(),
@@ -138,7 +138,7 @@ pub(crate) fn config() -> Config {
 
 pub(crate) fn limit_connections(config: &mut Config, max: u32) {
     for service in &mut config.services {
-        service.admission = AdmissionKind::MaxConnections(max);
+        service.admission = Admission::max_connections(max);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whether this host's own servers answer: one task for each service that has a health check.
 
+use crate::clock;
 use crate::data_path::{Command, DataThread};
 use crate::report::Report;
 use http_body_util::Empty;
@@ -8,7 +9,8 @@ use hyper::body::Bytes;
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper_util::rt::TokioIo;
 use jlb_config::{HealthCheck, HealthKind};
-use jlb_protocol::ServiceNumber;
+use jlb_host_agent::signals::{self, Signal};
+use jlb_protocol::{ServiceNumber, Time};
 use std::cell::Cell;
 use std::rc::Rc;
 use tokio::net::TcpStream;
@@ -48,6 +50,8 @@ struct Server {
     verdict: Cell<Verdict>,
     good: Cell<u64>,
     failed: Cell<u64>,
+    /// Whether it was told that the server's own load makes no sense.
+    complained: Cell<bool>,
 }
 
 /// The servers of this host that are checked.
@@ -69,6 +73,7 @@ impl Health {
                 verdict: Cell::default(),
                 good: Cell::default(),
                 failed: Cell::default(),
+                complained: Cell::default(),
             })
         });
         Self {
@@ -116,8 +121,11 @@ impl Health {
 impl Server {
     async fn watch(&self, data_thread: &DataThread) {
         loop {
+            let began = clock::now();
             let result = ask(&self.check).await;
             let good = result.is_ok();
+            let server = self.server(began, result.as_ref().ok());
+            data_thread.try_tell(Command::Signals(vec![Signal::Server(self.service, server)]));
             let counter = if good { &self.good } else { &self.failed };
             counter.set(counter.get() + 1);
             let before = self.verdict.get();
@@ -126,7 +134,7 @@ impl Server {
             if after.healthy != before.healthy {
                 let (service, address) = (self.name.as_str(), self.check.address);
                 match &result {
-                    Ok(()) => info!(service, %address, "server is healthy"),
+                    Ok(_) => info!(service, %address, "server is healthy"),
                     Err(why) => warn!(
                         service, %address, why,
                         "server is not healthy: it gets no new connections if others take them"
@@ -140,14 +148,59 @@ impl Server {
     }
 }
 
+impl Server {
+    /// What an answer says of the server; what is not known of one that did not answer.
+    fn server(&self, began: Time, answer: Option<&Answer>) -> signals::Server {
+        let (Some(answer), HealthKind::Http { .. }) = (answer, &self.check.kind) else {
+            return signals::Server::default();
+        };
+        let load = match &answer.load {
+            None => None,
+            Some(word) => match share(word) {
+                Some(share) => Some(share),
+                None => {
+                    if !self.complained.replace(true) {
+                        let (service, address) = (self.name.as_str(), self.check.address);
+                        warn!(service, %address, "{LOAD} is {word:?}, not 0 to 100: it counts for nothing");
+                    }
+                    None
+                }
+            },
+        };
+        signals::Server {
+            load,
+            latency: Some(clock::now().since(began)),
+        }
+    }
+}
+
+/// The header of an answer in which a server tells its own load, 0 (idle) to 100 (full).
+const LOAD: &str = "jlb-load";
+
+/// What a good check told.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Answer {
+    /// The header for the load, as it came.
+    load: Option<String>,
+}
+
+/// A load of 0 to 100, as a share.
+fn share(word: &str) -> Option<u16> {
+    let percent: f64 = word.trim().parse().ok()?;
+    // Nobody's load is infinite, or not a number.
+    (0.0..=100.0)
+        .contains(&percent)
+        .then(|| (percent / 100.0 * f64::from(u16::MAX)) as u16)
+}
+
 /// One check; why it failed, for a person.
-async fn ask(check: &HealthCheck) -> Result<(), String> {
+async fn ask(check: &HealthCheck) -> Result<Answer, String> {
     let asked = async {
         let stream = TcpStream::connect(check.address)
             .await
             .map_err(|error| error.to_string())?;
         match &check.kind {
-            HealthKind::Tcp => Ok(()),
+            HealthKind::Tcp => Ok(Answer::default()),
             HealthKind::Http { path } => get(stream, check, path).await,
         }
     };
@@ -157,7 +210,7 @@ async fn ask(check: &HealthCheck) -> Result<(), String> {
     }
 }
 
-async fn get(stream: TcpStream, check: &HealthCheck, path: &str) -> Result<(), String> {
+async fn get(stream: TcpStream, check: &HealthCheck, path: &str) -> Result<Answer, String> {
     let (mut requests, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| error.to_string())?;
@@ -171,9 +224,12 @@ async fn get(stream: TcpStream, check: &HealthCheck, path: &str) -> Result<(), S
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
     let answer = requests.send_request(request).await;
-    let status = answer.map_err(|error| error.to_string())?.status();
+    let answer = answer.map_err(|error| error.to_string())?;
+    let status = answer.status();
     if status.is_success() || status.is_redirection() {
-        Ok(())
+        let load = answer.headers().get(LOAD);
+        let load = load.map(|word| String::from_utf8_lossy(word.as_bytes()).into_owned());
+        Ok(Answer { load })
     } else {
         Err(format!("status {status}"))
     }

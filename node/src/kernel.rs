@@ -9,5 +9,6 @@ pub mod ingress_setup;
 pub mod netlink;
 pub mod sock_diag;
 pub mod sysctl;
+pub(crate) mod usage;
 
 pub use error::{Error, Result};

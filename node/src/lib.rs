@@ -15,6 +15,7 @@ mod machine;
 pub mod metrics;
 mod report;
 mod run;
+mod sampler;
 mod socket_watch;
 mod start;
 mod status;

@@ -31,6 +31,7 @@ mod ingress;
 
 use crate::report::Report;
 use jlb_host_agent::Socket;
+use jlb_host_agent::signals::Signal;
 use jlb_ingress::Packet;
 use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View};
 use std::net::SocketAddr;
@@ -68,6 +69,8 @@ pub(crate) trait Machine: Send {
     }
     /// Whether this machine's server of the service answers.
     fn set_health(&mut self, _now: Time, _service: ServiceNumber, _healthy: bool) {}
+    /// What was measured on this host.
+    fn handle_signal(&mut self, _signal: Signal) {}
     /// A complete list of the machine's sockets, begun at `started`.
     fn handle_sockets(&mut self, _now: Time, _started: Time, _sockets: &[Socket]) {}
     /// The kernel destroyed a socket.

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::health::Health;
 use crate::incarnation;
 use crate::metrics::{Identity, Metrics};
+use crate::sampler::{Sampler, Wanted};
 use crate::start::{Start, Started, host_setup, ingress_setup, peers_of};
 use crate::status::Status;
 use crate::watch::{self, Setup, Silences};
@@ -98,12 +99,18 @@ pub fn run(role: Role, options: &Options) -> Result<(), Error> {
     };
     let metrics = Metrics::new()
         .map_err(|error| Error::system("make the metrics")(std::io::Error::other(error)))?;
+    let data_thread = DataThread::new(commands, waker);
+    // Ends with this function.
+    let _sampler = match role {
+        Role::HostAgent => Some(Sampler::start(wanted(config, &node), data_thread.clone())?),
+        Role::Ingress | Role::FlowTracker => None,
+    };
     let admin = Rc::new(Admin {
         identity,
         status: Rc::new(Status::new(names, peers_of(config, &node))),
         metrics,
         health: health(config, &node),
-        data_thread: DataThread::new(commands, waker),
+        data_thread,
         stopping: AtomicBool::new(false),
     });
     info!(
@@ -128,6 +135,18 @@ pub fn run(role: Role, options: &Options) -> Result<(), Error> {
         };
         control(admin, listener, told, started, delay, signals).await
     })
+}
+
+/// What a host's sampler reads.
+fn wanted(config: &ClusterConfig, node: &Node) -> Wanted {
+    let services = config.services().iter();
+    let own = services.filter(|service| service.host(node.number).is_some());
+    Wanted {
+        services: own.clone().map(jlb_config::Service::matching).collect(),
+        by_queue: own
+            .clone()
+            .any(|service| service.admission.accept_queue.is_some()),
+    }
 }
 
 /// The health checks of a host's own servers.

@@ -25,7 +25,7 @@ pub(crate) struct Service {
     pub(crate) most_ttl: u8,
     weight: u16,
     policy: tracker::PolicyKind,
-    admission: host::AdmissionKind,
+    admission: host::Admission,
 }
 
 /// The cluster.
@@ -206,7 +206,7 @@ impl Topology {
     pub(crate) fn reconfigure(&mut self, rng: &mut Rng) {
         for service in &mut self.services {
             service.weight = u16::try_from(rng.within(1, 4)).unwrap_or(1);
-            if let host::AdmissionKind::MaxConnections(limit) = &mut service.admission {
+            if let Some(limit) = &mut service.admission.max_connections {
                 *limit = u32::try_from(rng.within(1, 4)).unwrap_or(1);
             }
             if rng.chance(500) {
@@ -276,9 +276,9 @@ fn services(plan: &Plan, hosts: &[NodeNumber], rng: &mut Rng) -> Vec<Service> {
                     tracker::PolicyKind::LeastConnections
                 },
                 admission: if limited {
-                    host::AdmissionKind::MaxConnections(limit)
+                    host::Admission::max_connections(limit)
                 } else {
-                    host::AdmissionKind::Always
+                    host::Admission::default()
                 },
             })
         });

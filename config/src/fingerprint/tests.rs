@@ -117,6 +117,30 @@ fn every_cluster_wide_setting_makes_a_difference() {
             "search_ttl = 2",
             "search_ttl = 2\nhealth = { kind = \"tcp\", interval = \"2s\" }",
         ),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\nhealth = { kind = \"http\" }\nadmission = { accept_queue = 16 }",
+        ),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\nhealth = { kind = \"http\" }\nadmission = { load_percent = 80 }",
+        ),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\nhealth = { kind = \"http\" }\nadmission = { cpu_percent = 80 }",
+        ),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\nhealth = { kind = \"http\" }\nadmission = { memory_percent = 80 }",
+        ),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\nhealth = { kind = \"http\" }\nadmission = { latency = \"50ms\" }",
+        ),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\nhealth = { kind = \"http\" }\nadmission = { adaptive = true }",
+        ),
         ("[\"web-3\"]", "\"any\""),
         (
             "[[node]]",

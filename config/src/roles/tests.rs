@@ -74,7 +74,7 @@ fn a_host_agent_knows_its_own_services_only() {
     let config = cluster(CLUSTER);
     let host = config.host_agent("web-1", 77).unwrap();
     assert_eq!((host.node.get(), host.incarnation), (101, 77));
-    let services: Vec<(u32, AdmissionKind)> = host
+    let services: Vec<(u32, Admission)> = host
         .services
         .iter()
         .map(|it| (it.number.get(), it.admission))
@@ -82,13 +82,34 @@ fn a_host_agent_knows_its_own_services_only() {
     assert_eq!(
         services,
         [
-            (4, AdmissionKind::MaxConnections(7)),
-            (6, AdmissionKind::Always)
+            (4, Admission::max_connections(7)),
+            (6, Admission::default())
         ]
     );
     let other = config.host_agent("web-3", 77).unwrap();
     let services: Vec<u32> = other.services.iter().map(|it| it.number.get()).collect();
     assert_eq!(services, [5]);
+}
+
+#[test]
+fn a_host_agent_is_told_what_to_look_at_as_shares() {
+    let text = CLUSTER.replacen(
+        "search_ttl = 2",
+        "search_ttl = 2\nhealth = { kind = \"http\" }\nadmission = { accept_queue = 9, cpu_percent = 100, \
+         memory_percent = 50, load_percent = 1, latency = \"30ms\", adaptive = true }",
+        1,
+    );
+    let host = cluster(&text).host_agent("web-1", 77).unwrap();
+    let expected = Admission {
+        max_connections: Some(7),
+        adaptive: true,
+        accept_queue: Some(9),
+        cpu: Some(65_535),
+        memory: Some(32_767),
+        load: Some(655),
+        latency: Some(Duration::from_millis(30)),
+    };
+    assert_eq!(host.services[0].admission, expected);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The services: numbers, names, VIPs, ports that do not overlap, and their hosts.
 
 use super::nodes::Known;
-use super::{Once, addresses, health, name, one_of, right, within};
-use crate::cluster::{Node, Service, ServiceHost};
+use super::{Once, addresses, admission, health, name, one_of, right, within};
+use crate::cluster::{Admission, Node, Service, ServiceHost};
 use crate::problem::{Findings, Problem, did_you_mean, quoted};
 use crate::schema::{Document, ServiceTable, Table};
 use crate::value::{HostsValue, Number, Text};
@@ -124,6 +124,10 @@ fn service(
         }
         None => Some(DEFAULT_MAX_UNHEALTHY_PERCENT),
     };
+    let admission = match &table.admission {
+        Some(written) => admission::admission(written, health.as_ref(), protocol, findings),
+        None => Some(Admission::default()),
+    };
     Some(Service {
         number: number?,
         name: name?,
@@ -136,6 +140,7 @@ fn service(
         policy: policy?,
         search_ttl: search_ttl?,
         overload: overload?,
+        admission: admission?,
         health: health?,
         max_unhealthy_percent: max_unhealthy_percent?,
     })

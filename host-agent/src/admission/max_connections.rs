@@ -1,6 +1,8 @@
-//! Takes flows up to a limit.
+//! Takes flows up to a limit: what SRLB calls `SRc`, where a busy worker is a connection (Desmouceaux
+//! et al., "SRLB: The Power of Choices in Load Balancing with Segment Routing", 2017).
 
-use super::{Admission, FULL, Signals};
+use super::{Admission, Cause, part};
+use crate::signals::Signals;
 
 /// Fewer connections than this at any time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -10,14 +12,15 @@ pub(crate) struct MaxConnections {
 }
 
 impl Admission for MaxConnections {
-    fn room(&self, signals: Signals) -> u32 {
+    fn cause(&self) -> Cause {
+        Cause::MaxConnections
+    }
+
+    fn room(&self, signals: &Signals) -> u32 {
         self.max.saturating_sub(signals.connections)
     }
 
-    fn load(&self, signals: Signals) -> u16 {
-        let part = u64::from(signals.connections) * u64::from(FULL);
-        let load = part.checked_div(u64::from(self.max));
-        load.and_then(|load| u16::try_from(load).ok())
-            .unwrap_or(FULL)
+    fn load(&self, signals: &Signals) -> u16 {
+        part(signals.connections.into(), self.max.into())
     }
 }

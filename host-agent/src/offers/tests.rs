@@ -1,4 +1,5 @@
 use crate::life::State;
+use crate::signals::{AcceptQueue, Signal};
 use crate::testbed::*;
 use crate::{SocketState, Verdict};
 use jlb_protocol::message::{FlowKind, FlowState, Path, Reason, Tried};
@@ -109,9 +110,33 @@ fn a_full_host_rejects_with_packet_reason_and_load() {
     };
     assert_eq!(bed.drain(), [expected]);
     let stats = bed.stats();
-    assert_eq!(stats.counters.rejected_load, 1);
+    assert_eq!(stats.counters.rejected_max_connections, 1);
     assert_eq!(stats.ledger.consumed, 1);
     assert_eq!(bed.flows(), [1, 0, 0, 0]);
+}
+
+#[test]
+fn what_was_measured_rejects_and_is_counted_by_its_cause() {
+    let mut config = config();
+    config.services[0].admission.accept_queue = Some(4);
+    let service = config.services[0].number;
+    let mut bed = Bed::started(config);
+    assert!(accepted(&bed.offer(client(1), &client(1).syn(500)).1).is_some());
+    let queue = |waiting| {
+        let backlog = 4;
+        Signal::AcceptQueue(service, Some(AcceptQueue { waiting, backlog }))
+    };
+    bed.agent.handle_signal(queue(3));
+    assert!(accepted(&bed.offer(client(2), &client(2).syn(500)).1).is_some());
+    // What was taken since counts as waiting.
+    let (_, sent) = bed.offer(client(3), &client(3).syn(500));
+    assert_eq!(rejected(&sent), Some((Reason::Load, u16::MAX)));
+    assert_eq!(bed.stats().counters.rejected_accept_queue, 1);
+    assert_eq!(bed.stats().counters.rejected_by_policy(), 1);
+    bed.agent.handle_signal(queue(0));
+    assert!(accepted(&bed.offer(client(4), &client(4).syn(500)).1).is_some());
+    let other = jlb_protocol::ServiceNumber::new(77).unwrap();
+    bed.agent.handle_signal(Signal::AcceptQueue(other, None));
 }
 
 #[test]

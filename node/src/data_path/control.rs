@@ -3,6 +3,7 @@
 use super::Turn;
 use crate::machine::Machine;
 use crate::report::Report;
+use jlb_host_agent::signals::Signal;
 use jlb_packet_io::wait::Waker;
 use jlb_protocol::link;
 use jlb_protocol::{MemberState, NodeNumber, ServiceNumber, Time};
@@ -16,6 +17,8 @@ pub(crate) enum Command {
     Report(oneshot::Sender<Report>),
     /// Whether this host's server of the service answers.
     Health(ServiceNumber, bool),
+    /// What was measured on this host.
+    Signals(Vec<Signal>),
     /// Tell the peers that this node is about to stop, and go on.
     Drain,
     /// Tell the peers that this node is gone, and end the loop.
@@ -96,6 +99,11 @@ impl<M: Machine> Turn<M> {
                 Ok(Command::Health(service, healthy)) => {
                     self.path.machine.set_health(now, service, healthy);
                     acted = true;
+                }
+                Ok(Command::Signals(signals)) => {
+                    for signal in signals {
+                        self.path.machine.handle_signal(signal);
+                    }
                 }
                 Ok(Command::Drain) => {
                     self.path.members.set_state(now, MemberState::Draining);

@@ -76,7 +76,7 @@ fn the_first_check_decides_and_later_ones_are_held_down() {
 fn a_check_by_tcp_wants_a_connection_and_no_more() {
     let open = listener();
     let checked = check(HealthKind::Tcp, &open);
-    assert_eq!(block_on(ask(&checked)), Ok(()));
+    assert_eq!(block_on(ask(&checked)), Ok(Answer::default()));
     drop(open);
     let why = block_on(ask(&checked)).unwrap_err();
     assert!(why.contains("refused"), "{why}");
@@ -99,13 +99,56 @@ fn a_check_by_http_goes_by_the_status() {
         ],
     );
     let results: Vec<_> = (0..7).map(|_| block_on(ask(&checked))).collect();
-    assert_eq!(results[..3], [const { Ok(()) }; 3]);
+    assert!(results[..3].iter().all(Result::is_ok), "{results:?}");
     assert_eq!(
         results[3].clone().unwrap_err(),
         "status 503 Service Unavailable"
     );
     assert!(results[4..].iter().all(Result::is_err), "{results:?}");
     assert_eq!(requests.recv().unwrap(), "GET /alive?deep=1 HTTP/1.1");
+}
+
+#[test]
+fn a_server_tells_its_load_in_a_header_of_its_answer() {
+    let open = listener();
+    let checked = check(http(), &open);
+    let _requests = serve(
+        open,
+        &[
+            "HTTP/1.1 200 OK\r\nJLB-Load: 37.5\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\njlb-load: lots\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ],
+    );
+    let health = Health::new([(ServiceNumber::new(5).unwrap(), "web".into(), checked)]);
+    let server = &health.servers[0];
+    let began = clock::now();
+    let read = || server.server(began, block_on(ask(&server.check)).as_ref().ok());
+    let told = read();
+    assert_eq!(told.load, Some(24_575));
+    assert!(told.latency.is_some_and(|it| it < Duration::from_secs(5)));
+    assert_eq!(read().load, None);
+    assert!(server.complained.get());
+    assert_eq!(read().load, None);
+    // Nobody listens any more: what it said before counts no longer.
+    assert_eq!(read(), signals::Server::default());
+}
+
+#[test]
+fn a_load_is_a_number_of_percent() {
+    for (word, expected) in [
+        ("0", Some(0)),
+        (" 100 ", Some(65_535)),
+        ("50", Some(32_767)),
+        ("101", None),
+        ("-1", None),
+        ("NaN", None),
+        ("inf", None),
+        ("", None),
+        ("50%", None),
+    ] {
+        assert_eq!(share(word), expected, "{word}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod destroyed;
 mod dump;
 
 pub use destroyed::{BUFFER_SIZE, Destroyed, DestroyedSocket, Event};
-pub use dump::dump;
+pub use dump::{Listener, dump, listeners};
 pub use jlb_host_agent::{Socket, SocketState};
 
 use netlink_packet_core::NetlinkBuffer;

@@ -2,6 +2,7 @@
 
 use super::{Machine, Taken};
 use crate::report::Report;
+use jlb_host_agent::signals::Signal;
 use jlb_host_agent::{HostAgent, Socket, Verdict};
 use jlb_ingress::Packet;
 use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View};
@@ -49,6 +50,10 @@ impl Machine for HostAgent {
 
     fn set_health(&mut self, now: Time, service: ServiceNumber, healthy: bool) {
         Self::set_health(self, now, service, healthy);
+    }
+
+    fn handle_signal(&mut self, signal: Signal) {
+        Self::handle_signal(self, signal);
     }
 
     same_as_the_role!();
@@ -226,7 +231,13 @@ impl Machine for HostAgent {
             "Offers of new flows that were rejected, by reason.",
             "reason",
             &[
-                ("load", counts.rejected_load),
+                ("max_connections", counts.rejected_max_connections),
+                ("adaptive", counts.rejected_adaptive),
+                ("accept_queue", counts.rejected_accept_queue),
+                ("cpu", counts.rejected_cpu),
+                ("memory", counts.rejected_memory),
+                ("server_load", counts.rejected_server_load),
+                ("latency", counts.rejected_latency),
                 ("draining", counts.rejected_draining),
                 ("table_full", counts.rejected_full),
                 ("repeat", counts.rejected_again),
@@ -290,6 +301,22 @@ impl Machine for HostAgent {
             &[],
             u64::from(stats.draining),
         );
+        for (name, help, share) in [
+            (
+                "jlb_host_cpu_ratio",
+                "Share of the processors' time in use, 0 to 1: pressure (PSI) where the kernel tells it.",
+                stats.machine.cpu,
+            ),
+            (
+                "jlb_host_memory_ratio",
+                "Share of the memory in use, 0 to 1.",
+                stats.machine.memory,
+            ),
+        ] {
+            if let Some(share) = share {
+                report.gauge(name, help, &[], f64::from(share) / 65_535.0);
+            }
+        }
         for service in &stats.services {
             let labels: &[(&'static str, &dyn ToString)] = &[("service", &service.service)];
             report.gauge(
@@ -304,6 +331,36 @@ impl Machine for HostAgent {
                 labels,
                 f64::from(service.load) / 65_535.0,
             );
+            if let Some(queue) = service.queue {
+                report.gauge(
+                    "jlb_host_accept_queue",
+                    "Connections that wait for the service's server to accept them.",
+                    labels,
+                    u64::from(queue.waiting),
+                );
+                report.gauge(
+                    "jlb_host_accept_backlog",
+                    "Connections that may wait for the service's server to accept them.",
+                    labels,
+                    u64::from(queue.backlog),
+                );
+            }
+            if let Some(load) = service.server.load {
+                report.gauge(
+                    "jlb_host_server_load_ratio",
+                    "Load of the service's server by its own word, 0 to 1.",
+                    labels,
+                    f64::from(load) / 65_535.0,
+                );
+            }
+            if let Some(latency) = service.server.latency {
+                report.gauge(
+                    "jlb_host_server_latency_seconds",
+                    "How long the service's server took to answer its last good health check.",
+                    labels,
+                    latency.as_secs_f64(),
+                );
+            }
         }
     }
 }

@@ -155,7 +155,7 @@ impl World {
                 }
                 Machine::Host(agent) => {
                     let counters = agent.stats().counters;
-                    self.tally.rejected += counters.rejected_load + counters.rejected_again;
+                    self.tally.rejected += counters.rejected_by_policy() + counters.rejected_again;
                 }
                 Machine::Ingress(_) => {}
             }

@@ -1,4 +1,4 @@
-//! A list of all TCP connections.
+//! Lists of TCP connections, and of the sockets that listen for them.
 
 use super::{Endpoints, header, messages};
 use crate::kernel::{Error, Result};
@@ -30,6 +30,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Room for one part of a dump; the kernel makes its parts as large as the reader can take.
 const PART: usize = 64 << 10;
 
+/// A socket that listens for TCP connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listener {
+    /// Where; an address of 0.0.0.0 or :: stands for all.
+    pub local: SocketAddr,
+    /// Connections that wait to be accepted.
+    pub waiting: u32,
+    /// The most that may wait.
+    pub backlog: u32,
+}
+
 /// Lists the TCP connections of the calling thread's namespace whose local end is `wanted`:
 /// incoming and outgoing, but neither listeners nor unanswered outgoing ones.
 ///
@@ -39,24 +50,53 @@ const PART: usize = 64 << 10;
 /// # Errors
 /// `NotFound` if the kernel has no `inet_diag`; never a list that is cut short.
 pub fn dump(mut wanted: impl FnMut(SocketAddr) -> bool) -> Result<Vec<Socket>> {
+    let states = StateFlags::all() - StateFlags::LISTEN - StateFlags::CLOSE - StateFlags::SYN_SENT;
     let mut sockets = Vec::new();
-    for family in [AF_INET, AF_INET6] {
-        dump_family(family, &mut wanted, &mut sockets)
-            .map_err(|error| Error::new("list the TCP connections", error))?;
-    }
+    list(states, |found| {
+        sockets.extend(socket(found).filter(|socket| wanted(socket.local)));
+        sockets.len()
+    })
+    .map_err(|error| Error::new("list the TCP connections", error))?;
     Ok(sockets)
 }
 
-fn dump_family(
+/// Lists the sockets of the calling thread's namespace that listen for TCP connections. It takes as
+/// long as there are such sockets, however many connections there are.
+///
+/// # Errors
+/// `NotFound` if the kernel has no `inet_diag`; never a list that is cut short.
+pub fn listeners() -> Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    list(StateFlags::LISTEN, |found| {
+        listeners.push(Listener {
+            local: Endpoints::new(&found.socket_id).local,
+            waiting: found.recv_queue,
+            backlog: found.send_queue,
+        });
+        listeners.len()
+    })
+    .map_err(|error| Error::new("list the listening sockets", error))?;
+    Ok(listeners)
+}
+
+/// Hands each TCP socket in one of these states to `take`, which says how many it has kept.
+fn list(states: StateFlags, mut take: impl FnMut(&InetResponseHeader) -> usize) -> io::Result<()> {
+    for family in [AF_INET, AF_INET6] {
+        list_family(family, &states, &mut take)?;
+    }
+    Ok(())
+}
+
+fn list_family(
     family: u8,
-    wanted: &mut impl FnMut(SocketAddr) -> bool,
-    sockets: &mut Vec<Socket>,
+    states: &StateFlags,
+    take: &mut impl FnMut(&InetResponseHeader) -> usize,
 ) -> io::Result<()> {
     // A socket for each dump: what an earlier one left unread can't be taken for an answer.
     let netlink = netlink_sys::Socket::new(NETLINK_SOCK_DIAG)?;
     set_socket_timeout(&netlink, Timeout::Recv, Some(PATIENCE))?;
     let kernel = netlink_sys::SocketAddr::new(0, 0);
-    netlink.send_to(&request(family), &kernel, 0)?;
+    netlink.send_to(&request(family, states), &kernel, 0)?;
     let mut part = Vec::with_capacity(PART);
     loop {
         part.clear();
@@ -76,13 +116,8 @@ fn dump_family(
                     let Some(found) = header(payload) else {
                         return Err(io::Error::other("the kernel's answer is cut off"));
                     };
-                    if let Some(socket) = socket(&found)
-                        && wanted(socket.local)
-                    {
-                        if sockets.len() >= MAX_SOCKETS {
-                            return Err(io::Error::other("there are too many"));
-                        }
-                        sockets.push(socket);
+                    if take(&found) >= MAX_SOCKETS {
+                        return Err(io::Error::other("there are too many"));
                     }
                 }
                 _ => {}
@@ -91,15 +126,14 @@ fn dump_family(
     }
 }
 
-fn request(family: u8) -> Vec<u8> {
+fn request(family: u8, states: &StateFlags) -> Vec<u8> {
     let mut head = NetlinkHeader::default();
     head.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let states = StateFlags::all() - StateFlags::LISTEN - StateFlags::CLOSE - StateFlags::SYN_SENT;
     let body = InetRequest {
         family,
         protocol: IPPROTO_TCP,
         extensions: ExtensionFlags::empty(),
-        states,
+        states: states.clone(),
         socket_id: if family == AF_INET {
             SocketId::new_v4()
         } else {
