@@ -111,6 +111,8 @@ pub struct ServiceHost {
     pub weight: u16,
     /// Connections of the service that it takes at once; `None` for no limit.
     pub max_connections: Option<u32>,
+    /// Whether it is asked only when the others do not take a connection (`overflow`).
+    pub overflow: bool,
 }
 
 /// What a host looks at before it takes a connection, besides its limit: any of these that is set says
@@ -152,7 +154,7 @@ pub struct Service {
     pub max_connections: Option<u32>,
     /// How a host is chosen.
     pub policy: PolicyKind,
-    /// Offers that a search may make, 1 to 16 (R6).
+    /// Offers that a search may make before the overload policy decides, 1 to 16 (R6).
     pub search_ttl: u8,
     /// What happens when no host takes a flow (R6).
     pub overload: Overload,
@@ -164,7 +166,26 @@ pub struct Service {
     pub max_unhealthy_percent: u8,
 }
 
+/// Overflow hosts that one search asks at most.
+const OVERFLOW_OFFERS: u8 = 2;
+
+/// How often one connection that waits is offered to a host with room at most: another tracker may have
+/// been faster.
+const QUEUE_OFFERS: u8 = 8;
+
 impl Service {
+    /// Offers that the overload policy may make, beyond those of the search (R6).
+    #[must_use]
+    pub const fn overload_steps(&self) -> u8 {
+        overload_steps(self.overload)
+    }
+
+    /// All Offers that may be made for one connection.
+    #[must_use]
+    pub const fn all_steps(&self) -> u8 {
+        self.search_ttl.saturating_add(self.overload_steps())
+    }
+
     /// The service as its packets are matched.
     #[must_use]
     pub fn matching(&self) -> ServiceMatch {
@@ -180,6 +201,15 @@ impl Service {
     #[must_use]
     pub fn host(&self, node: NodeNumber) -> Option<&ServiceHost> {
         self.hosts.iter().find(|host| host.node == node)
+    }
+}
+
+/// Offers that an overload policy may make, beyond those of the search (R6).
+pub(crate) const fn overload_steps(overload: Overload) -> u8 {
+    match overload {
+        Overload::Refuse | Overload::MustAccept => 0,
+        Overload::Pool => OVERFLOW_OFFERS,
+        Overload::Queue(_) => QUEUE_OFFERS,
     }
 }
 

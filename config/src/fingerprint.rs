@@ -98,6 +98,9 @@ impl Canonical {
         self.text(service.policy.name());
         self.number(u64::from(service.search_ttl));
         self.text(overload_name(service.overload));
+        if let Overload::Queue(longest) = service.overload {
+            self.number(u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX));
+        }
         self.number(u64::from(service.max_unhealthy_percent));
         // A file without it has the fingerprint that it had before there was such a setting.
         if service.admission != Admission::default() {
@@ -123,6 +126,9 @@ impl Canonical {
             self.number(u64::from(host.weight));
             // A limit is at least 1.
             self.number(u64::from(host.max_connections.unwrap_or(0)));
+            if service.overload == Overload::Pool {
+                self.number(u64::from(host.overflow));
+            }
         }
     }
 }
@@ -167,6 +173,9 @@ impl Canonical {
 pub(crate) const fn overload_name(overload: Overload) -> &'static str {
     match overload {
         Overload::Refuse => "refuse",
+        Overload::MustAccept => "must-accept",
+        Overload::Pool => "pool",
+        Overload::Queue(_) => "queue",
     }
 }
 

@@ -90,6 +90,10 @@ limits! {
     max_searches: Number = 65_536, at most FLOW_TABLE;
     /// Packets that a tracker holds while it asks hosts for their owner (R4).
     max_who_has: Number = 1_024, at most 1 << 20;
+    /// Connections that wait at a tracker for a host to report room (R6).
+    max_queued: Number = 16_384, at most FLOW_TABLE;
+    /// Bytes of their packets.
+    max_queued_bytes: Size = 16_777_216, at most 1 << 30;
     /// Messages of a node that wait to be sent.
     max_outbox: Number = 8_192, at most 1 << 20;
     /// Offer numbers in each half of a host's filter of rejects (R5).

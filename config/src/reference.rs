@@ -44,7 +44,13 @@ pub(crate) fn right(path: &str) -> Option<&'static str> {
         "service.hosts.weight" => "write a share of 1 to 65535: weight = 2",
         "service.policy" => PolicyKind::HELP,
         "service.search_ttl" => "write 1 to 16 offers: search_ttl = 4",
-        "service.overload" => "write overload = \"refuse\", or leave the line out",
+        "service.overload" => {
+            "write overload = \"refuse\", \"queue\", \"pool\" or \"must-accept\", or leave the line out"
+        }
+        "service.overflow" => "list the hosts that are asked last: overflow = [\"web-9\"]",
+        "service.queue_timeout" => {
+            "write how long a connection may wait, at least 10ms: queue_timeout = \"1s\""
+        }
         "service.max_connections" | "service.hosts.max_connections" => {
             "write the connections that one host may have, 1 to 4294967295: max_connections = 1000"
         }
@@ -82,7 +88,7 @@ pub(crate) fn right(path: &str) -> Option<&'static str> {
         _ if path.starts_with("timers.") || path.starts_with("service.health.") => {
             "write a number and a unit in quotes, such as \"20ms\"; units are us, ms, s, m and h"
         }
-        "limits.max_pending_bytes" => {
+        "limits.max_pending_bytes" | "limits.max_queued_bytes" => {
             "write a size such as \"32MiB\"; units are B, KiB, MiB and GiB, or none for bytes"
         }
         _ if path.starts_with("limits.") => "write a whole number, at least 1",

@@ -2,6 +2,7 @@
 
 use crate::cluster::{self, ClusterConfig, Node};
 use crate::problem::{did_you_mean, quoted};
+use jlb_flow_tracker::config::Overload;
 use jlb_host_agent::config::Admission;
 use jlb_protocol::Role;
 use std::fmt;
@@ -86,13 +87,14 @@ impl ClusterConfig {
         let services = self.services.iter().map(|service| Service {
             number: service.number,
             matching: service.matching(),
-            search_ttl: service.search_ttl,
+            search_ttl: service.all_steps(),
             hosts: service
                 .hosts
                 .iter()
                 .map(|host| PoolHost {
                     node: host.node,
                     weight: host.weight,
+                    overflow: host.overflow,
                 })
                 .collect(),
             any_host: service.any_host,
@@ -140,13 +142,15 @@ impl ClusterConfig {
                     node: host.node,
                     weight: host.weight,
                     max_connections: host.max_connections,
+                    overflow: host.overflow,
                 })
                 .collect(),
             any_host: service.any_host,
             max_unhealthy_percent: service.max_unhealthy_percent,
             policy: service.policy,
-            search_ttl: service.search_ttl,
+            search_ttl: service.all_steps(),
             overload: service.overload,
+            overload_steps: service.overload_steps(),
         });
         let (limits, timers) = (&self.limits, &self.timers);
         Ok(Config {
@@ -158,6 +162,8 @@ impl ClusterConfig {
                 max_untrusted: limits.max_untrusted,
                 max_searches: limits.max_searches,
                 max_who_has: limits.max_who_has,
+                max_queued: limits.max_queued,
+                max_queued_bytes: limits.max_queued_bytes as usize,
                 max_outbox: limits.max_outbox as usize,
             },
             timers: Timers {
@@ -187,6 +193,7 @@ impl ClusterConfig {
                 number: service.number,
                 matching: service.matching(),
                 admission,
+                must_accept: service.overload == Overload::MustAccept,
             })
         });
         let (limits, timers) = (&self.limits, &self.timers);

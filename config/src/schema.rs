@@ -44,6 +44,8 @@ pub(crate) struct ServiceTable {
     pub(crate) policy: Option<Spanned<Text>>,
     pub(crate) search_ttl: Option<Spanned<Number>>,
     pub(crate) overload: Option<Spanned<Text>>,
+    pub(crate) overflow: Option<Spanned<HostsValue>>,
+    pub(crate) queue_timeout: Option<Spanned<TimeSpan>>,
     pub(crate) max_connections: Option<Spanned<Number>>,
     pub(crate) admission: Option<Spanned<AdmissionTable>>,
     pub(crate) health: Option<Spanned<HealthTable>>,

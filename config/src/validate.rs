@@ -4,6 +4,7 @@ mod addresses;
 mod admission;
 mod health;
 mod nodes;
+mod overload;
 mod services;
 mod settings;
 

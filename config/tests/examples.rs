@@ -99,6 +99,8 @@ fn full_shows_every_key_of_each_table() {
         "policy",
         "search_ttl",
         "overload",
+        "overflow",
+        "queue_timeout",
         "max_connections",
         "admission",
         "health",

@@ -205,6 +205,7 @@ impl Cluster {
         let pool_host = |&host: &Place| ingress::PoolHost {
             node: self.number(host),
             weight: 1,
+            overflow: false,
         };
         ingress::Config {
             node: self.number(place),
@@ -241,6 +242,7 @@ impl Cluster {
             node: self.number(host),
             weight: 1,
             max_connections: None,
+            overflow: false,
         };
         tracker::Config {
             node: self.number(place),
@@ -254,12 +256,15 @@ impl Cluster {
                 policy: tracker::PolicyKind::RoundRobin,
                 search_ttl: self.case.search_ttl,
                 overload: tracker::Overload::Refuse,
+                overload_steps: 0,
             }],
             limits: tracker::Limits {
                 max_flows: 4,
                 max_untrusted: 4,
                 max_searches: 4,
                 max_who_has: 4,
+                max_queued: 4,
+                max_queued_bytes: 1024,
                 max_outbox: 64,
             },
             timers: tracker::Timers {
@@ -285,6 +290,7 @@ impl Cluster {
                 } else {
                     host::Admission::default()
                 },
+                must_accept: false,
             }],
             limits: host::Limits {
                 max_flows: 4,

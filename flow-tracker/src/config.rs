@@ -12,6 +12,12 @@ pub use crate::policy::PolicyKind;
 pub enum Overload {
     /// The client gets an error at once (spillover).
     Refuse,
+    /// The last host that may be asked takes it: the least loaded one, asked with the step 0.
+    MustAccept,
+    /// The pool's overflow hosts are asked, and then it is refused.
+    Pool,
+    /// It waits until a host reports room, for this long at most, and then it is refused.
+    Queue(Duration),
 }
 
 /// A host of a service's pool.
@@ -23,6 +29,8 @@ pub struct PoolHost {
     pub weight: u16,
     /// Connections that the policy assumes the host to take; `None` if it has no limit.
     pub max_connections: Option<u32>,
+    /// Whether it is asked only after the others ([`Overload::Pool`]).
+    pub overflow: bool,
 }
 
 /// A service, as a tracker needs it.
@@ -47,6 +55,9 @@ pub struct Service {
     pub search_ttl: u8,
     /// What happens when nobody takes a flow.
     pub overload: Overload,
+    /// How many of the search's Offers are kept for that: for the overflow hosts, or for those that
+    /// report room while the flow waits.
+    pub overload_steps: u8,
 }
 
 /// Bounds (R14).
@@ -61,6 +72,10 @@ pub struct Limits {
     /// Mid-flow packets held while their owner is asked for, and how many times all hosts of a pool
     /// may be asked within [`Timers::who_has`].
     pub max_who_has: u32,
+    /// Flows that wait for a host to report room.
+    pub max_queued: u32,
+    /// Bytes of their packets.
+    pub max_queued_bytes: usize,
     /// Messages waiting to be sent.
     pub max_outbox: usize,
 }

@@ -11,6 +11,7 @@ impl Digest for FlowTracker {
             records,
             searches,
             who_has,
+            surge,
             sequences,
             filling,
             lease: _,
@@ -21,6 +22,7 @@ impl Digest for FlowTracker {
         records.digest(into);
         searches.digest(into);
         who_has.digest(into);
+        surge.digest(into);
         sequences.digest(into);
         filling.digest(into);
         into.value(&out.outbox.len());

@@ -32,6 +32,7 @@ mod secondary;
 mod simulation;
 mod statements;
 mod stats;
+mod surge;
 #[cfg(test)]
 mod testbed;
 mod tracker;

@@ -15,12 +15,17 @@ impl FlowTracker {
             .get(q.key.service())
             .ok_or(DropReason::UnknownService)?;
         match pool.service.overload {
-            Overload::Refuse => self.refuse(now, q, reason),
+            Overload::Queue(longest) if reason == Reason::Exhausted => {
+                self.wait_for_room(now, q, longest)
+            }
+            Overload::Refuse | Overload::MustAccept | Overload::Pool | Overload::Queue(_) => {
+                self.refuse(now, q, reason)
+            }
         }
     }
 
     /// Spillover: the client gets an error at once.
-    fn refuse(&mut self, now: Time, q: &Question<'_>, reason: Reason) -> Ended {
+    pub(crate) fn refuse(&mut self, now: Time, q: &Question<'_>, reason: Reason) -> Ended {
         if let Err(full) = self.note_refused(now, q, reason) {
             return self.turn_away(now, q, full);
         }
@@ -58,7 +63,7 @@ impl FlowTracker {
         }
     }
 
-    fn note_refused(
+    pub(crate) fn note_refused(
         &mut self,
         now: Time,
         q: &Question<'_>,
@@ -89,8 +94,17 @@ impl FlowTracker {
 
     /// The same, with how many hosts said that they do not have it.
     pub(crate) fn send_refuse_of(&mut self, q: &Question<'_>, reason: Reason, said_no: u16) {
-        let refuse = FlowMessage {
-            kind: FlowKind::Refuse,
+        self.send_end(q, FlowKind::Refuse, reason, said_no);
+    }
+
+    /// Tells the ingress that the flow waits for a host.
+    pub(crate) fn send_wait(&mut self, q: &Question<'_>) {
+        self.send_end(q, FlowKind::Wait, Reason::Queued, 0);
+    }
+
+    fn send_end(&mut self, q: &Question<'_>, kind: FlowKind, reason: Reason, load: u16) {
+        let end = FlowMessage {
+            kind,
             key: q.key,
             offer: OfferNumber {
                 isn: q.isn,
@@ -106,10 +120,10 @@ impl FlowTracker {
             birth: None,
             tried: q.tried,
             reason,
-            load: said_no,
+            load,
             packet: &[],
         };
-        self.out.send(q.ingress, q.flow, &refuse);
+        self.out.send(q.ingress, q.flow, &end);
     }
 }
 

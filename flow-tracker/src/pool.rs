@@ -1,6 +1,6 @@
 //! The hosts of each service: what they reported, what was offered to them since, and the policy.
 
-use crate::config::{PoolHost, Service};
+use crate::config::{Overload, PoolHost, Service};
 use crate::nodes::Nodes;
 use crate::policy::{Candidate, Chooser, Policy};
 use alloc::vec::Vec;
@@ -109,12 +109,107 @@ impl Pool {
         self.chooser.pool_is(&hosts.collect::<Vec<_>>());
     }
 
-    /// The host to ask next: active, not tried (R6), healthy and with room if any such host is.
-    pub(crate) fn choose(
+    /// The host to ask next, and the step to ask it with, where `left` is the next one: active, not
+    /// tried (R6), healthy and with room if any such host is. The overload policy has its say in who
+    /// is asked last.
+    pub(crate) fn next(
         &mut self,
         nodes: &Nodes,
         flow: FlowHash,
         tried: &Tried,
+        left: u8,
+    ) -> Option<(NodeNumber, u8)> {
+        let is_usual = left >= self.service.overload_steps;
+        match self.service.overload {
+            Overload::Refuse => self.choose(nodes, flow, tried, false).map(|it| (it, left)),
+            Overload::MustAccept => {
+                let mut untried = self.hosts.iter().filter(|host| {
+                    let node = host.config.node;
+                    nodes.is_active_host(node) && !tried.contains(node)
+                });
+                if left > 0 && untried.nth(1).is_some() {
+                    return self.choose(nodes, flow, tried, false).map(|it| (it, left));
+                }
+                // The step 0 tells the host that it is the last.
+                self.least_loaded(nodes, tried).map(|it| (it, 0))
+            }
+            Overload::Pool => {
+                let usual = is_usual
+                    .then(|| self.choose(nodes, flow, tried, false))
+                    .flatten();
+                usual
+                    .or_else(|| self.choose(nodes, flow, tried, true))
+                    .map(|it| (it, left))
+            }
+            // Where nobody reports room, the flow waits for the next report.
+            Overload::Queue(_) => is_usual
+                .then(|| self.with_room(nodes, flow, tried))
+                .flatten()
+                .map(|it| (it, left)),
+        }
+    }
+
+    /// The host with the lowest load of those that are active and not tried, healthy if any is.
+    fn least_loaded(&mut self, nodes: &Nodes, tried: &Tried) -> Option<NodeNumber> {
+        self.candidates.clear();
+        let minds_health = self.minds_health(nodes);
+        let candidates = self.hosts.iter().filter(|host| {
+            let node = host.config.node;
+            nodes.is_active_host(node) && !tried.contains(node)
+        });
+        let least = candidates.min_by_key(|host| {
+            let is_ill = minds_health && !host.healthy;
+            let connections = u64::from(host.candidate().assumed());
+            // Of two that say nothing of their load, the one with fewer connections for its weight.
+            let share = (connections << 16) / u64::from(host.candidate().weight);
+            (is_ill, host.load, share)
+        })?;
+        self.candidates.push(least.candidate());
+        Some(least.config.node)
+    }
+
+    /// Whether the last host that is asked must take a flow.
+    pub(crate) fn must_accept(&self) -> bool {
+        self.service.overload == Overload::MustAccept
+    }
+
+    /// Whether the host is asked only after the others.
+    pub(crate) fn is_overflow(&self, node: NodeNumber) -> bool {
+        let mut hosts = self.hosts.iter();
+        hosts.any(|host| host.config.node == node && host.config.overflow)
+    }
+
+    /// Whether flows that nobody takes wait.
+    pub(crate) const fn queues(&self) -> bool {
+        matches!(self.service.overload, Overload::Queue(_))
+    }
+
+    /// A host that reports room and was not tried, if there is one.
+    pub(crate) fn with_room(
+        &mut self,
+        nodes: &Nodes,
+        flow: FlowHash,
+        tried: &Tried,
+    ) -> Option<NodeNumber> {
+        self.candidates.clear();
+        let minds_health = self.minds_health(nodes);
+        for host in &self.hosts {
+            let is_fit = host.healthy || !minds_health;
+            let node = host.config.node;
+            if is_fit && host.has_room() && nodes.is_active_host(node) && !tried.contains(node) {
+                self.candidates.push(host.candidate());
+            }
+        }
+        self.chooser.choose(flow, &self.candidates)
+    }
+
+    /// One of the pool's usual hosts, or of its overflow hosts.
+    fn choose(
+        &mut self,
+        nodes: &Nodes,
+        flow: FlowHash,
+        tried: &Tried,
+        overflow: bool,
     ) -> Option<NodeNumber> {
         let minds_health = self.minds_health(nodes);
         // R4: what is believed of a host's room and health is as old as its last report. A host
@@ -124,7 +219,8 @@ impl Pool {
             self.candidates.clear();
             for host in &self.hosts {
                 let node = host.config.node;
-                if (host.healthy || !minds_health) == healthy
+                if host.config.overflow == overflow
+                    && (host.healthy || !minds_health) == healthy
                     && host.has_room() == with_room
                     && nodes.is_active_host(node)
                     && (!tried.contains(node) || planted::is(Bug::AsksRejectedHostAgain))
@@ -327,6 +423,7 @@ const fn joined(node: NodeNumber) -> PoolHost {
         node,
         weight: 1,
         max_connections: None,
+        overflow: false,
     }
 }
 

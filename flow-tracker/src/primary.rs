@@ -173,6 +173,10 @@ impl FlowTracker {
                 q.steps = step;
                 self.ask_next(now, q)
             }
+            State::Refused {
+                reason: Reason::Queued,
+                ..
+            } if same => self.still_waits(&q),
             State::Refused { reason, .. } if same => {
                 self.out.stats.opens_repeated += 1;
                 self.send_refuse(&q, reason);
@@ -317,11 +321,16 @@ impl FlowTracker {
         let Some(step) = q.steps.checked_sub(cost) else {
             return self.nobody(now, &q, Reason::Exhausted);
         };
+        let service = q.key.service();
         let pool = self
             .pools
-            .get_mut(q.key.service())
+            .get_mut(service)
             .ok_or(DropReason::UnknownService)?;
-        let Some(host) = pool.choose(&self.nodes, q.flow, &q.tried) else {
+        // First come, first served.
+        if pool.queues() && self.surge.has_line(service) {
+            return self.nobody(now, &q, Reason::Exhausted);
+        }
+        let Some((host, step)) = pool.next(&self.nodes, q.flow, &q.tried, step) else {
             let reason = if pool.has_active_host(&self.nodes) {
                 Reason::Exhausted
             } else {
@@ -339,6 +348,8 @@ impl FlowTracker {
         }
         if let Some(pool) = self.pools.get_mut(q.key.service()) {
             pool.assigned(host);
+            self.out.stats.overflow_offers += u64::from(pool.is_overflow(host));
+            self.out.stats.last_offers += u64::from(step == 0 && pool.must_accept());
         }
         self.send_offer(&q, host, step);
         Ok(Done::Consumed)

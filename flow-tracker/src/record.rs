@@ -243,6 +243,14 @@ impl State {
         }
     }
 
+    /// Whether the flow waits for a host to report room (R6).
+    pub(crate) const fn is_queued(self) -> bool {
+        match self {
+            Self::Refused { reason, .. } => matches!(reason, Reason::Queued),
+            Self::Offered(_) | Self::Rejected { .. } | Self::Owned(_) => false,
+        }
+    }
+
     /// Whether the flow is known to be established (R3): only such records are never limited.
     pub(crate) const fn is_trusted(self) -> bool {
         match self {

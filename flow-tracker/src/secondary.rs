@@ -199,7 +199,12 @@ impl FlowTracker {
                 // Where there was no room to remember who said no, an Offer of the same number is
                 // a repeat of the rejected one.
                 let tried = self.searches.tried(&message.key, isn);
-                if tried.contains(proposed) || (tried.is_empty() && step == last) {
+                // R6: a search that begins anew after a wait asks a host again that it knows to have
+                // rejected, with a lower step.
+                let is_anew = message.tried.contains(proposed) && step < last;
+                let tried = if is_anew { Tried::NONE } else { tried };
+                let is_repeat = !is_anew && tried.is_empty() && step == last;
+                if tried.contains(proposed) || is_repeat {
                     return Bound::Rejected;
                 }
                 match last.checked_sub(1) {

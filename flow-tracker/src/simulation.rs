@@ -1,8 +1,9 @@
 //! Random runs of trackers, hosts and ingresses over a network that loses, doubles, delays and
 //! reorders. Hosts and ingresses are models, much simpler than the real ones.
 
+use crate::config::{Config, Overload};
 use crate::testbed::{
-    Bed, FlowSent, Sent, TTL, birth, host, ingress, not_mine, open, packet, statement, tracker,
+    Bed, FlowSent, Sent, TTL, birth, host, ingress, not_mine, open, packet, statement, tracker, web,
 };
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
@@ -11,7 +12,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use jlb_protocol::message::{FlowKind, FlowState, FlowStatement, Intent, Reason};
+use jlb_protocol::message::{FlowKind, FlowState, FlowStatement, Intent, Reason, ServiceLoad};
 use jlb_protocol::{Birth, FlowKey, NodeNumber, OfferNumber, Role};
 use proptest::prelude::*;
 
@@ -122,6 +123,7 @@ enum Step {
     Establish(u16, usize),
     Close(u16, usize),
     State(u16),
+    Load(u16),
     Restart(u16),
     Pass(u16),
 }
@@ -142,13 +144,14 @@ struct World {
     mail: VecDeque<Mail>,
     isns: u32,
     restarts: u32,
+    overload: Overload,
     /// What was delivered, to be shown when a run fails.
     log: Vec<String>,
 }
 
 impl World {
-    fn new() -> Self {
-        let bed = Bed::new(TRACKERS, HOSTS);
+    fn new(overload: Overload) -> Self {
+        let bed = Bed::with(TRACKERS, HOSTS, |config| configure(config, overload));
         let keys = (0..FLOWS).map(|nth| bed.flow(nth)).collect();
         let hosts = (1..=HOSTS).map(|number| (host(number), Host::default()));
         Self {
@@ -160,6 +163,7 @@ impl World {
             restarts: 0,
             log: Vec::new(),
             bed,
+            overload,
         }
     }
 
@@ -257,12 +261,18 @@ impl World {
                 }
             }
             Step::State(number) => self.state(number),
+            Step::Load(number) => self.load(number),
             Step::Restart(number) => {
                 if freedom.restart && self.restarts == 0 {
                     self.log
                         .push(format!("restart of {}", tracker(1 + number % 2)));
                     self.restarts += 1;
-                    self.bed.restart(tracker(1 + number % 2), HOSTS);
+                    let tracker = tracker(1 + number % 2);
+                    self.bed.restart(tracker, HOSTS);
+                    let mut config = crate::testbed::config(tracker, HOSTS);
+                    configure(&mut config, self.overload);
+                    let (now, it) = (self.bed.now, self.bed.trackers.get_mut(&tracker));
+                    it.unwrap().handle_config(now, config);
                 }
             }
             Step::Pass(millis) => self.pass(u64::from(millis % 10)),
@@ -276,6 +286,22 @@ impl World {
 
     fn host(&mut self, number: u16) -> &mut Host {
         self.hosts.get_mut(&host(1 + number % HOSTS)).unwrap()
+    }
+
+    /// The host reports its room to all trackers.
+    fn load(&mut self, number: u16) {
+        let full = self.host(number).full;
+        let load = ServiceLoad {
+            service: web(),
+            connections: 1,
+            room: if full { 0 } else { 2 },
+            load: number,
+            healthy: true,
+        };
+        for to in (1..=TRACKERS).map(tracker) {
+            self.bed.load_from(to, host(1 + number % HOSTS), load);
+            self.collect(to);
+        }
     }
 
     /// The host states all of its flows, and what has closed, to the top two.
@@ -345,7 +371,8 @@ impl World {
         let Some(attempt) = self.attempts.get_mut(&sent.key) else {
             return;
         };
-        if attempt.isn != sent.offer.isn || attempt.outcome.is_some() {
+        let is_answer = attempt.isn == sent.offer.isn && sent.kind != FlowKind::Wait;
+        if !is_answer || attempt.outcome.is_some() {
             return;
         }
         attempt.outcome = Some(match sent.kind {
@@ -356,13 +383,14 @@ impl World {
     }
 
     fn at_host(&mut self, sent: &FlowSent) {
+        let must = self.overload == Overload::MustAccept && sent.offer.step == 0;
         let it = self.hosts.get_mut(&sent.to).unwrap();
         match sent.kind {
             FlowKind::Offer => {
                 let mut answer = sent.clone();
                 answer.from = sent.to;
                 answer.to = sent.up();
-                match it.answer(sent) {
+                match it.answer(sent, must) {
                     Ok(birth) => {
                         answer.kind = FlowKind::Accept;
                         answer.birth = Some(birth);
@@ -416,13 +444,15 @@ impl World {
         }
     }
 
-    /// R6: a host is asked once in a search, and no more hosts than the search has steps.
+    /// R6: a host is asked once in a search, and no more hosts than the search has steps. Where flows
+    /// wait it may be asked again, but there is one Offer a step all the same.
     fn check_searches(&self) {
         for key in &self.keys {
             let mut offers = 0;
             for (host, it) in &self.hosts {
                 let asked: Vec<_> = it.asked.iter().filter(|(asked, _)| asked == key).collect();
-                assert!(asked.len() <= 1, "{host} was asked by {asked:?}");
+                let waits = matches!(self.overload, Overload::Queue(_));
+                assert!(asked.len() <= 1 || waits, "{host} was asked by {asked:?}");
                 offers += asked.len();
             }
             assert!(offers <= usize::from(TTL), "{offers} offers of {key:?}");
@@ -437,6 +467,7 @@ impl World {
             }
             for number in 0..HOSTS {
                 self.state(number);
+                self.load(number);
             }
             let mut delivered = 0;
             while let Some(mail) = self.mail.pop_front() {
@@ -459,13 +490,14 @@ impl World {
         }
         assert!(self.mail.is_empty());
         for number in 1..=TRACKERS {
-            assert_eq!(self.bed.stats(number).ledger.held, 0);
+            let stats = self.bed.stats(number);
+            assert_eq!((stats.ledger.held, stats.waiting), (0, 0));
         }
     }
 }
 
 impl Host {
-    fn answer(&mut self, offer: &FlowSent) -> Result<Birth, Reason> {
+    fn answer(&mut self, offer: &FlowSent, must: bool) -> Result<Birth, Reason> {
         let key = offer.key;
         if offer.intent == Intent::MidFlow {
             let owned = self.owned.get(&key).ok_or(Reason::NotOwner)?;
@@ -480,7 +512,7 @@ impl Host {
         }
         let number = (key, offer.offer);
         let over = self.over.contains(&(key, offer.offer.isn));
-        if self.full || over || self.rejected.contains(&number) {
+        if (self.full && !must) || over || self.rejected.contains(&number) {
             self.rejected.insert(number);
             return Err(Reason::Load);
         }
@@ -520,9 +552,33 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..HOSTS, flow.clone()).prop_map(|(host, flow)| Step::Establish(host, flow)),
         1 => (0..HOSTS, flow).prop_map(|(host, flow)| Step::Close(host, flow)),
         2 => (0..HOSTS).prop_map(Step::State),
+        3 => (0..HOSTS).prop_map(Step::Load),
         1 => (0..2_u16).prop_map(Step::Restart),
         2 => any::<u16>().prop_map(Step::Pass),
     ]
+}
+
+/// Each overload policy, with one step of its own where it has any.
+fn overload() -> impl Strategy<Value = Overload> {
+    prop_oneof![
+        Just(Overload::Refuse),
+        Just(Overload::MustAccept),
+        Just(Overload::Pool),
+        Just(Overload::Queue(Duration::from_millis(500))),
+    ]
+}
+
+fn configure(config: &mut Config, overload: Overload) {
+    for service in &mut config.services {
+        service.overload = overload;
+        service.overload_steps = match overload {
+            Overload::Refuse | Overload::MustAccept => 0,
+            Overload::Pool | Overload::Queue(_) => 2,
+        };
+        for pool_host in &mut service.hosts {
+            pool_host.overflow = overload == Overload::Pool && pool_host.node > host(3);
+        }
+    }
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -530,12 +586,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 5_000, ..ProptestConfig::with_cases(300) })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 5_000, ..ProptestConfig::with_cases(600) })]
 
     #[test]
-    fn a_search_asks_no_host_twice_and_ends(steps in steps(), restart: bool) {
+    fn a_search_asks_no_host_twice_and_ends(
+        steps in steps(),
+        restart: bool,
+        overload in overload(),
+    ) {
         let freedom = Freedom { single: true, restart };
-        let mut world = World::new();
+        let mut world = World::new(overload);
         for step in steps {
             world.step(step, freedom);
             world.check_one_owner();
@@ -559,9 +619,13 @@ proptest! {
     }
 
     #[test]
-    fn an_attempt_has_one_host_whatever_happens(steps in steps(), restart: bool) {
+    fn an_attempt_has_one_host_whatever_happens(
+        steps in steps(),
+        restart: bool,
+        overload in overload(),
+    ) {
         let freedom = Freedom { single: false, restart };
-        let mut world = World::new();
+        let mut world = World::new(overload);
         for step in steps {
             world.step(step, freedom);
             world.check_one_owner();

@@ -274,14 +274,21 @@ impl FlowTracker {
     }
 
     /// Load: what policies act on.
-    pub(crate) fn load(&mut self, from: NodeNumber, services: &List<'_, ServiceLoad>) -> Ended {
+    pub(crate) fn load(
+        &mut self,
+        now: Time,
+        from: NodeNumber,
+        services: &List<'_, ServiceLoad>,
+    ) -> Ended {
         match self.nodes.role(from) {
             Some(Role::HostAgent) => {}
             Some(Role::Ingress | Role::FlowTracker) => return Err(DropReason::WrongRole),
             None => return Err(DropReason::WrongNode),
         }
         for report in services.iter() {
-            if !self.pools.report(from, &report) {
+            if self.pools.report(from, &report) {
+                self.serve_waiting(now, report.service);
+            } else {
                 self.out.stats.loads_unknown += 1;
             }
         }

@@ -16,6 +16,8 @@ pub struct Stats {
     pub searches: u64,
     /// Gauge: flows whose owner is being asked for.
     pub who_has: u64,
+    /// Gauge: flows that wait for a host to report room (R6).
+    pub waiting: u64,
     /// Gauge: live hosts that have told this tracker all of the flows that it ranks for (R10).
     pub hosts_marked: u64,
     /// Gauge: live hosts that have not, or not since the view changed.
@@ -47,6 +49,19 @@ pub struct Stats {
     pub rejects: u64,
     /// Releases sent to hosts that lost a conflict.
     pub releases: u64,
+
+    /// Offers to overflow hosts, since the others took no more (R6).
+    pub overflow_offers: u64,
+    /// Offers to a host that is the last and must accept (R6).
+    pub last_offers: u64,
+    /// Attempts put into the surge queue, those that came back to it included (R6).
+    pub queued: u64,
+    /// Attempts that the surge queue offered to a host.
+    pub released: u64,
+    /// Attempts refused because the surge queue had no room for them.
+    pub queue_full: u64,
+    /// Attempts refused because they had waited for too long.
+    pub queue_expired: u64,
 
     /// Attempts refused because every host said no or the steps were spent (R6).
     pub refused_exhausted: u64,

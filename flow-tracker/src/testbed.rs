@@ -322,7 +322,7 @@ impl Bed {
         }
         let stats = tracker.stats();
         assert_eq!(stats.ledger.imbalance(), 0, "S6: {stats:?}");
-        assert_eq!(stats.ledger.held, stats.who_has);
+        assert_eq!(stats.ledger.held, stats.who_has + stats.waiting);
         assert!(stats.untrusted <= stats.flows);
         let untrusted = tracker
             .records

@@ -11,6 +11,7 @@ use crate::records::{Expiry, Records};
 use crate::search::Searches;
 use crate::statements::{Closing, Sequences};
 use crate::stats::Stats;
+use crate::surge::Surge;
 use crate::who_has::WhoHas;
 use core::time::Duration;
 use jlb_protocol::message::{Control, FlowKind, FlowMessage};
@@ -35,6 +36,7 @@ pub struct FlowTracker {
     pub(crate) records: Records,
     pub(crate) searches: Searches,
     pub(crate) who_has: WhoHas,
+    pub(crate) surge: Surge,
     pub(crate) sequences: Sequences,
     pub(crate) filling: Filling,
     /// How long a record lives without its host's word.
@@ -63,6 +65,7 @@ impl FlowTracker {
             records: Records::new(&limits, &timers, nodes.ranked(), seed),
             searches: Searches::new(limits.max_searches, timers.offered, seed),
             who_has: WhoHas::new(limits.max_who_has, timers.who_has, seed),
+            surge: Surge::new(limits.max_queued, limits.max_queued_bytes, seed),
             sequences: Sequences::default(),
             filling: Filling::new(&nodes, now),
             lease: timers.lease,
@@ -115,7 +118,7 @@ impl FlowTracker {
                 };
                 self.state(now, from, *sequence, flows, closing)
             }
-            Control::Load { services } => self.load(from, services),
+            Control::Load { services } => self.load(now, from, services),
             Control::Digest { sequence, buckets } => self.digests(now, from, *sequence, buckets),
             Control::Hello { .. }
             | Control::HelloAck { .. }
@@ -168,6 +171,11 @@ impl FlowTracker {
             }
         }
         for _ in 0..EXPIRIES_PER_CALL {
+            if !self.expire_waiting(now) {
+                break;
+            }
+        }
+        for _ in 0..EXPIRIES_PER_CALL {
             if !self.searches.expire(now) {
                 break;
             }
@@ -190,6 +198,7 @@ impl FlowTracker {
             self.records.next_deadline(),
             self.searches.next_deadline(),
             self.who_has.next_deadline(),
+            self.surge.next_deadline(),
             self.filling.next_deadline(),
         ];
         let earliest = deadlines.into_iter().flatten().min()?;
@@ -227,7 +236,8 @@ impl FlowTracker {
     pub fn stats(&self) -> Stats {
         let bytes = self.records.allocated_bytes()
             + self.searches.allocated_bytes()
-            + self.who_has.allocated_bytes();
+            + self.who_has.allocated_bytes()
+            + self.surge.allocated_bytes();
         let (hosts_marked, hosts_unmarked) = self.filling.counts();
         Stats {
             hosts_marked,
@@ -236,6 +246,7 @@ impl FlowTracker {
             untrusted: u64::from(self.records.untrusted()),
             searches: u64::from(self.searches.len()),
             who_has: u64::from(self.who_has.len()),
+            waiting: u64::from(self.surge.waiting()),
             table_bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
             ..self.out.stats.clone()
         }

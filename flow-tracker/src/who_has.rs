@@ -294,7 +294,7 @@ impl FlowTracker {
         let ended = match q.steps.checked_sub(1) {
             Some(step) => {
                 self.ask_again(now, &q, host, step);
-                Ok(())
+                Ok(Done::Consumed)
             }
             None => Err(DropReason::UnknownFlow),
         };
@@ -366,10 +366,10 @@ impl FlowTracker {
             }
             Intent::MidFlow => {
                 self.refuse_unknown(&q, asked.hosts);
-                Ok(())
+                Ok(Done::Consumed)
             }
             // Another tracker may have led an attempt through this one meanwhile.
-            Intent::Syn | Intent::Datagram => self.lead_known(now, q).map(|_| ()),
+            Intent::Syn | Intent::Datagram => self.lead_known(now, q),
         };
         self.let_go(asked.packet, ended);
     }
@@ -406,12 +406,13 @@ impl FlowTracker {
         }
     }
 
-    /// Ends the message whose packet was held.
-    fn let_go(&mut self, packet: PacketBuf, ended: Result<(), DropReason>) {
+    /// Ends the message whose packet was held, unless it is held in another way from now on.
+    pub(crate) fn let_go(&mut self, packet: PacketBuf, ended: Ended) {
         let ledger = &mut self.out.stats.ledger;
         ledger.held = ledger.held.saturating_sub(1);
         match ended {
-            Ok(()) => ledger.consumed += 1,
+            Ok(Done::Consumed) => ledger.consumed += 1,
+            Ok(Done::Held) => ledger.held += 1,
             Err(reason) => ledger.drop_for(reason),
         }
         self.out.outbox.recycle(packet);

@@ -52,6 +52,7 @@ pub fn run(bytes: &[u8]) {
             node: node(number),
             weight: 1,
             max_connections: Some(3),
+            overflow: number % 2 == 0,
         })
         .collect();
     let config = Config {
@@ -63,8 +64,13 @@ pub fn run(bytes: &[u8]) {
             PolicyKind::ConsistentHash,
         ]
         .into_iter()
+        .zip([
+            Overload::Queue(Duration::from_millis(300)),
+            Overload::Pool,
+            Overload::MustAccept,
+        ])
         .zip(matches())
-        .map(|(policy, matching)| Service {
+        .map(|((policy, overload), matching)| Service {
             number: matching.service,
             protocol: matching.protocol,
             hosts: hosts.clone(),
@@ -72,7 +78,8 @@ pub fn run(bytes: &[u8]) {
             max_unhealthy_percent: 50,
             policy,
             search_ttl: 2,
-            overload: Overload::Refuse,
+            overload,
+            overload_steps: 1,
         })
         .collect(),
         limits: Limits {
@@ -80,6 +87,8 @@ pub fn run(bytes: &[u8]) {
             max_untrusted: 3,
             max_searches: 2,
             max_who_has: 2,
+            max_queued: 2,
+            max_queued_bytes: 200,
             max_outbox: 8,
         },
         timers: Timers {

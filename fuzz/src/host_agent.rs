@@ -99,6 +99,7 @@ pub fn run(bytes: &[u8]) {
                 number: matching.service,
                 matching,
                 admission: Admission::max_connections(3),
+                must_accept: false,
             })
             .to_vec(),
         limits: Limits {

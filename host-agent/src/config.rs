@@ -46,6 +46,9 @@ pub struct Service {
     pub matching: ServiceMatch,
     /// Whether one more flow is taken.
     pub admission: Admission,
+    /// Whether a flow whose search ends here, asked for with the step 0, is taken whatever the
+    /// admission says (R6).
+    pub must_accept: bool,
 }
 
 /// Bounds (R14).

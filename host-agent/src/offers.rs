@@ -179,7 +179,9 @@ impl HostAgent {
             self.rejects.insert(now, &key, number);
             return self.reject(offer, Reason::Draining, FULL);
         }
-        if load.is_none_or(|load| load.room == 0) {
+        let must = places > 0 && self.services.must_accept(service, number.step);
+        let is_full = load.is_none_or(|load| load.room == 0);
+        if is_full && !must {
             match self.services.refusal(service, connections) {
                 Some(cause) if places > 0 => self.post.counters.rejected(cause),
                 Some(_) | None => self.post.counters.rejected_full += 1,
@@ -205,6 +207,7 @@ impl HostAgent {
             Ok(handle) => {
                 self.post.counters.accepted += 1;
                 self.post.counters.accepted_alone += u64::from(offer.is_alone());
+                self.post.counters.accepted_full += u64::from(is_full);
                 self.own(now, handle);
                 self.services.decided(service, true);
                 self.accept(offer, birth);

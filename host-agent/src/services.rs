@@ -14,6 +14,7 @@ use jlb_protocol::{Protocol, ServiceNumber};
 struct Entry {
     number: ServiceNumber,
     gate: Gate,
+    must_accept: bool,
     readings: Readings,
     /// Whether its server answers the health check.
     healthy: bool,
@@ -36,6 +37,7 @@ impl Services {
             .map(|service| Entry {
                 number: service.number,
                 gate: Gate::new(&service.admission),
+                must_accept: service.must_accept,
                 readings: Readings::default(),
                 healthy: true,
             })
@@ -65,6 +67,7 @@ impl Services {
             });
             *entry = Entry {
                 gate: gate.unwrap_or_else(|| entry.gate.clone()),
+                must_accept: entry.must_accept,
                 ..known.clone()
             };
         }
@@ -132,6 +135,11 @@ impl Services {
     pub(crate) fn refusal(&self, service: ServiceNumber, connections: u32) -> Option<Cause> {
         let entry = self.entry(service)?;
         entry.gate.refusal(&self.signals(entry, connections))
+    }
+
+    /// Whether a search that ends here, at this step, finds room here whatever the admission says.
+    pub(crate) fn must_accept(&self, service: ServiceNumber, step: u8) -> bool {
+        step == 0 && self.entry(service).is_some_and(|entry| entry.must_accept)
     }
 
     /// A new flow of the service was taken, or not.
@@ -215,6 +223,7 @@ impl Digest for Services {
             let Entry {
                 number,
                 gate,
+                must_accept: _,
                 readings,
                 healthy,
             } = entry;

@@ -13,6 +13,8 @@ pub struct Counters {
     pub accepted: u64,
     /// Offers of flows that this host had already, accepted again under their birth.
     pub accepted_again: u64,
+    /// New flows accepted though the admission said no, since their search ended here (R6).
+    pub accepted_full: u64,
     /// Offers rejected by the limit of connections.
     pub rejected_max_connections: u64,
     /// Offers rejected by the limit of connections that follows the share of offers taken.

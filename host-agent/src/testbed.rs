@@ -106,6 +106,7 @@ pub(crate) fn config() -> Config {
             ports: Ports::Range(port, port),
         },
         admission: Admission::default(),
+        must_accept: false,
     };
     Config {
         node: me(),

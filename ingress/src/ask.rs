@@ -91,11 +91,9 @@ impl Ingress {
             return self.ask_anew(now, handle);
         }
         let mut sent = 1;
-        if !attempt.queued {
-            attempt.retry = attempt.retry.saturating_mul(2).min(max);
-            if !planted::is(Bug::NeverRepeats) {
-                sent = self.ask_again(now, handle);
-            }
+        attempt.retry = attempt.retry.saturating_mul(2).min(max);
+        if !planted::is(Bug::NeverRepeats) {
+            sent = self.ask_again(now, handle);
         }
         self.pending.arm(handle, now);
         sent

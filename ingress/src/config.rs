@@ -13,6 +13,8 @@ pub struct PoolHost {
     pub node: NodeNumber,
     /// Its share relative to the others, 1 to 65,535.
     pub weight: u16,
+    /// Whether it is asked only after the others.
+    pub overflow: bool,
 }
 
 /// A service, as an ingress needs it.

@@ -92,9 +92,11 @@ impl Ingress {
             }
             FlowKind::Wait => {
                 let handle = self.answered_by_tracker(message)?;
+                let slowly = self.config.timers.open_retry_max;
                 if let Some(attempt) = self.pending.get_mut(handle) {
                     self.stats.waits += u64::from(!attempt.queued);
                     attempt.queued = true;
+                    attempt.retry = slowly;
                 }
                 self.pending.arm(handle, now);
                 Ok(End::Consumed)

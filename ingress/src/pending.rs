@@ -108,7 +108,7 @@ pub(crate) struct Attempt {
     pub(crate) went_round: bool,
     /// Since the view has changed, whom to ask is to be found out anew.
     pub(crate) outdated: bool,
-    /// A tracker has queued the flow: nothing is repeated.
+    /// A tracker has queued the flow: it is asked again only now and then, lest its answer is lost.
     pub(crate) queued: bool,
     /// Packets held, oldest first; the first is the one that travels with the Open.
     packets: Vec<Box<[u8]>>,
@@ -287,15 +287,10 @@ impl Pending {
         Some((key, attempt))
     }
 
-    /// Arms the attempt's next repeat, or its end where that is nearer or nothing is repeated.
+    /// Arms the attempt's next repeat, or its end where that is nearer.
     pub(crate) fn arm(&mut self, handle: Handle, now: Time) {
         if let Some(attempt) = self.table.get(handle) {
-            let repeat = now + attempt.retry;
-            let due = if attempt.queued {
-                attempt.ends
-            } else {
-                repeat.min(attempt.ends)
-            };
+            let due = (now + attempt.retry).min(attempt.ends);
             self.table.set_deadline(handle, due.as_nanos());
         }
     }

@@ -80,6 +80,7 @@ fn web(number: u32, vip: &str, protocol: Protocol, ports: Ports) -> Service {
             .map(|number| PoolHost {
                 node: node(number),
                 weight: 1,
+                overflow: false,
             })
             .collect(),
         any_host: false,

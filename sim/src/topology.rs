@@ -25,6 +25,9 @@ pub(crate) struct Service {
     pub(crate) most_ttl: u8,
     weight: u16,
     policy: tracker::PolicyKind,
+    pub(crate) overload: tracker::Overload,
+    /// Offers of the search that the overload policy makes.
+    pub(crate) overload_steps: u8,
     admission: host::Admission,
 }
 
@@ -211,7 +214,8 @@ impl Topology {
             }
             if rng.chance(500) {
                 let most = service.hosts.len().clamp(1, 16) as u64;
-                service.search_ttl = u8::try_from(rng.within(1, most)).unwrap_or(1);
+                let ttl = u8::try_from(rng.within(1, most)).unwrap_or(1);
+                service.search_ttl = ttl + service.overload_steps;
                 service.least_ttl = service.least_ttl.min(service.search_ttl);
                 service.most_ttl = service.most_ttl.max(service.search_ttl);
             }
@@ -232,6 +236,21 @@ const fn first_port(ports: Ports) -> u16 {
     match ports {
         Ports::Any => 80,
         Ports::Range(first, _) => first,
+    }
+}
+
+/// How long flows wait for a host's report of room: longer than from one to the next.
+const QUEUED: Duration = Duration::from_secs(2);
+
+/// What happens to a flow that nobody takes, and how many Offers of its search that may make.
+fn overload(limited: bool, hosts: usize, rng: &mut Rng) -> (tracker::Overload, u8) {
+    match rng.within(0, 9) {
+        // Hosts without a limit are never full.
+        _ if !limited => (tracker::Overload::Refuse, 0),
+        0..=3 => (tracker::Overload::Refuse, 0),
+        4 | 5 => (tracker::Overload::MustAccept, 0),
+        6 if hosts > 1 => (tracker::Overload::Pool, 2),
+        _ => (tracker::Overload::Queue(QUEUED), 4),
     }
 }
 
@@ -257,6 +276,11 @@ fn services(plan: &Plan, hosts: &[NodeNumber], rng: &mut Rng) -> Vec<Service> {
             } else {
                 u8::try_from(rng.within(1, u64::from(enough))).unwrap_or(1)
             };
+            let policies = tracker::PolicyKind::ALL;
+            let nth = usize::try_from(rng.within(0, policies.len() as u64 - 1)).unwrap_or(0);
+            let policy = policies.get(nth).map(|&(_, policy)| policy)?;
+            let (overload, overload_steps) = overload(limited, hosts.len(), rng);
+            let ttl = ttl.min(16 - overload_steps) + overload_steps;
             Some(Service {
                 number,
                 matching: ServiceMatch {
@@ -270,11 +294,9 @@ fn services(plan: &Plan, hosts: &[NodeNumber], rng: &mut Rng) -> Vec<Service> {
                 least_ttl: ttl,
                 most_ttl: ttl,
                 weight: 1,
-                policy: if rng.chance(500) {
-                    tracker::PolicyKind::RoundRobin
-                } else {
-                    tracker::PolicyKind::LeastConnections
-                },
+                policy,
+                overload,
+                overload_steps,
                 admission: if limited {
                     host::Admission::max_connections(limit)
                 } else {

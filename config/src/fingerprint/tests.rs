@@ -85,6 +85,19 @@ fn every_cluster_wide_setting_makes_a_difference() {
         ("max_connections = 1000", "max_connections = 1001"),
         ("least-connections", "round-robin"),
         ("search_ttl = 2", "search_ttl = 3"),
+        ("search_ttl = 2", "search_ttl = 2\noverload = \"queue\""),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\noverload = \"queue\"\nqueue_timeout = \"2s\"",
+        ),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\noverload = \"must-accept\"",
+        ),
+        (
+            "search_ttl = 2",
+            "search_ttl = 2\noverload = \"pool\"\noverflow = [\"web-3\"]",
+        ),
         (
             "search_ttl = 2",
             "search_ttl = 2\nmax_unhealthy_percent = 49",

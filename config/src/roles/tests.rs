@@ -1,6 +1,6 @@
 use super::*;
 use crate::testing::{CLUSTER, cluster};
-use jlb_flow_tracker::config::PolicyKind;
+use jlb_flow_tracker::config::{Overload, PolicyKind};
 use std::time::Duration;
 
 #[test]
@@ -89,6 +89,34 @@ fn a_host_agent_knows_its_own_services_only() {
     let other = config.host_agent("web-3", 77).unwrap();
     let services: Vec<u32> = other.services.iter().map(|it| it.number.get()).collect();
     assert_eq!(services, [5]);
+}
+
+#[test]
+fn overload_policies_have_offers_of_their_own() {
+    let with = |lines: &str| {
+        let text = CLUSTER.replacen("search_ttl = 2", &format!("search_ttl = 2\n{lines}"), 1);
+        let config = cluster(&text);
+        let tracker = config.flow_tracker("tr-1").unwrap().services[0].clone();
+        let ingress = config.ingress("in-1").unwrap().services[0].clone();
+        assert_eq!(tracker.search_ttl, ingress.search_ttl);
+        (tracker, ingress, config)
+    };
+    let (tracker, _, config) = with("overload = \"must-accept\"");
+    assert_eq!((tracker.search_ttl, tracker.overload_steps), (2, 0));
+    assert!(config.host_agent("web-1", 1).unwrap().services[0].must_accept);
+    let (tracker, _, config) = with("overload = \"queue\"\nqueue_timeout = \"40ms\"");
+    assert_eq!((tracker.search_ttl, tracker.overload_steps), (10, 8));
+    assert_eq!(tracker.overload, Overload::Queue(Duration::from_millis(40)));
+    assert!(!config.host_agent("web-1", 1).unwrap().services[0].must_accept);
+    let (tracker, ingress, config) = with("overload = \"pool\"\noverflow = [\"web-3\"]");
+    assert_eq!((tracker.search_ttl, tracker.overload_steps), (4, 2));
+    let overflow = tracker.hosts.iter().map(|host| host.overflow);
+    assert_eq!(overflow.collect::<Vec<_>>(), [false, false, true]);
+    let overflow = ingress.hosts.iter().map(|host| host.overflow);
+    assert_eq!(overflow.collect::<Vec<_>>(), [false, false, true]);
+    // It serves the VIP as the others do.
+    let services = config.host_agent("web-3", 1).unwrap().services;
+    assert!(services.iter().any(|service| service.number.get() == 4));
 }
 
 #[test]

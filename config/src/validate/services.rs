@@ -1,12 +1,12 @@
 //! The services: numbers, names, VIPs, ports that do not overlap, and their hosts.
 
 use super::nodes::Known;
-use super::{Once, addresses, admission, health, name, one_of, right, within};
+use super::{Once, addresses, admission, health, name, one_of, overload, right, within};
 use crate::cluster::{Admission, Node, Service, ServiceHost};
 use crate::problem::{Findings, Problem, did_you_mean, quoted};
 use crate::schema::{Document, ServiceTable, Table};
 use crate::value::{HostsValue, Number, Text};
-use jlb_flow_tracker::config::{Overload, PolicyKind};
+use jlb_flow_tracker::config::PolicyKind;
 use jlb_protocol::message::MAX_TRIED;
 use jlb_protocol::services::Ports;
 use jlb_protocol::{NodeNumber, Protocol, Role, ServiceNumber};
@@ -15,9 +15,6 @@ use std::net::IpAddr;
 use toml::Spanned;
 
 const PROTOCOLS: &[(&str, Protocol)] = &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
-
-/// Overload policies of the protocol that this version does not have.
-const OVERLOADS_TO_COME: &[&str] = &["queue", "pool", "must-accept"];
 
 const DEFAULT_SEARCH_TTL: u8 = 4;
 
@@ -109,10 +106,7 @@ fn service(
             .and_then(|ttl| u8::try_from(ttl).ok()),
         None => Some(DEFAULT_SEARCH_TTL),
     };
-    let overload = match &table.overload {
-        Some(written) => overload(written, findings),
-        None => Some(Overload::Refuse),
-    };
+    let overload = overload::overload(table, search_ttl, findings);
     let health = match &table.health {
         Some(written) => health::check(written, table, vip, protocol, findings).map(Some),
         None => Some(None),
@@ -154,6 +148,7 @@ fn every_host(max_connections: Option<u32>, known: &Known<'_>) -> Vec<ServiceHos
         node,
         weight: 1,
         max_connections,
+        overflow: false,
     });
     super::sorted_by(hosts.collect(), |host| host.node)
 }
@@ -176,28 +171,6 @@ fn vip(written: &Spanned<Text>, findings: &mut Findings) -> Option<IpAddr> {
         return None;
     }
     Some(vip)
-}
-
-fn overload(written: &Spanned<Text>, findings: &mut Findings) -> Option<Overload> {
-    let help = right("service.overload");
-    let word = written.get_ref().0.as_str();
-    if OVERLOADS_TO_COME.contains(&word) {
-        findings.error(
-            Problem::at(
-                written.span(),
-                format!("overload = \"{word}\" is not available in this version"),
-                "not available",
-            )
-            .help(help),
-        );
-        return None;
-    }
-    one_of(
-        written,
-        &[("refuse", Overload::Refuse)],
-        "service.overload",
-        findings,
-    )
 }
 
 /// A limit of connections; the outer `None` is an error, the inner one no limit.
@@ -232,9 +205,11 @@ fn hosts(
             .help(right("service.hosts")),
         );
     }
+    let overflow = table.overflow.iter().flat_map(|it| it.get_ref().listed());
+    let overflow = overflow.map(|entry| (entry, true));
     let mut names = Once::new();
     let mut hosts = Vec::new();
-    for entry in list {
+    for (entry, overflow) in list.iter().map(|entry| (entry, false)).chain(overflow) {
         let name = entry.name.get_ref().0.as_str();
         let node = host(&entry.name, known, findings);
         names.check(
@@ -259,6 +234,7 @@ fn hosts(
                 node,
                 weight,
                 max_connections: own.or(limit),
+                overflow,
             });
         }
     }

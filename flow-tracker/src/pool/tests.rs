@@ -28,7 +28,7 @@ fn report(connections: u32, room: u32) -> ServiceLoad {
 
 fn take(pools: &mut Pools, nodes: &Nodes, tried: &Tried) -> Option<NodeNumber> {
     let pool = pools.get_mut(web()).unwrap();
-    let chosen = pool.choose(nodes, FLOW, tried)?;
+    let chosen = pool.choose(nodes, FLOW, tried, false)?;
     pool.assigned(chosen);
     Some(chosen)
 }

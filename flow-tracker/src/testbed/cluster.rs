@@ -107,6 +107,7 @@ pub(crate) fn config(me: NodeNumber, hosts: u16) -> Config {
             node: host(number),
             weight: 1,
             max_connections: None,
+            overflow: false,
         })
         .collect();
     let service = |number, protocol| Service {
@@ -118,6 +119,7 @@ pub(crate) fn config(me: NodeNumber, hosts: u16) -> Config {
         policy: PolicyKind::RoundRobin,
         search_ttl: TTL,
         overload: Overload::Refuse,
+        overload_steps: 0,
     };
     Config {
         node: me,
@@ -128,6 +130,8 @@ pub(crate) fn config(me: NodeNumber, hosts: u16) -> Config {
             max_untrusted: 100,
             max_searches: 100,
             max_who_has: 10,
+            max_queued: 10,
+            max_queued_bytes: 10_000,
             max_outbox: 1_000,
         },
         timers: Timers {

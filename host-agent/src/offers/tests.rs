@@ -140,6 +140,26 @@ fn what_was_measured_rejects_and_is_counted_by_its_cause() {
 }
 
 #[test]
+fn r6_the_last_step_of_a_search_is_taken_where_it_must_be() {
+    let mut config = config();
+    limit_connections(&mut config, 1);
+    config.services[0].must_accept = true;
+    config.limits.max_flows = 2;
+    let mut bed = Bed::started(config);
+    bed.accept(client(1), 500);
+    let (_, sent) = bed.offer_step(client(2), 600, 1);
+    assert_eq!(rejected(&sent), Some((Reason::Load, u16::MAX)));
+    let (verdict, sent) = bed.offer_step(client(2), 601, 0);
+    assert_eq!(verdict, Verdict::Deliver);
+    assert!(accepted(&sent).is_some());
+    assert_eq!(bed.stats().counters.accepted_full, 1);
+    // Not beyond the table.
+    let (_, sent) = bed.offer_step(client(3), 700, 0);
+    assert_eq!(rejected(&sent), Some((Reason::Load, u16::MAX)));
+    assert_eq!(bed.stats().counters.rejected_full, 1);
+}
+
+#[test]
 fn r5_a_rejected_offer_number_stays_rejected_when_there_is_room_again() {
     let mut config = config();
     limit_connections(&mut config, 1);

@@ -328,10 +328,22 @@ fn a_refused_syn_leaves_the_entry_of_the_connection_alone() {
 // --- Wait and NotActing ----------------------------------------------------------------------------
 
 #[test]
-fn a_queued_flow_is_not_repeated() {
+fn a_queued_flow_is_repeated_slowly() {
     let (mut bed, open) = asking(&syn());
     bed.receive(open.to.get(), answer(&open, FlowKind::Wait, Reason::Queued));
-    assert!(bed.pass(Duration::from_millis(900)).messages.is_empty());
+    let slowly = config().timers.open_retry_max;
+    assert!(
+        bed.pass(slowly - Duration::from_millis(2))
+            .messages
+            .is_empty()
+    );
+    let again = bed.pass(Duration::from_millis(4)).messages;
+    assert!(again.iter().eq([&open]));
+    assert!(
+        bed.pass(slowly - Duration::from_millis(4))
+            .messages
+            .is_empty()
+    );
     assert_eq!(bed.verdict(&syn()), Verdict::Dropped(DropReason::Repeat));
     bed.receive(open.to.get(), accept(&open, 21, birth(1, 1)));
     assert_eq!(bed.forwarded(&ack()).to, node(21));

@@ -17,6 +17,7 @@ fn service(hosts: &[(u16, u16)], any_host: bool) -> Service {
     let hosts = hosts.iter().map(|&(number, weight)| PoolHost {
         node: node(number),
         weight,
+        overflow: false,
     });
     Service {
         hosts: hosts.collect(),

@@ -50,6 +50,11 @@ impl Machine for FlowTracker {
                 stats.who_has,
             ),
             (
+                "jlb_tracker_queue_waiting",
+                "Connections that wait for a host to report room.",
+                stats.waiting,
+            ),
+            (
                 "jlb_tracker_flow_table_bytes",
                 "Bytes that the tables have allocated.",
                 stats.table_bytes,
@@ -65,6 +70,26 @@ impl Machine for FlowTracker {
                 "jlb_tracker_offers_total",
                 "Offers made as primary, repeats included.",
                 stats.offers,
+            ),
+            (
+                "jlb_tracker_overflow_offers_total",
+                "Offers to overflow hosts, since the others took no more.",
+                stats.overflow_offers,
+            ),
+            (
+                "jlb_tracker_last_offers_total",
+                "Offers to a host that is the last and must accept.",
+                stats.last_offers,
+            ),
+            (
+                "jlb_tracker_queued_total",
+                "Attempts put into the surge queue, those that came back to it included.",
+                stats.queued,
+            ),
+            (
+                "jlb_tracker_queue_released_total",
+                "Attempts that the surge queue offered to a host.",
+                stats.released,
             ),
             (
                 "jlb_tracker_opens_repeated_total",
@@ -192,6 +217,12 @@ impl Machine for FlowTracker {
                 ("quota", stats.refused_quota),
                 ("unknown", stats.refused_unknown),
             ],
+        );
+        report.counter_by(
+            "jlb_tracker_queue_refused_total",
+            "Attempts refused by the surge queue, by reason; refusals count them as exhausted.",
+            "reason",
+            &[("full", stats.queue_full), ("expired", stats.queue_expired)],
         );
         report.counter_by(
             "jlb_tracker_digests_total",

@@ -186,6 +186,11 @@ impl Machine for HostAgent {
                 counts.accepted_alone,
             ),
             (
+                "jlb_host_must_accepts_total",
+                "New flows accepted though the admission said no, since their search ended here.",
+                counts.accepted_full,
+            ),
+            (
                 "jlb_host_walked_total",
                 "Statements queued by walks: of flows that a tracker was not told of before, or of a bucket that it asked for.",
                 counts.walked,

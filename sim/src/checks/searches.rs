@@ -58,14 +58,14 @@ impl Searches {
     }
 
     /// An Offer of `step` goes to `host`. `has_flow` says whether a host has the flow of the
-    /// attempt. Since `changed` nothing has changed that decides who leads a search: before, another may
+    /// attempt, `waits` whether the service has flows wait for room. Since `changed` nothing has changed that decides who leads a search: before, another may
     /// have led it, and its messages may still be under way.
     pub(crate) fn offered(
         &mut self,
         now: Time,
         (changed, by_tracker): (Time, bool),
         (key, isn): (FlowKey, u32),
-        ttl: u8,
+        (ttl, waits): (u8, bool),
         (step, host): (u8, NodeNumber),
         has_flow: impl Fn(NodeNumber) -> bool,
     ) -> Option<String> {
@@ -109,7 +109,8 @@ impl Searches {
             search.accepted = None;
         }
         for &(other_step, other) in &search.offers {
-            if other == host {
+            // R6: a flow that has waited is offered anew, with lower steps.
+            if other == host && !(waits && step < other_step) {
                 return Some(format!(
                     "host {host} is asked for isn {isn:#010x} at step {step} and at {other_step}"
                 ));

@@ -80,7 +80,14 @@ fn offers(offers: &[(u64, u8, u16)]) -> Option<String> {
     offers.iter().find_map(|&(millis, step, number)| {
         let now = Time::from_millis(1000 + millis);
         let change = (Time::ZERO, true);
-        searches.offered(now, change, (key(), ISN), 2, (step, host(number)), |_| true)
+        searches.offered(
+            now,
+            change,
+            (key(), ISN),
+            (2, false),
+            (step, host(number)),
+            |_| true,
+        )
     })
 }
 
@@ -102,7 +109,14 @@ fn a_search_is_not_followed_while_another_may_lead_it() {
     let mut offered = |millis, changed, step, number| {
         let (now, changed) = (Time::from_millis(millis), Time::from_millis(changed));
         let offer = (step, host(number));
-        searches.offered(now, (changed, true), (key(), ISN), 4, offer, |_| true)
+        searches.offered(
+            now,
+            (changed, true),
+            (key(), ISN),
+            (4, false),
+            offer,
+            |_| true,
+        )
     };
     assert!(offered(1000, 0, 1, 21).is_none());
     assert!(offered(1100, 1050, 1, 22).is_none());
@@ -127,7 +141,7 @@ fn an_offer_to_another_host_than_the_one_that_accepted_is_found() {
             now,
             (Time::ZERO, true),
             attempt,
-            4,
+            (4, false),
             (step, host(number)),
             move |_| alive,
         )
@@ -141,7 +155,7 @@ fn an_offer_to_another_host_than_the_one_that_accepted_is_found() {
             now,
             (Time::ZERO, true),
             attempt,
-            4,
+            (4, false),
             (step, host(number)),
             move |_| alive,
         )

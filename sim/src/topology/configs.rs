@@ -53,7 +53,8 @@ impl Topology {
             hosts: service.tracker_pool(),
             policy: service.policy,
             search_ttl: service.search_ttl,
-            overload: tracker::Overload::Refuse,
+            overload: service.overload,
+            overload_steps: service.overload_steps,
             any_host: false,
             max_unhealthy_percent: 50,
         };
@@ -66,6 +67,8 @@ impl Topology {
                 max_untrusted: self.max_untrusted,
                 max_searches: self.max_searches,
                 max_who_has: 100_000,
+                max_queued: if self.narrow { 2 } else { 100_000 },
+                max_queued_bytes: 1 << 24,
                 max_outbox: 65_536,
             },
             timers: tracker::Timers {
@@ -83,6 +86,7 @@ impl Topology {
             number: service.number,
             matching: service.matching,
             admission: service.admission,
+            must_accept: service.overload == tracker::Overload::MustAccept,
         };
         host::Config {
             node,
@@ -206,6 +210,7 @@ impl Service {
         let host = |host: tracker::PoolHost| ingress::PoolHost {
             node: host.node,
             weight: host.weight,
+            overflow: host.overflow,
         };
         self.tracker_pool().into_iter().map(host).collect()
     }
@@ -217,6 +222,10 @@ impl Service {
             // Every other host has the weight that a change of configuration gives.
             weight: if at % 2 == 0 { 1 } else { self.weight },
             max_connections: None,
+            // The last two.
+            overflow: self.overload == tracker::Overload::Pool
+                && at > 0
+                && at + 2 >= self.hosts.len(),
         };
         pool.map(host).collect()
     }

@@ -35,7 +35,7 @@ impl World {
         };
         Chances {
             all_asked: !self.topology.tight
-                && usize::from(service.least_ttl) >= service.hosts.len(),
+                && usize::from(service.least_ttl - service.overload_steps) >= service.hosts.len(),
             open_since: service.hosts.iter().filter_map(open_since).min(),
             // A tracker that has just come back may not know a flow yet.
             at_most_one_tracker_failed: self.disturbances.trackers_since(attempt.began) <= 1,

@@ -7,6 +7,7 @@ use crate::node::Node;
 use crate::planted::Planted;
 use crate::topology::{Topology, UDP_IDLE};
 use jlb_flow_tracker::FlowTracker;
+use jlb_flow_tracker::config::Overload;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Reason};
 use jlb_protocol::{Message, NodeNumber, Role, wire};
 
@@ -123,8 +124,9 @@ impl World {
         if message.intent == Intent::MidFlow || self.topology.narrow {
             return;
         }
-        let ttl = self.topology.service(message.key.service());
-        let ttl = ttl.map_or(16, |service| service.most_ttl);
+        let service = self.topology.service(message.key.service());
+        let ttl = service.map_or(16, |service| service.most_ttl);
+        let waits = service.is_some_and(|it| matches!(it.overload, Overload::Queue(_)));
         let client = self.client_of(&message.key);
         let (now, isn) = (self.now, message.offer.isn);
         let hosts = &self.hosts;
@@ -153,7 +155,7 @@ impl World {
         let attempt = (message.key, isn);
         let wrong = self
             .searches
-            .offered(now, change, attempt, ttl, offer, has_flow);
+            .offered(now, change, attempt, (ttl, waits), offer, has_flow);
         // What straggles of an attempt that was refused cannot be told from a new one.
         if wrong.is_some() && client.is_some_and(|client| self.is_out_of_order(client)) {
             self.tally.excused += 1;

@@ -1,0 +1,347 @@
+//! The surge queue (R6): flows that no host took wait here until one reports room, first come, first
+//! served. Bounded by their number, the bytes of their packets and their age; what finds no room, or
+//! waits too long, is refused.
+//!
+//! The record of such a flow says that it is refused, with the reason that it waits: repeats are
+//! answered with Wait, and another attempt takes its place.
+
+use crate::primary::{Done, Ended, Question};
+use crate::record::Record;
+use crate::tracker::FlowTracker;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+use jlb_flow_table::FlowTable;
+use jlb_protocol::message::{Intent, Reason, Tried};
+use jlb_protocol::{DropReason, FlowKey, NodeNumber, OfferNumber, PacketBuf, ServiceNumber, Time};
+
+mod digest;
+
+/// Deadlines are rounded up to this.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Flows that one report of room releases at most; the next report goes on.
+const RELEASES_PER_CALL: usize = 256;
+
+/// A flow that waits, or was released and may come back to its place.
+#[derive(Clone, Debug)]
+struct Waiting {
+    isn: u32,
+    intent: Intent,
+    /// Offers that may still be made.
+    steps: u8,
+    ingress: NodeNumber,
+    tried: Tried,
+    /// When it is refused.
+    ends: Time,
+    /// Its place in the line.
+    place: u64,
+    /// What the host gets; `None` while a host is asked.
+    packet: Option<PacketBuf>,
+}
+
+/// The line of one service, by place; what has left it otherwise is in it until its turn comes.
+#[derive(Clone, Debug)]
+struct Line {
+    service: ServiceNumber,
+    flows: VecDeque<(u64, FlowKey)>,
+}
+
+/// All flows that wait.
+#[derive(Clone, Debug)]
+pub(crate) struct Surge {
+    table: FlowTable<FlowKey, Waiting>,
+    lines: Vec<Line>,
+    waiting: u32,
+    bytes: usize,
+    max_bytes: usize,
+    last_place: u64,
+}
+
+impl Surge {
+    pub(crate) fn new(max: u32, max_bytes: usize, seed: u64) -> Self {
+        Self {
+            table: FlowTable::new(max, TICK, seed),
+            lines: Vec::new(),
+            waiting: 0,
+            bytes: 0,
+            max_bytes,
+            last_place: 0,
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.table.next_deadline()
+    }
+
+    /// Flows that wait.
+    pub(crate) const fn waiting(&self) -> u32 {
+        self.waiting
+    }
+
+    pub(crate) fn allocated_bytes(&self) -> usize {
+        let places = self.lines.iter().map(|line| line.flows.capacity());
+        self.table.allocated_bytes() + places.sum::<usize>() * size_of::<(u64, FlowKey)>()
+    }
+
+    /// Whether this attempt waits.
+    pub(crate) fn has(&self, key: &FlowKey, isn: u32) -> bool {
+        let found = self.table.find(key).and_then(|it| self.table.get(it));
+        found.is_some_and(|it| it.isn == isn && it.packet.is_some())
+    }
+
+    /// Whether any flow of the service waits.
+    pub(crate) fn has_line(&mut self, service: ServiceNumber) -> bool {
+        self.first(service).is_some()
+    }
+
+    /// Puts a flow that waits into its service's line, by its place; false if there is no room.
+    fn put(&mut self, key: FlowKey, waiting: Waiting) -> bool {
+        let size = waiting.size();
+        if self.bytes.saturating_add(size) > self.max_bytes {
+            return false;
+        }
+        let (place, ends) = (waiting.place, waiting.ends);
+        let Ok(handle) = self.table.insert(key, waiting) else {
+            return false;
+        };
+        self.table.set_deadline(handle, ends.as_nanos());
+        self.bytes += size;
+        self.waiting += 1;
+        let service = key.service();
+        let found = self.lines.binary_search_by_key(&service, |it| it.service);
+        let at = found.unwrap_or_else(|at| {
+            let flows = VecDeque::new();
+            self.lines.insert(at, Line { service, flows });
+            at
+        });
+        let most = 2 * usize::try_from(self.table.max_entries()).unwrap_or(usize::MAX / 2);
+        let table = &self.table;
+        if let Some(line) = self.lines.get_mut(at) {
+            if line.flows.len() >= most {
+                line.flows.retain(|place| waits_at(table, place));
+            }
+            let after = line.flows.partition_point(|&(other, _)| other < place);
+            line.flows.insert(after, (place, key));
+        }
+        true
+    }
+
+    /// The flow of a service whose turn it is.
+    fn first(&mut self, service: ServiceNumber) -> Option<FlowKey> {
+        let at = self.lines.binary_search_by_key(&service, |it| it.service);
+        let line = self.lines.get_mut(at.ok()?)?;
+        loop {
+            let front = line.flows.front()?;
+            if waits_at(&self.table, front) {
+                return Some(front.1);
+            }
+            line.flows.pop_front();
+        }
+    }
+
+    /// Takes the packet of a flow that waits; its place is kept until its time is over.
+    fn take_packet(&mut self, key: &FlowKey) -> Option<PacketBuf> {
+        let found = self.table.find(key);
+        let waiting = found.and_then(|handle| self.table.get_mut(handle))?;
+        let size = waiting.size();
+        let packet = waiting.packet.take()?;
+        self.bytes = self.bytes.saturating_sub(size);
+        self.waiting = self.waiting.saturating_sub(1);
+        Some(packet)
+    }
+
+    fn remove(&mut self, key: &FlowKey) -> Option<Waiting> {
+        let packet = self.take_packet(key);
+        let (_, waiting) = self.table.remove(self.table.find(key)?)?;
+        Some(Waiting { packet, ..waiting })
+    }
+}
+
+/// Whether the flow still waits at this place.
+fn waits_at(table: &FlowTable<FlowKey, Waiting>, (place, key): &(u64, FlowKey)) -> bool {
+    let found = table.find(key).and_then(|handle| table.get(handle));
+    found.is_some_and(|it| it.place == *place && it.packet.is_some())
+}
+
+impl Waiting {
+    /// Bytes of its packet.
+    fn size(&self) -> usize {
+        let packet = self.packet.as_ref();
+        packet.map_or(0, |packet| packet.as_slice().len())
+    }
+
+    /// Whether the record is still that of this wait.
+    fn is_of(&self, record: Option<&Record>) -> bool {
+        record.is_some_and(|record| record.isn == self.isn && record.state.is_queued())
+    }
+}
+
+impl FlowTracker {
+    /// No host takes the flow now: it waits for one, for `longest` from the first time on.
+    pub(crate) fn wait_for_room(
+        &mut self,
+        now: Time,
+        q: &Question<'_>,
+        longest: Duration,
+    ) -> Ended {
+        let former = self.surge.remove(&q.key);
+        let again = former.as_ref().filter(|former| former.isn == q.isn);
+        let (place, ends) = again.map_or_else(
+            || {
+                self.surge.last_place += 1;
+                (self.surge.last_place, now + longest)
+            },
+            |former| (former.place, former.ends),
+        );
+        if let Some(packet) = former.and_then(|former| former.packet) {
+            self.let_go(packet, Err(DropReason::Superseded));
+        }
+        if q.steps == 0 || ends <= now {
+            return self.refuse(now, q, Reason::Exhausted);
+        }
+        let mut packet = self.out.outbox.buffer();
+        packet.fill(q.packet);
+        let waiting = Waiting {
+            isn: q.isn,
+            intent: q.intent,
+            steps: q.steps,
+            ingress: q.ingress,
+            tried: q.tried,
+            ends,
+            place,
+            packet: Some(packet),
+        };
+        if !self.surge.put(q.key, waiting) {
+            self.out.stats.queue_full += 1;
+            return self.refuse(now, q, Reason::Exhausted);
+        }
+        if let Err(full) = self.note_refused(now, q, Reason::Queued) {
+            self.surge.remove(&q.key);
+            return self.turn_away(now, q, full);
+        }
+        self.out.stats.queued += 1;
+        self.send_wait(q);
+        Ok(Done::Held)
+    }
+
+    /// An attempt that waits was asked for again.
+    pub(crate) fn still_waits(&mut self, q: &Question<'_>) -> Ended {
+        self.out.stats.opens_repeated += 1;
+        if self.surge.has(&q.key, q.isn) {
+            self.send_wait(q);
+        } else {
+            self.send_refuse(q, Reason::Exhausted);
+        }
+        Ok(Done::Consumed)
+    }
+
+    /// A host has reported: flows of the service that wait go to those that have room.
+    pub(crate) fn serve_waiting(&mut self, now: Time, service: ServiceNumber) {
+        if self.surge.waiting() == 0 || !self.nodes.acts() {
+            return;
+        }
+        for _ in 0..RELEASES_PER_CALL {
+            let Some(key) = self.surge.first(service) else {
+                return;
+            };
+            let flow = self.nodes.hash(&key);
+            let pool = self.pools.get_mut(service);
+            let Some(host) = pool.and_then(|pool| pool.with_room(&self.nodes, flow, &Tried::NONE))
+            else {
+                return;
+            };
+            self.offer_waiting(now, key, host);
+        }
+    }
+
+    fn offer_waiting(&mut self, now: Time, key: FlowKey, host: NodeNumber) {
+        let Some(packet) = self.surge.take_packet(&key) else {
+            return;
+        };
+        let found = self.surge.table.find(&key);
+        let Some(waiting) = found.and_then(|handle| self.surge.table.get(handle)) else {
+            return;
+        };
+        let flow = self.nodes.hash(&key);
+        let ranks = self.nodes.ranks(flow);
+        let record = self.records.find(&key).map(|(_, record)| record);
+        let step = waiting.steps.checked_sub(1);
+        // Another attempt has taken its place, or another tracker leads now, whom the ingress asks.
+        let is_over = !waiting.is_of(record.as_ref()) || ranks.primary != Some(self.nodes.me);
+        let (Some(step), false) = (step, is_over) else {
+            self.surge.remove(&key);
+            self.let_go(packet, Err(DropReason::Superseded));
+            return;
+        };
+        let q = Question {
+            key,
+            flow,
+            isn: waiting.isn,
+            steps: waiting.steps,
+            intent: waiting.intent,
+            ingress: waiting.ingress,
+            partner: self.nodes.partner(ranks),
+            // R6: a new search begins, and a host that rejected before may be asked again: that it is
+            // in the list tells the secondary that it is meant.
+            tried: waiting.tried,
+            first: None,
+            packet: packet.as_slice(),
+        };
+        // One untrusted record becomes another: there is room.
+        let offer = OfferNumber { isn: q.isn, step };
+        let asked = self.records.ask(now, key, host, offer, q.intent);
+        if asked.is_ok() {
+            if let Some(pool) = self.pools.get_mut(key.service()) {
+                pool.assigned(host);
+            }
+            self.out.stats.released += 1;
+            self.send_offer(&q, host, step);
+        }
+        self.let_go(packet, asked.map(|()| Done::Consumed));
+    }
+
+    /// Refuses one flow that has waited for too long; false if there is none.
+    pub(crate) fn expire_waiting(&mut self, now: Time) -> bool {
+        let table = &mut self.surge.table;
+        let Some(handle) = table.pop_expired(now.as_nanos()) else {
+            return false;
+        };
+        let Some(&key) = table.key(handle) else {
+            return false;
+        };
+        let Some(waiting) = self.surge.remove(&key) else {
+            return false;
+        };
+        let record = self.records.find(&key).map(|(_, record)| record);
+        let waits = waiting.is_of(record.as_ref());
+        let Some(packet) = waiting.packet else {
+            return true;
+        };
+        if !waits {
+            self.let_go(packet, Err(DropReason::Superseded));
+            return true;
+        }
+        let flow = self.nodes.hash(&key);
+        let q = Question {
+            key,
+            flow,
+            isn: waiting.isn,
+            steps: waiting.steps,
+            intent: waiting.intent,
+            ingress: waiting.ingress,
+            partner: self.nodes.partner(self.nodes.ranks(flow)),
+            tried: waiting.tried,
+            first: None,
+            packet: packet.as_slice(),
+        };
+        self.out.stats.queue_expired += 1;
+        // Its own record says already that it is not taken: there is room for the other reason.
+        let ended = self.refuse(now, &q, Reason::Exhausted);
+        self.let_go(packet, ended);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;
