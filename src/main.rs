@@ -29,6 +29,15 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Ask every node of a cluster file how it is, and whether it runs that file.
+    Status {
+        /// The cluster file.
+        #[arg(long)]
+        config: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Write a new key file.
     Keygen {
         /// The file to write; must not exist.
@@ -37,6 +46,8 @@ enum Command {
     },
     /// Search all that can happen to one flow in a small cluster for what must not.
     Explore(jlb_explore::ExploreArgs),
+    /// Compare policies in a simulation, and say what came out.
+    Bench(jlb_bench::BenchArgs),
     /// Build a whole cluster in network namespaces and load it.
     Lab(jlb_bench::LabArgs),
     /// Run simulated clusters and say what was violated.
@@ -97,8 +108,10 @@ fn main() -> ExitCode {
         Command::FlowTracker(args) => run(Role::FlowTracker, args),
         Command::HostAgent(args) => run_or_tear_down(Role::HostAgent, args),
         Command::Check { config } => check(&config),
+        Command::Status { config, json } => status(&config, json),
         Command::Keygen { file } => keygen(&file),
         Command::Explore(args) => jlb_explore::explore(&args),
+        Command::Bench(args) => jlb_bench::bench(&args),
         Command::Lab(args) => jlb_bench::lab(args),
         Command::Sim(args) => sim(&args),
         Command::LabWeb(args) => jlb_bench::lab_web(args),
@@ -138,6 +151,21 @@ fn check(config: &std::path::Path) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         eprint!("{}", checked.text());
+        ExitCode::FAILURE
+    }
+}
+
+fn status(config: &std::path::Path, json: bool) -> ExitCode {
+    let survey = match jlb_node::survey(config) {
+        Ok(survey) => survey,
+        Err(error) => return fail(error),
+    };
+    let text = if json { survey.json() } else { survey.text() };
+    // Who reads only the beginning wants the status all the same.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    if survey.is_uniform() {
+        ExitCode::SUCCESS
+    } else {
         ExitCode::FAILURE
     }
 }

@@ -77,6 +77,7 @@ fn every_option_named_exists() {
     let more = [
         &["lab", "chaos", "--help"][..],
         &["lab", "detect", "--help"],
+        &["bench", "policies", "--help"],
         &["sim", "--help"],
         &["explore", "--help"],
     ];

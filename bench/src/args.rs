@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use jlb_flow_tracker::config::PolicyKind;
 
+use crate::cluster_file::Services;
 use crate::plan::{Counts, MAX_NODES_OF_A_KIND};
 
 /// `jlb lab`: build a cluster and load it, or take a kept one down.
@@ -150,6 +151,10 @@ pub(crate) struct LabOptions {
     /// How hosts are chosen, as in the cluster file
     #[arg(long, default_value = "round-robin", value_parser = policies())]
     pub(crate) policy: String,
+    /// One more line of every TCP service in the cluster file, such as
+    /// 'admission = { accept_queue = 64 }' (repeatable)
+    #[arg(long, value_name = "LINE")]
+    pub(crate) tcp_service: Vec<String>,
 }
 
 fn policies() -> clap::builder::PossibleValuesParser {
@@ -185,6 +190,14 @@ impl LabOptions {
             ingress: self.ingress,
             trackers: self.trackers,
             hosts: self.hosts,
+        }
+    }
+
+    /// What the cluster file says of services.
+    pub(crate) fn services(&self) -> Services<'_> {
+        Services {
+            policy: &self.policy,
+            tcp_lines: &self.tcp_service,
         }
     }
 }

@@ -345,5 +345,6 @@ fn lab_options(counts: Counts) -> LabOptions {
         hosts: counts.hosts,
         underlay: Underlay::Ipv4,
         policy: "round-robin".to_owned(),
+        tcp_service: Vec::new(),
     }
 }

@@ -31,22 +31,41 @@ const LINGER: &str = "2s";
 /// for it.
 const DEAD_HOST_RESET: &str = "4s";
 
+/// How the lab's services differ from the usual.
+#[derive(Clone, Copy, Debug)]
+pub struct Services<'a> {
+    /// How hosts are chosen.
+    pub policy: &'a str,
+    /// Lines that each TCP service has beside the usual ones.
+    pub tcp_lines: &'a [String],
+}
+
+impl<'a> Services<'a> {
+    /// With the usual lines alone.
+    pub const fn of(policy: &'a str) -> Self {
+        Self {
+            policy,
+            tcp_lines: &[],
+        }
+    }
+}
+
 /// Writes key and cluster file, and one more that has the spare nodes too if there are any: to the
-/// others those are strangers. `policy` is how hosts are chosen.
+/// others those are strangers.
 ///
 /// # Errors
 /// When they cannot be written, or the result is not a valid cluster.
-pub fn write(plan: &Plan, policy: &str) -> Result<()> {
+pub fn write(plan: &Plan, services: Services<'_>) -> Result<()> {
     let directory = plan.directory();
     let key = directory.join(KEY_FILE);
     jlb_config::keygen(&key).doing(format_args!("write {}", key.display()))?;
     let nodes: Vec<&Node> = plan.nodes.iter().collect();
-    write_file(plan, &nodes, policy, FILE)?;
+    write_file(plan, &nodes, services, FILE)?;
     if plan.spares.is_empty() {
         return Ok(());
     }
     let all: Vec<&Node> = plan.all().collect();
-    write_file(plan, &all, policy, FILE_OF_SPARES)
+    write_file(plan, &all, services, FILE_OF_SPARES)
 }
 
 /// The cluster file that a node is started with.
@@ -56,9 +75,10 @@ pub fn path(plan: &Plan, node: &Node) -> PathBuf {
         .join(if spare { FILE_OF_SPARES } else { FILE })
 }
 
-fn write_file(plan: &Plan, nodes: &[&Node], policy: &str, name: &str) -> Result<()> {
+fn write_file(plan: &Plan, nodes: &[&Node], services: Services<'_>, name: &str) -> Result<()> {
     let path = plan.directory().join(name);
-    fs::write(&path, text(plan, nodes, policy)).doing(format_args!("write {}", path.display()))?;
+    fs::write(&path, text(plan, nodes, services))
+        .doing(format_args!("write {}", path.display()))?;
     check(&path)
 }
 
@@ -69,7 +89,7 @@ fn check(path: &Path) -> Result<()> {
 }
 
 /// The text of the cluster file.
-fn text(plan: &Plan, nodes: &[&Node], policy: &str) -> String {
+fn text(plan: &Plan, nodes: &[&Node], services: Services<'_>) -> String {
     let mut text = format!(
         "# The cluster of lab {id}, made by `jlb lab`.\n\n\
          [cluster]\nname = \"lab-{id}\"\nkey_file = \"{KEY_FILE}\"\nunderlay_mtu = {MTU}\n\n\
@@ -111,8 +131,12 @@ fn text(plan: &Plan, nodes: &[&Node], policy: &str) -> String {
                 text,
                 "\n[[service]]\nnumber = {number}\nname = \"{name}-{family}\"\nvip = \"{vip}\"\n\
                  protocol = \"{protocol}\"\nports = {port}\nhosts = {hosts}\n\
-                 policy = \"{policy}\"\n",
+                 policy = \"{}\"\n",
+                services.policy,
             );
+            for line in services.tcp_lines.iter().filter(|_| protocol == "tcp") {
+                let _ = writeln!(text, "{line}");
+            }
         }
     }
     text

@@ -116,7 +116,7 @@ impl Lab {
                 .doing(format_args!("make {}", path.display()))
                 .map_err(|error| error.mend("TMPDIR names another directory to write in"))?;
         }
-        cluster_file::write(&lab.plan, &options.policy)?;
+        cluster_file::write(&lab.plan, options.services())?;
         lab.router = Some(topology::build(&lab.plan)?);
         // Hosts have their servers before their agents: an agent must not take what nobody serves.
         lab.start_servers(nginx.as_deref())?;

@@ -1,4 +1,4 @@
-//! The lab, the load generator and reports.
+//! The lab, the load generator, the comparison of policies, and reports.
 //!
 //! `jlb lab` builds a whole cluster in network namespaces of one machine, runs HTTP load through
 //! it, and says what it saw. It needs root and a kernel, and no program but `jlb` itself.
@@ -8,6 +8,7 @@ mod chaos;
 mod document;
 mod how_to_use;
 mod lab;
+mod policies;
 mod report;
 mod run;
 
@@ -28,5 +29,6 @@ pub mod topology;
 pub mod web;
 
 pub use args::LabArgs;
+pub use policies::{BenchArgs, bench};
 pub use run::lab;
 pub use web::{LabWebArgs, run as lab_web};

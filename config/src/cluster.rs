@@ -227,7 +227,7 @@ pub struct PeerAddress {
 }
 
 /// A whole cluster, valid: what every node starts from.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClusterConfig {
     /// The cluster's name.
     pub name: String,
@@ -276,6 +276,14 @@ impl ClusterConfig {
     #[must_use]
     pub fn services(&self) -> &[Service] {
         &self.services
+    }
+
+    /// The service of this number.
+    #[must_use]
+    pub fn service(&self, number: ServiceNumber) -> Option<&Service> {
+        let services = &self.services;
+        let at = services.binary_search_by_key(&number, |service| service.number);
+        services.get(at.ok()?)
     }
 
     /// All services as their packets are matched, sorted by number.

@@ -8,6 +8,7 @@
 //! Settings are cluster-wide, and then part of [`ClusterConfig::fingerprint`], or concern one node
 //! alone: its admin address, TUN device and log level.
 
+pub mod change;
 pub mod check;
 pub mod cluster;
 pub mod health;
@@ -30,6 +31,7 @@ mod testing;
 mod validate;
 mod value;
 
+pub use change::FixedChange;
 pub use check::{Checked, check};
 pub use cluster::{
     Admission, ClusterConfig, LogLevel, Membership, Node, PeerAddress, Service, ServiceHost,

@@ -4,7 +4,8 @@ use crate::cluster::{self, ClusterConfig, Node};
 use crate::problem::{did_you_mean, quoted};
 use jlb_flow_tracker::config::Overload;
 use jlb_host_agent::config::Admission;
-use jlb_protocol::Role;
+use jlb_protocol::{Role, ServiceNumber};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Why a node cannot be started under a name.
@@ -184,16 +185,34 @@ impl ClusterConfig {
         name: &str,
         incarnation: u32,
     ) -> Result<jlb_host_agent::Config, RoleError> {
+        self.host_agent_after(name, incarnation, &BTreeSet::new())
+    }
+
+    /// The configuration of a host agent that has left these services since it started: it takes no
+    /// new connections of them, and those that it has go on.
+    ///
+    /// # Errors
+    /// If there is no such node, or it has another role.
+    pub fn host_agent_after(
+        &self,
+        name: &str,
+        incarnation: u32,
+        left: &BTreeSet<ServiceNumber>,
+    ) -> Result<jlb_host_agent::Config, RoleError> {
         use jlb_host_agent::config::{Config, Limits, Service, Timers};
         let node = self.node_as(name, Role::HostAgent)?;
         let services = self.services.iter().filter_map(|service| {
-            let host = service.host(node.number)?;
-            let admission = admission(host.max_connections, &service.admission);
+            let host = service.host(node.number);
+            let admission = match host {
+                Some(host) => admission(host.max_connections, &service.admission),
+                None if left.contains(&service.number) => Admission::max_connections(0),
+                None => return None,
+            };
             Some(Service {
                 number: service.number,
                 matching: service.matching(),
                 admission,
-                must_accept: service.overload == Overload::MustAccept,
+                must_accept: host.is_some() && service.overload == Overload::MustAccept,
             })
         });
         let (limits, timers) = (&self.limits, &self.timers);
@@ -216,6 +235,7 @@ impl ClusterConfig {
                 state_delay: timers.state_delay,
                 state_retry: timers.state_retry,
                 load_interval: timers.load_interval,
+                load_interval_min: timers.load_interval_min,
                 socketless: timers.socketless,
                 reject_rotation: timers.reject_rotation,
             },

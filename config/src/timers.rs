@@ -87,8 +87,10 @@ timers! {
     state_delay: TimeSpan as Duration = millis(5);
     /// Until an unacknowledged State is repeated (R5).
     state_retry: TimeSpan as Duration = millis(50);
-    /// How often a host tells the trackers its load.
+    /// How often a host tells the trackers its load, at least.
     load_interval: TimeSpan as Duration = millis(100);
+    /// How soon after that it does so again if its number of connections has changed.
+    load_interval_min: TimeSpan as Duration = millis(10);
     /// An owner without a kernel socket for this long treats a repeated SYN as new (R7).
     socketless: TimeSpan as Duration = millis(1_000);
     /// How long one half of a host's filter of rejects is filled before they rotate (R5).

@@ -306,6 +306,7 @@ impl Cluster {
                 state_delay: UNIT,
                 state_retry: units(4),
                 load_interval: Duration::from_secs(40),
+                load_interval_min: Duration::from_secs(40),
                 socketless: UNIT,
                 reject_rotation: Duration::from_secs(100),
             },

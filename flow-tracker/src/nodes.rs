@@ -150,7 +150,15 @@ impl Nodes {
         (self.fingerprint, &self.with_me)
     }
 
-    /// The same, to be kept.
+    /// This tracker's place among the active ones, and how many they are.
+    pub(crate) fn place(&self) -> (u32, u32) {
+        let trackers = self.ranking.trackers();
+        let place = trackers.iter().position(|&it| it == self.me);
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        place.map_or((0, 1), |place| (count(place), count(trackers.len())))
+    }
+
+    /// The same as [`Self::with_me`], to be kept.
     pub(crate) fn ranked(&self) -> Ranked {
         Ranked {
             me: self.me,

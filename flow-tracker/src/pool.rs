@@ -36,6 +36,8 @@ struct Host {
     healthy: bool,
     /// Flows offered since the last report.
     sent: u32,
+    /// Flows that have waited and may be offered to it before the next report.
+    grant: u32,
     chosen: u64,
 }
 
@@ -49,6 +51,7 @@ impl Host {
             load: 0,
             healthy: true,
             sent: 0,
+            grant: u32::MAX,
             chosen: 0,
         }
     }
@@ -78,22 +81,28 @@ impl Host {
     }
 }
 
-/// The hosts of one service.
+/// The hosts of one service, and which of them is asked next. Public so that policies can be compared
+/// on what a tracker really knows, without the rest of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Pool {
+pub struct Pool {
     pub(crate) service: Service,
     hosts: Vec<Host>,
     chooser: Chooser,
     /// Kept between choices so that none allocates.
     candidates: Vec<Candidate>,
+    /// This tracker's place among those that share the room of hosts, and how many they are.
+    place: (u32, u32),
 }
 
 impl Pool {
-    fn new(service: &Service, seed: u64) -> Self {
+    /// The pool as it is before any report. The seed decides where the policy begins.
+    #[must_use]
+    pub fn new(service: &Service, seed: u64) -> Self {
         let mut pool = Self {
             hosts: service.hosts.iter().copied().map(Host::new).collect(),
             chooser: Chooser::new(service.policy, seed),
             candidates: Vec::with_capacity(service.hosts.len()),
+            place: (0, 1),
             service: service.clone(),
         };
         pool.tell_policy();
@@ -112,50 +121,58 @@ impl Pool {
     /// The host to ask next, and the step to ask it with, where `left` is the next one: active, not
     /// tried (R6), healthy and with room if any such host is. The overload policy has its say in who
     /// is asked last.
-    pub(crate) fn next(
+    pub fn next(
         &mut self,
-        nodes: &Nodes,
+        is_active: impl Fn(NodeNumber) -> bool,
         flow: FlowHash,
         tried: &Tried,
         left: u8,
     ) -> Option<(NodeNumber, u8)> {
         let is_usual = left >= self.service.overload_steps;
         match self.service.overload {
-            Overload::Refuse => self.choose(nodes, flow, tried, false).map(|it| (it, left)),
+            Overload::Refuse => self
+                .choose(&is_active, flow, tried, false)
+                .map(|it| (it, left)),
             Overload::MustAccept => {
                 let mut untried = self.hosts.iter().filter(|host| {
                     let node = host.config.node;
-                    nodes.is_active_host(node) && !tried.contains(node)
+                    is_active(node) && !tried.contains(node)
                 });
                 if left > 0 && untried.nth(1).is_some() {
-                    return self.choose(nodes, flow, tried, false).map(|it| (it, left));
+                    return self
+                        .choose(&is_active, flow, tried, false)
+                        .map(|it| (it, left));
                 }
                 // The step 0 tells the host that it is the last.
-                self.least_loaded(nodes, tried).map(|it| (it, 0))
+                self.least_loaded(&is_active, tried).map(|it| (it, 0))
             }
             Overload::Pool => {
                 let usual = is_usual
-                    .then(|| self.choose(nodes, flow, tried, false))
+                    .then(|| self.choose(&is_active, flow, tried, false))
                     .flatten();
                 usual
-                    .or_else(|| self.choose(nodes, flow, tried, true))
+                    .or_else(|| self.choose(&is_active, flow, tried, true))
                     .map(|it| (it, left))
             }
             // Where nobody reports room, the flow waits for the next report.
             Overload::Queue(_) => is_usual
-                .then(|| self.with_room(nodes, flow, tried))
+                .then(|| self.with_room(&is_active, flow, tried))
                 .flatten()
                 .map(|it| (it, left)),
         }
     }
 
     /// The host with the lowest load of those that are active and not tried, healthy if any is.
-    fn least_loaded(&mut self, nodes: &Nodes, tried: &Tried) -> Option<NodeNumber> {
+    fn least_loaded(
+        &mut self,
+        is_active: impl Fn(NodeNumber) -> bool,
+        tried: &Tried,
+    ) -> Option<NodeNumber> {
         self.candidates.clear();
-        let minds_health = self.minds_health(nodes);
+        let minds_health = self.minds_health(&is_active);
         let candidates = self.hosts.iter().filter(|host| {
             let node = host.config.node;
-            nodes.is_active_host(node) && !tried.contains(node)
+            is_active(node) && !tried.contains(node)
         });
         let least = candidates.min_by_key(|host| {
             let is_ill = minds_health && !host.healthy;
@@ -184,19 +201,43 @@ impl Pool {
         matches!(self.service.overload, Overload::Queue(_))
     }
 
-    /// A host that reports room and was not tried, if there is one.
-    pub(crate) fn with_room(
+    /// Of those who share the room that a host reports, this tracker is the one at this place. Each gets its
+    /// part by the same report, without a word: what one alone could take, all would offer to.
+    pub(crate) fn set_place(&mut self, place: u32, trackers: u32) {
+        self.place = (place, trackers.max(1));
+    }
+
+    /// A host whose room a flow that has waited may take, whatever it said before.
+    pub(crate) fn for_waiting(
         &mut self,
-        nodes: &Nodes,
+        is_active: impl Fn(NodeNumber) -> bool,
+        flow: FlowHash,
+    ) -> Option<NodeNumber> {
+        self.one_of(is_active, flow, |host| host.grant > 0)
+    }
+
+    /// A host that reports room and was not tried, if there is one.
+    fn with_room(
+        &mut self,
+        is_active: impl Fn(NodeNumber) -> bool,
         flow: FlowHash,
         tried: &Tried,
     ) -> Option<NodeNumber> {
+        self.one_of(is_active, flow, |host| !tried.contains(host.config.node))
+    }
+
+    /// A host that is active, healthy if any is, has room, and is wanted.
+    fn one_of(
+        &mut self,
+        is_active: impl Fn(NodeNumber) -> bool,
+        flow: FlowHash,
+        wanted: impl Fn(&Host) -> bool,
+    ) -> Option<NodeNumber> {
         self.candidates.clear();
-        let minds_health = self.minds_health(nodes);
+        let minds_health = self.minds_health(&is_active);
         for host in &self.hosts {
             let is_fit = host.healthy || !minds_health;
-            let node = host.config.node;
-            if is_fit && host.has_room() && nodes.is_active_host(node) && !tried.contains(node) {
+            if is_fit && host.has_room() && is_active(host.config.node) && wanted(host) {
                 self.candidates.push(host.candidate());
             }
         }
@@ -206,12 +247,12 @@ impl Pool {
     /// One of the pool's usual hosts, or of its overflow hosts.
     fn choose(
         &mut self,
-        nodes: &Nodes,
+        is_active: impl Fn(NodeNumber) -> bool,
         flow: FlowHash,
         tried: &Tried,
         overflow: bool,
     ) -> Option<NodeNumber> {
-        let minds_health = self.minds_health(nodes);
+        let minds_health = self.minds_health(&is_active);
         // R4: what is believed of a host's room and health is as old as its last report. A host
         // believed full is asked after those with room, one believed ill after all others, but each
         // is asked: only its own word refuses a client (S3).
@@ -222,7 +263,7 @@ impl Pool {
                 if host.config.overflow == overflow
                     && (host.healthy || !minds_health) == healthy
                     && host.has_room() == with_room
-                    && nodes.is_active_host(node)
+                    && is_active(node)
                     && (!tried.contains(node) || planted::is(Bug::AsksRejectedHostAgain))
                 {
                     self.candidates.push(host.candidate());
@@ -237,10 +278,10 @@ impl Pool {
 
     /// Whether health is looked at: not where more than the service allows of the weight in service
     /// is unhealthy. Then rather the checks are wrong, or else the rest would be overrun.
-    fn minds_health(&self, nodes: &Nodes) -> bool {
+    fn minds_health(&self, is_active: impl Fn(NodeNumber) -> bool) -> bool {
         let (mut all, mut ill) = (0_u64, 0_u64);
         for host in &self.hosts {
-            if nodes.is_active_host(host.config.node) {
+            if is_active(host.config.node) {
                 let weight = u64::from(host.candidate().weight);
                 all += weight;
                 ill += if host.healthy { 0 } else { weight };
@@ -250,12 +291,44 @@ impl Pool {
     }
 
     /// The host of the last [`Self::choose`] is offered the flow.
-    pub(crate) fn assigned(&mut self, node: NodeNumber) {
+    pub fn assigned(&mut self, node: NodeNumber) {
         self.chooser.assigned(node, &self.candidates);
         if let Some(host) = self.hosts.iter_mut().find(|host| host.config.node == node) {
             host.sent = host.sent.saturating_add(1);
+            host.grant = host.grant.saturating_sub(1);
             host.chosen += 1;
         }
+    }
+
+    /// The host is offered a flow that another tracker chose it for: it counts as sent, like one of
+    /// this tracker's own.
+    pub fn passed(&mut self, node: NodeNumber) {
+        if let Some(host) = self.hosts.iter_mut().find(|host| host.config.node == node) {
+            host.sent = host.sent.saturating_add(1);
+        }
+    }
+
+    /// Takes a host's report; false if the host is not of this pool.
+    pub fn report(&mut self, node: NodeNumber, report: &ServiceLoad) -> bool {
+        if self.service.any_host && !self.has(node) {
+            self.hosts.push(Host::new(joined(node)));
+            self.tell_policy();
+        }
+        let Some(host) = self.hosts.iter_mut().find(|host| host.config.node == node) else {
+            return false;
+        };
+        // All trackers may take what nobody took since the last report.
+        let unused = host.connections == report.connections && host.room == report.room;
+        let (at, count) = if unused { (0, 1) } else { self.place };
+        let remainder = report.room % count;
+        let turn = report.connections.wrapping_add(at) % count;
+        host.grant = report.room / count + u32::from(turn < remainder);
+        host.healthy = report.healthy;
+        host.connections = report.connections;
+        host.room = report.room;
+        host.load = report.load;
+        host.sent = 0;
+        true
     }
 
     fn has(&self, node: NodeNumber) -> bool {
@@ -325,7 +398,8 @@ impl Pools {
     }
 
     /// Takes over new services; what is known of hosts that stay, stays, and a policy that is the
-    /// same keeps its turns.
+    /// same keeps its turns. A host that is new in a pool is asked after all others until its first
+    /// report: it may not have heard yet that it has the service, and would not answer.
     pub(crate) fn reconfigure(&mut self, services: &[Service]) {
         let mut new = Self::new(services, self.seed);
         for pool in &mut new.pools {
@@ -339,6 +413,8 @@ impl Pools {
                         config: host.config,
                         ..old.clone()
                     };
+                } else {
+                    host.room = 0;
                 }
             }
             if pool.service.any_host {
@@ -378,22 +454,8 @@ impl Pools {
 
     /// Takes a host's report; false if the host is not of that service's pool here.
     pub(crate) fn report(&mut self, node: NodeNumber, report: &ServiceLoad) -> bool {
-        let Some(pool) = self.get_mut(report.service) else {
-            return false;
-        };
-        if pool.service.any_host && !pool.has(node) {
-            pool.hosts.push(Host::new(joined(node)));
-            pool.tell_policy();
-        }
-        let Some(host) = pool.hosts.iter_mut().find(|host| host.config.node == node) else {
-            return false;
-        };
-        host.healthy = report.healthy;
-        host.connections = report.connections;
-        host.room = report.room;
-        host.load = report.load;
-        host.sent = 0;
-        true
+        self.get_mut(report.service)
+            .is_some_and(|pool| pool.report(node, report))
     }
 
     /// Forgets hosts that are no members of the view any more.

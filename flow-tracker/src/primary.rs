@@ -330,7 +330,8 @@ impl FlowTracker {
         if pool.queues() && self.surge.has_line(service) {
             return self.nobody(now, &q, Reason::Exhausted);
         }
-        let Some((host, step)) = pool.next(&self.nodes, q.flow, &q.tried, step) else {
+        let is_active = |host| self.nodes.is_active_host(host);
+        let Some((host, step)) = pool.next(is_active, q.flow, &q.tried, step) else {
             let reason = if pool.has_active_host(&self.nodes) {
                 Reason::Exhausted
             } else {

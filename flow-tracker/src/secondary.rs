@@ -108,6 +108,14 @@ impl FlowTracker {
                     self.turn_back(primary, message, Reason::Quota);
                     return Err(full);
                 }
+                // A repeat was counted before.
+                let counted = found.is_some_and(|(_, record)| {
+                    record.is_of(message.intent, message.offer.isn)
+                        && record.state.host() == Some(host)
+                });
+                if !counted && let Some(pool) = self.pools.get_mut(message.key.service()) {
+                    pool.passed(host);
+                }
                 host
             }
         };

@@ -3,9 +3,9 @@
 
 use crate::config::{Config, Overload};
 use crate::testbed::{
-    Bed, FlowSent, Sent, TTL, birth, host, ingress, not_mine, open, packet, statement, tracker, web,
+    Bed, FlowSent, Sent, TTL, host, ingress, not_mine, open, packet, statement, tracker, web,
 };
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -16,41 +16,13 @@ use jlb_protocol::message::{FlowKind, FlowState, FlowStatement, Intent, Reason, 
 use jlb_protocol::{Birth, FlowKey, NodeNumber, OfferNumber, Role};
 use proptest::prelude::*;
 
+mod host;
+
+use host::Host;
+
 const HOSTS: u16 = 5;
 const TRACKERS: u16 = 3;
 const FLOWS: usize = 3;
-
-/// A flow as its host has it.
-#[derive(Clone, Copy, Debug)]
-struct Owned {
-    isn: u32,
-    birth: Birth,
-    state: FlowState,
-}
-
-/// The statements to one tracker: one State on its way at a time.
-#[derive(Clone, Default, Debug)]
-struct Channel {
-    sequence: u64,
-    in_flight: Option<Vec<FlowStatement>>,
-    closed: Vec<FlowStatement>,
-}
-
-#[derive(Clone, Default, Debug)]
-struct Host {
-    owned: BTreeMap<FlowKey, Owned>,
-    /// Offer numbers that it said no to: for ever (R5).
-    rejected: BTreeSet<(FlowKey, OfferNumber)>,
-    /// Attempts that were its own and are over.
-    over: BTreeSet<(FlowKey, u32)>,
-    /// Offer numbers that it was asked with.
-    asked: BTreeSet<(FlowKey, OfferNumber)>,
-    channels: BTreeMap<NodeNumber, Channel>,
-    births: u32,
-    full: bool,
-    /// Whether its kernel answers a SYN to a flow that it has (R7).
-    sockets: bool,
-}
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Outcome {
@@ -492,47 +464,6 @@ impl World {
         for number in 1..=TRACKERS {
             let stats = self.bed.stats(number);
             assert_eq!((stats.ledger.held, stats.waiting), (0, 0));
-        }
-    }
-}
-
-impl Host {
-    fn answer(&mut self, offer: &FlowSent, must: bool) -> Result<Birth, Reason> {
-        let key = offer.key;
-        if offer.intent == Intent::MidFlow {
-            let owned = self.owned.get(&key).ok_or(Reason::NotOwner)?;
-            return Ok(owned.birth);
-        }
-        self.asked.insert((key, offer.offer));
-        if let Some(owned) = self.owned.get(&key) {
-            if owned.isn == offer.offer.isn || self.sockets {
-                return Ok(owned.birth);
-            }
-            self.end(key);
-        }
-        let number = (key, offer.offer);
-        let over = self.over.contains(&(key, offer.offer.isn));
-        if (self.full && !must) || over || self.rejected.contains(&number) {
-            self.rejected.insert(number);
-            return Err(Reason::Load);
-        }
-        self.births += 1;
-        let owned = Owned {
-            isn: offer.offer.isn,
-            birth: birth(self.births),
-            state: FlowState::Accepted,
-        };
-        self.owned.insert(key, owned);
-        Ok(owned.birth)
-    }
-
-    fn end(&mut self, key: FlowKey) {
-        if let Some(owned) = self.owned.remove(&key) {
-            self.over.insert((key, owned.isn));
-            let closed = statement(&key, owned.birth, owned.isn, FlowState::Closed);
-            for to in [tracker(1), tracker(2)] {
-                self.channels.entry(to).or_default().closed.push(closed);
-            }
         }
     }
 }

@@ -286,6 +286,10 @@ impl FlowTracker {
             None => return Err(DropReason::WrongNode),
         }
         for report in services.iter() {
+            let (place, trackers) = self.nodes.place();
+            if let Some(pool) = self.pools.get_mut(report.service) {
+                pool.set_place(place, trackers);
+            }
             if self.pools.report(from, &report) {
                 self.serve_waiting(now, report.service);
             } else {

@@ -246,9 +246,10 @@ impl FlowTracker {
                 return;
             };
             let flow = self.nodes.hash(&key);
+            let is_active = |host| self.nodes.is_active_host(host);
             let pool = self.pools.get_mut(service);
-            let Some(host) = pool.and_then(|pool| pool.with_room(&self.nodes, flow, &Tried::NONE))
-            else {
+            let host = pool.and_then(|pool| pool.for_waiting(is_active, flow));
+            let Some(host) = host else {
                 return;
             };
             self.offer_waiting(now, key, host);

@@ -144,8 +144,8 @@ impl FlowTracker {
         self.review_questions(now);
     }
 
-    /// Takes over new services, quotas and time spans. Node number, hash secret and the sizes of
-    /// tables and queues stay as they were at the start.
+    /// Takes over new services, quotas, the outbox's bound and time spans. Node number, hash secret and
+    /// the sizes of tables stay as they were at the start.
     pub fn handle_config(&mut self, _now: Time, config: Config) {
         let Config {
             node: _,
@@ -161,6 +161,7 @@ impl FlowTracker {
         self.searches.reconfigure(timers.offered);
         self.who_has.reconfigure(timers.who_has);
         self.lease = timers.lease;
+        self.out.outbox.set_max(limits.max_outbox);
     }
 
     /// Ends what has lasted its time.

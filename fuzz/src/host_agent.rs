@@ -116,6 +116,7 @@ pub fn run(bytes: &[u8]) {
             state_delay: Duration::from_millis(20),
             state_retry: Duration::from_millis(200),
             load_interval: Duration::from_millis(500),
+            load_interval_min: Duration::from_millis(50),
             socketless: Duration::from_secs(3),
             reject_rotation: Duration::from_secs(10),
         },

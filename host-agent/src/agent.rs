@@ -10,6 +10,7 @@ use crate::signals::Signal;
 use crate::sockets::Dumps;
 use crate::statements::{Statements, Told};
 use crate::stats::{ServiceStats, Stats};
+use alloc::vec::Vec;
 use jlb_flow_table::Handle;
 use jlb_protocol::message::{Control, FlowKind, FlowMessage, FlowStatement};
 use jlb_protocol::packet::{self, Packet};
@@ -53,7 +54,10 @@ pub struct HostAgent {
     pub(crate) post: Post,
     pub(crate) dumps: Dumps,
     pub(crate) last_birth: Birth,
+    /// When Load is due in any case.
     pub(crate) load_at: Time,
+    /// Before this no change of connections hurries a Load.
+    pub(crate) load_soonest: Time,
     /// This host leaves: it takes no new flows.
     pub(crate) draining: bool,
 }
@@ -85,6 +89,7 @@ impl HostAgent {
                 counter: 0,
             },
             load_at: now,
+            load_soonest: now,
             draining: is_draining(config.node, &view),
             timers,
         }
@@ -128,16 +133,22 @@ impl HostAgent {
         self.statements.set_wire(now, node, wire);
     }
 
-    /// Takes another configuration: services, their admission, and time spans. Number,
-    /// incarnation, hash key and limits stay as they were at the start. Flows of services that
-    /// are gone end.
+    /// Takes another configuration: services, their admission, the outbox's bound, and time spans.
+    /// Number, incarnation, hash key and the sizes of tables stay as they were at the start. Flows of
+    /// services that are gone end.
     pub fn handle_config(&mut self, now: Time, config: Config) {
+        let before: Vec<ServiceNumber> = self.services.numbers().collect();
         self.services.replace(&config.services);
+        self.post.set_max_outbox(config.limits.max_outbox);
         self.flows.set_timers(config.timers.clone());
         self.rejects.set_rotation(config.timers.reject_rotation);
         self.statements.set_timers(&config.timers);
         self.timers = config.timers;
         let services = &self.services;
+        // The table is large: it is walked for services that are gone only.
+        if before.iter().all(|&service| services.has(service)) {
+            return;
+        }
         let orphans = self
             .flows
             .of_other_services(|service| services.has(service));
@@ -196,7 +207,7 @@ impl HostAgent {
         let deadlines = [
             self.flows.next_deadline(),
             self.statements.next_deadline(),
-            self.is_ready().then_some(self.load_at),
+            self.is_ready().then_some(self.load_due()),
             self.statements.next_walk().filter(|_| self.is_ready()),
         ];
         deadlines.into_iter().flatten().min()

@@ -80,8 +80,10 @@ pub struct Timers {
     pub state_delay: Duration,
     /// Until an unacknowledged State is repeated (R5).
     pub state_retry: Duration,
-    /// How often Load is sent.
+    /// How often Load is sent, at least.
     pub load_interval: Duration,
+    /// How soon after a Load the next is sent if the number of connections has changed.
+    pub load_interval_min: Duration,
     /// An owner without a kernel socket for this long treats a repeated SYN as new (R7).
     pub socketless: Duration,
     /// How long one half of the filter of rejects is filled before they rotate (R5).

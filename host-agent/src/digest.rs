@@ -17,6 +17,7 @@ impl Digest for HostAgent {
             dumps,
             last_birth,
             load_at,
+            load_soonest,
             draining,
         } = self;
         services.digest(into);
@@ -26,5 +27,10 @@ impl Digest for HostAgent {
         dumps.digest(into);
         into.value(&(last_birth, draining));
         into.time(*load_at);
+        // Else a change does not hurry the next Load.
+        if load_soonest < load_at {
+            into.time(*load_soonest);
+            into.value(&self.flows.told());
+        }
     }
 }

@@ -13,6 +13,7 @@ use jlb_protocol::{Birth, FlowKey, NodeNumber, Protocol, ServiceNumber, Time};
 const TICK: Duration = Duration::from_millis(10);
 
 mod began;
+mod connections;
 mod digest;
 
 use began::Began;
@@ -185,6 +186,8 @@ pub(crate) struct Flows {
     tcp: u32,
     /// Accepted and established flows of each service that has any, sorted by service.
     open: Vec<(ServiceNumber, u32)>,
+    /// The same when the trackers were told last.
+    told: Vec<(ServiceNumber, u32)>,
 }
 
 impl Flows {
@@ -197,6 +200,7 @@ impl Flows {
             in_doubt: 0,
             tcp: 0,
             open: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -223,14 +227,6 @@ impl Flows {
     /// Bytes that the tables have allocated.
     pub(crate) fn allocated_bytes(&self) -> usize {
         self.table.allocated_bytes() + self.by_cookie.allocated_bytes()
-    }
-
-    /// Accepted and established flows of a service.
-    pub(crate) fn connections(&self, service: ServiceNumber) -> u32 {
-        let at = self.open.binary_search_by_key(&service, |open| open.0);
-        at.ok()
-            .and_then(|at| self.open.get(at))
-            .map_or(0, |open| open.1)
     }
 
     pub(crate) fn find(&self, key: &FlowKey) -> Option<Handle> {

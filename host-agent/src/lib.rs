@@ -10,7 +10,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-mod admission;
+pub mod admission;
 mod agent;
 pub mod config;
 mod delivery;

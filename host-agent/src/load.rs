@@ -9,13 +9,24 @@ use jlb_protocol::message::{Control, List, ServiceLoad};
 const BATCH: usize = 64;
 
 impl HostAgent {
+    /// When Load is due: each interval, and sooner where the number of connections has changed.
+    pub(crate) fn load_due(&self) -> Time {
+        if self.flows.has_news() {
+            self.load_at.min(self.load_soonest)
+        } else {
+            self.load_at
+        }
+    }
+
     /// Sends the load of every service to every tracker that is not believed dead, when it is time. A host that is not
     /// ready says nothing: it must not be chosen.
     pub(crate) fn send_load(&mut self, now: Time) {
-        if !self.is_ready() || now < self.load_at {
+        if !self.is_ready() || now < self.load_due() {
             return;
         }
         self.load_at = now + self.timers.load_interval;
+        self.load_soonest = now + self.timers.load_interval_min;
+        self.flows.tell();
         let loads: Vec<ServiceLoad> = self.loads().collect();
         for tracker in self.statements.alive() {
             for services in loads.chunks(BATCH) {

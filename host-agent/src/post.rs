@@ -27,6 +27,11 @@ impl Post {
         }
     }
 
+    /// Lets so many messages wait from now on.
+    pub(crate) const fn set_max_outbox(&mut self, max_outbox: usize) {
+        self.outbox.set_max(max_outbox);
+    }
+
     /// The flow's hash, which ranks its trackers.
     pub(crate) fn flow_hash(&self, key: &FlowKey) -> FlowHash {
         self.hash_key.flow_hash(key)

@@ -45,18 +45,22 @@ pub enum Signal {
 
 /// All that is known of a service at a moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Signals {
+pub struct Signals {
     /// Flows of the service that are accepted or established.
-    pub(crate) connections: u32,
-    pub(crate) machine: Machine,
-    pub(crate) readings: Readings,
+    pub connections: u32,
+    /// How busy the machine is.
+    pub machine: Machine,
+    /// What was read last of the service.
+    pub readings: Readings,
 }
 
 /// What was read last of a service.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) struct Readings {
-    pub(crate) queue: Option<AcceptQueue>,
+pub struct Readings {
+    /// Its accept queue.
+    pub queue: Option<AcceptQueue>,
     /// Flows that were accepted since the queue was read.
-    pub(crate) accepted: u32,
-    pub(crate) server: Server,
+    pub accepted: u32,
+    /// What its server said.
+    pub server: Server,
 }

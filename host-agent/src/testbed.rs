@@ -131,6 +131,7 @@ pub(crate) fn config() -> Config {
             state_delay: Duration::from_millis(10),
             state_retry: Duration::from_millis(200),
             load_interval: Duration::from_secs(1),
+            load_interval_min: Duration::from_secs(1),
             socketless: Duration::from_secs(1),
             reject_rotation: Duration::from_secs(5),
         },

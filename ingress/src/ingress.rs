@@ -285,23 +285,27 @@ impl Ingress {
     }
 
     /// Acts on another configuration from now on. Flows of services that are gone, or whose VIP or
-    /// protocol has changed, are forgotten, the others stay. The tables and the outbox keep the
-    /// sizes that they were made with.
+    /// protocol has changed, are forgotten, the others stay. The tables keep the sizes that they were
+    /// made with.
     pub fn handle_config(&mut self, now: Time, config: Config) {
         let matching = Matching::new(&config.services);
         let old = core::mem::replace(&mut self.matching, matching);
         self.cache.set_idle(Idle::new(config.timers.cache_idle));
         self.pending.set_limits(&config.limits);
         self.hosts.set_after(config.dead_host, now);
+        self.outbox.set_max(config.limits.max_outbox);
         self.ranking = Ranking::new(config.hash_key, &self.view);
         self.config = config;
         let new = &self.matching;
-        self.cache
-            .retain_services(|service| old.same_service(new, service));
-        for handle in self.pending.handles() {
-            let service = self.pending.get(handle).map(|(key, _)| key.service());
-            if service.is_some_and(|service| !old.same_service(&self.matching, service)) {
-                self.give_up(handle, DropReason::NoService);
+        // Tables are large: they are walked for services that are gone only.
+        if old.numbers().any(|service| !old.same_service(new, service)) {
+            self.cache
+                .retain_services(|service| old.same_service(new, service));
+            for handle in self.pending.handles() {
+                let service = self.pending.get(handle).map(|(key, _)| key.service());
+                if service.is_some_and(|service| !old.same_service(&self.matching, service)) {
+                    self.give_up(handle, DropReason::NoService);
+                }
             }
         }
         self.retarget(now, false);

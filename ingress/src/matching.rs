@@ -72,6 +72,11 @@ impl Matching {
         self.services.get(&number)
     }
 
+    /// All of their numbers, sorted.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = ServiceNumber> + '_ {
+        self.services.keys().copied()
+    }
+
     /// Whether flows of `number` in `self` are still the same flows under `newer`.
     pub(crate) fn same_service(&self, newer: &Self, number: ServiceNumber) -> bool {
         match (self.service(number), newer.service(number)) {

@@ -87,6 +87,14 @@ impl Known {
                 .is_some_and(|v6| !(v6.is_unspecified() || v6.is_multicast()))
     }
 
+    /// Whether a node that is met at these addresses, in this role, is the one of a file that says so.
+    pub(crate) fn is_met_at(&self, file: &Self) -> bool {
+        let (v4, v6) = (self.v4, self.v6);
+        self.role == file.role
+            && v4.is_none_or(|v4| file.v4 == Some(v4))
+            && v6.is_none_or(|v6| file.v6 == Some(v6))
+    }
+
     pub(crate) fn has_address(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(v4) => self.v4 == Some(v4),

@@ -11,6 +11,7 @@
 use crate::config::{Known, speak};
 use crate::membership::Membership;
 use crate::peer::{Origin, Peer, Standing};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 use jlb_protocol::message::{Entry, MemberEntry};
@@ -38,6 +39,55 @@ const SPREAD: Duration = Duration::from_secs(1);
 const MAX_ENTRIES: usize = (MAX_BODY - 4) / MemberEntry::LEN;
 
 impl Membership {
+    /// The nodes of the file from now on; this node may be among them. Nodes that are new in it become
+    /// peers, those that have moved or have another role are met anew, and those that are gone are
+    /// from now on like any node outside the file: forgotten once they are down for long. Where the
+    /// list is fixed they are gone at once.
+    pub fn handle_file(&mut self, now: Time, known: &[Known]) {
+        self.look(now);
+        let fixed = self.config.fixed;
+        let (own, role) = (self.config.node, self.config.role);
+        let wanted = |known: &&Known| known.node != own && (fixed || speak(role, known.role));
+        let listed: BTreeMap<_, _> = known
+            .iter()
+            .filter(wanted)
+            .map(|known| (known.node, *known))
+            .collect();
+        let before = self.peers.iter().filter(|peer| peer.origin == Origin::File);
+        let gone: Vec<_> = before
+            .map(|peer| peer.known.node)
+            .filter(|node| !listed.contains_key(node))
+            .collect();
+        for node in gone {
+            if fixed {
+                self.remove_peer(node);
+            } else if let Ok(at) = self.find(node) {
+                self.peers[at].leave_file(now);
+            }
+        }
+        for (node, known) in listed {
+            if let Ok(at) = self.find(node) {
+                if self.peers[at].known.is_met_at(&known) {
+                    self.peers[at].enter_file(now, known);
+                    continue;
+                }
+                self.remove_peer(node);
+            }
+            if let Err(at) = self.find(node) {
+                self.peers.insert(at, Peer::of_file(known, now));
+                if speak(role, known.role) {
+                    self.pending.add(known);
+                }
+                let interval = self.paces.with(known.role).interval;
+                self.pending.interval(node, interval);
+            }
+        }
+        if !fixed {
+            self.repace();
+        }
+        self.review();
+    }
+
     /// A node that is no peer said Hello, perhaps long ago.
     pub(crate) fn handle_stranger(&mut self, now: Time, known: Known, incarnation: u32) {
         if known.node == self.config.node
@@ -154,12 +204,20 @@ impl Membership {
     }
 
     fn drop_peer(&mut self, node: NodeNumber) {
-        if let Ok(at) = self.find(node) {
-            self.peers.remove(at);
-            self.pending.remove(node);
+        if self.remove_peer(node) {
             self.stats.forgotten += 1;
             self.repace();
         }
+    }
+
+    /// Takes a node off the list and off the link; false if there is no such peer.
+    fn remove_peer(&mut self, node: NodeNumber) -> bool {
+        let found = self.find(node);
+        if let Ok(at) = found {
+            self.peers.remove(at);
+            self.pending.remove(node);
+        }
+        found.is_ok()
     }
 
     /// Forgets nodes outside the file that never answered or were down for long. `true` if there

@@ -249,6 +249,28 @@ impl Membership {
         }
     }
 
+    /// Takes another configuration: heartbeats, timeouts, and how many nodes may be known. Number, role
+    /// and incarnation stay, and so does whether the list is fixed. Since each Hello is answered, peers
+    /// that still have another heartbeat are heard as often as this one asks.
+    pub fn handle_config(&mut self, now: Time, config: &Config) {
+        self.look(now);
+        self.config.heartbeat = config.heartbeat;
+        self.config.failure_timeout = config.failure_timeout;
+        self.config.host_heartbeat = config.host_heartbeat;
+        self.config.host_timeout = config.host_timeout;
+        self.config.max_nodes = config.max_nodes;
+        if self.config.fixed {
+            self.paces = Paces::new(&self.config, 0, 0);
+            for peer in &self.peers {
+                let interval = self.paces.with(peer.known.role).interval;
+                self.pending.interval(peer.known.node, interval);
+            }
+        } else {
+            self.repace();
+            self.wake = self.wake.min(now + self.paces.pulse());
+        }
+    }
+
     /// The new life that [`Command::Paused`] wanted begins; also for any other reason to begin one.
     /// A tracker is [`MemberState::Joining`] again, and everybody down until they answer.
     pub fn renew(&mut self, now: Time, incarnation: u32) {

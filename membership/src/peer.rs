@@ -119,6 +119,23 @@ impl Peer {
         }
     }
 
+    /// The file names it from now on, with these addresses.
+    pub(crate) fn enter_file(&mut self, now: Time, known: Known) {
+        self.known = known;
+        self.origin = Origin::File;
+        if matches!(self.standing, Standing::Asked { .. }) {
+            self.standing = Standing::Down { since: now };
+        }
+    }
+
+    /// The file does not name it any more: from now on it counts how long it is down.
+    pub(crate) fn leave_file(&mut self, now: Time) {
+        self.origin = Origin::Hearsay;
+        if matches!(self.standing, Standing::Down { .. }) {
+            self.standing = Standing::Down { since: now };
+        }
+    }
+
     pub(crate) const fn is_up(&self) -> bool {
         matches!(self.standing, Standing::Up { .. })
     }

@@ -4,6 +4,7 @@ use crate::data_path::{Command, DataThread, word};
 use crate::error::Error;
 use crate::health::Health;
 use crate::metrics::{Identity, Metrics};
+use crate::reload::Reloads;
 use crate::report::Report;
 use crate::status::Status;
 use http_body_util::Full;
@@ -46,6 +47,7 @@ pub(crate) struct Admin {
     pub(crate) metrics: Metrics,
     pub(crate) health: Health,
     pub(crate) data_thread: DataThread,
+    pub(crate) reloads: Reloads,
     pub(crate) stopping: AtomicBool,
 }
 
@@ -165,6 +167,7 @@ impl Admin {
             Err(error) => return text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
         };
         self.health.report(&mut report);
+        self.reloads.report(&mut report);
         match self.metrics.encode(&self.identity, &self.status, report) {
             Ok(body) => text(StatusCode::OK, body),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
@@ -206,7 +209,9 @@ impl Admin {
             "state": own.map(|line| word(line.member.state)),
             "incarnation": own.map(|line| line.member.incarnation),
             "not_ready": report.not_ready,
-            "configuration": format!("{:016x}", self.identity.config_fingerprint),
+            "configuration": format!("{:016x}", report.configuration),
+            "configuration_since": self.reloads.since(),
+            "configuration_refused": self.reloads.refusal(),
             "view": format!("{:016x}", report.view),
             "members": members,
         });

@@ -5,14 +5,14 @@ mod life;
 mod members;
 mod report;
 
-pub(crate) use control::{Channels, Command, DataThread, Notice};
+pub(crate) use control::{Channels, Command, DataThread, Notice, Reconfiguration};
 pub(crate) use life::{Fresh, Life};
 pub(crate) use members::{Members, word};
 
 use crate::clock;
 use crate::error::Error;
 use crate::kernel::sock_diag;
-use crate::machine::{Machine, Taken};
+use crate::machine::{Machine, RoleConfig, Taken};
 use crate::socket_watch::{Answer, SocketWatch};
 use crate::underlay::{BATCH, Underlay, is_temporary};
 use jlb_ingress::{Packet, Verdict};
@@ -96,6 +96,7 @@ impl<M: Machine> DataPath<M> {
             complaints: BTreeMap::new(),
             notices_lost: 0,
             started: clock::now(),
+            config: None,
             ends: None,
         };
         if let Err(error) = process::set_thread_nice(NICE) {
@@ -130,6 +131,8 @@ struct Turn<M> {
     /// Notices for which the control plane had no room.
     notices_lost: u64,
     started: Time,
+    /// The configuration that the role took over last, if it is not that of its start.
+    config: Option<RoleConfig>,
     /// When the loop ends.
     ends: Option<Time>,
 }

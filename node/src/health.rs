@@ -11,10 +11,11 @@ use hyper_util::rt::TokioIo;
 use jlb_config::{HealthCheck, HealthKind};
 use jlb_host_agent::signals::{self, Signal};
 use jlb_protocol::{ServiceNumber, Time};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
 
 /// What is believed of a server, held down so that one odd check changes nothing.
@@ -52,51 +53,87 @@ struct Server {
     failed: Cell<u64>,
     /// Whether it was told that the server's own load makes no sense.
     complained: Cell<bool>,
+    /// It is not checked any more, and what a last check says does not count.
+    retired: Cell<bool>,
 }
+
+/// A check that a service wants: its number, its name and what is asked.
+pub(crate) type Wanted = (ServiceNumber, String, HealthCheck);
 
 /// The servers of this host that are checked.
 #[derive(Default)]
 pub(crate) struct Health {
-    servers: Vec<Rc<Server>>,
+    servers: RefCell<Vec<Rc<Server>>>,
+    replaced: Notify,
 }
 
 impl Health {
-    /// Of these services, by number and name. Nothing is checked before [`Self::watch`].
-    pub(crate) fn new(
-        checks: impl IntoIterator<Item = (ServiceNumber, String, HealthCheck)>,
-    ) -> Self {
-        let servers = checks.into_iter().map(|(service, name, check)| {
-            Rc::new(Server {
-                service,
-                name,
-                check,
-                verdict: Cell::default(),
-                good: Cell::default(),
-                failed: Cell::default(),
-                complained: Cell::default(),
-            })
-        });
+    /// Of these services. Nothing is checked before [`Self::watch`].
+    pub(crate) fn new(checks: impl IntoIterator<Item = Wanted>) -> Self {
+        let servers = checks
+            .into_iter()
+            .map(|wanted| Rc::new(Server::new(wanted)));
         Self {
-            servers: servers.collect(),
+            servers: RefCell::new(servers.collect()),
+            replaced: Notify::new(),
+        }
+    }
+
+    /// Checks these from now on. What is believed of a server that is still checked stays until its
+    /// checks say otherwise; one that is not any more is taken for healthy. The data thread is told.
+    pub(crate) async fn replace(
+        &self,
+        checks: impl IntoIterator<Item = Wanted>,
+        data_thread: &DataThread,
+    ) {
+        let before = self.servers.borrow().clone();
+        let of = |service| before.iter().find(|server| server.service == service);
+        let servers: Vec<Rc<Server>> = checks
+            .into_iter()
+            .map(|wanted| match of(wanted.0) {
+                Some(server) if server.is(&wanted) => Rc::clone(server),
+                Some(server) => Rc::new(Server::new(wanted).with_past_of(server)),
+                None => Rc::new(Server::new(wanted)),
+            })
+            .collect();
+        let gone = before
+            .iter()
+            .filter(|server| !servers.iter().any(|it| it.service == server.service));
+        let gone: Vec<_> = gone.map(|server| server.service).collect();
+        for server in &before {
+            let stays = servers.iter().any(|it| Rc::ptr_eq(it, server));
+            server.retired.set(!stays);
+        }
+        self.servers.replace(servers);
+        self.replaced.notify_one();
+        for service in gone {
+            data_thread.tell(|| Command::Health(service, true)).await;
         }
     }
 
     /// Checks all servers for as long as the answer is polled, and tells the data thread of each
     /// change. Must run in a `LocalSet`.
     pub(crate) async fn watch(&self, data_thread: &DataThread) {
-        let mut tasks = JoinSet::new();
-        for server in &self.servers {
-            let (server, data_thread) = (Rc::clone(server), data_thread.clone());
-            tasks.spawn_local(async move { server.watch(&data_thread).await });
+        let mut tasks = Vec::<(Rc<Server>, AbortOnDrop)>::new();
+        loop {
+            let wanted = self.servers.borrow().clone();
+            tasks.retain(|(server, _)| wanted.iter().any(|it| Rc::ptr_eq(it, server)));
+            for server in wanted {
+                if tasks.iter().any(|(it, _)| Rc::ptr_eq(it, &server)) {
+                    continue;
+                }
+                let (checked, data_thread) = (Rc::clone(&server), data_thread.clone());
+                let task =
+                    tokio::task::spawn_local(async move { checked.watch(&data_thread).await });
+                tasks.push((server, AbortOnDrop(task)));
+            }
+            self.replaced.notified().await;
         }
-        // They end only with this one, or by a panic, which has told why.
-        while tasks.join_next().await.is_some() {}
-        std::future::pending().await
     }
 
     /// Adds what is known of the servers.
     pub(crate) fn report(&self, report: &mut Report) {
-        for server in &self.servers {
+        for server in self.servers.borrow().iter() {
             let service = server.service;
             if let Some(healthy) = server.verdict.get().healthy {
                 report.gauge(
@@ -118,11 +155,49 @@ impl Health {
     }
 }
 
+/// A task that ends with this value.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Server {
+    fn new((service, name, check): Wanted) -> Self {
+        Self {
+            service,
+            name,
+            check,
+            verdict: Cell::default(),
+            good: Cell::default(),
+            failed: Cell::default(),
+            complained: Cell::default(),
+            retired: Cell::default(),
+        }
+    }
+
+    /// Whether this is what is wanted.
+    fn is(&self, (service, name, check): &Wanted) -> bool {
+        (self.service, &self.name, &self.check) == (*service, name, check)
+    }
+
+    /// With what is believed of another server, and how often it was checked.
+    fn with_past_of(self, other: &Self) -> Self {
+        self.verdict.set(other.verdict.get());
+        self.good.set(other.good.get());
+        self.failed.set(other.failed.get());
+        self
+    }
+
     async fn watch(&self, data_thread: &DataThread) {
         loop {
             let began = clock::now();
             let result = ask(&self.check).await;
+            if self.retired.get() {
+                return;
+            }
             let good = result.is_ok();
             let server = self.server(began, result.as_ref().ok());
             data_thread.try_tell(Command::Signals(vec![Signal::Server(self.service, server)]));

@@ -36,6 +36,17 @@ use jlb_ingress::Packet;
 use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View};
 use std::net::SocketAddr;
 
+/// A role's configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum RoleConfig {
+    /// An ingress's.
+    Ingress(jlb_ingress::Config),
+    /// A flow tracker's.
+    FlowTracker(jlb_flow_tracker::Config),
+    /// A host agent's.
+    HostAgent(jlb_host_agent::Config),
+}
+
 /// What the data path hands a message's packet to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Taken {
@@ -60,6 +71,8 @@ pub(crate) trait Machine: Send {
     fn handle_peer_view(&mut self, _now: Time, _node: NodeNumber, _ranked: u64) {}
     /// Who is alive, this node itself included.
     fn handle_view(&mut self, now: Time, view: &View);
+    /// Another configuration, of this very role.
+    fn handle_config(&mut self, now: Time, config: RoleConfig);
     /// Whether this node has been there for long enough that nobody's absence from the view is a
     /// matter of time.
     fn handle_settled(&mut self, _now: Time, _settled: bool) {}

@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct Identity {
     pub(crate) node: String,
     pub(crate) role: &'static str,
-    pub(crate) config_fingerprint: u64,
     pub(crate) started: u64,
 }
 
@@ -96,7 +95,7 @@ fn all_samples(identity: &Identity, status: &Status, mut report: Report) -> Vec<
         &[],
         u64::from(report.not_ready.is_none()),
     );
-    let fingerprint = format!("{:016x}", identity.config_fingerprint);
+    let fingerprint = format!("{:016x}", report.configuration);
     report.gauge(
         "jlb_config_info",
         "Fingerprint of the cluster-wide configuration that the node runs.",

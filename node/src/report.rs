@@ -52,6 +52,8 @@ pub struct Report {
     pub samples: Vec<Sample>,
     /// The fingerprint of the node's view.
     pub view: u64,
+    /// The fingerprint of the cluster-wide configuration that it runs.
+    pub configuration: u64,
     /// The view, sorted by number.
     pub members: Vec<MemberLine>,
     /// Why the node can't do its work yet; `None` when it can.

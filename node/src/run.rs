@@ -6,15 +6,17 @@ use crate::data_path::{Channels, Command, DataThread, Notice, word};
 use crate::error::Error;
 use crate::health::Health;
 use crate::incarnation;
+use crate::log;
 use crate::metrics::{Identity, Metrics};
-use crate::sampler::{Sampler, Wanted};
-use crate::start::{Start, Started, host_setup, ingress_setup, peers_of};
+use crate::reload::{Reload, Reloads, Running, health_checks};
+use crate::sampler::{self, Sampler};
+use crate::start::{self, Start, host_setup, ingress_setup, peers_of};
 use crate::status::Status;
-use crate::watch::{self, Setup, Silences};
-use jlb_config::{ClusterConfig, Node, Style};
+use crate::watch::{self, Silences};
+use jlb_config::{ClusterConfig, Style};
 use jlb_packet_io::wait::Waker;
-use jlb_protocol::{NodeNumber, Role};
-use std::collections::BTreeMap;
+use jlb_protocol::Role;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
@@ -22,7 +24,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 /// How a node is started.
@@ -62,17 +64,13 @@ pub fn run(role: Role, options: &Options) -> Result<(), Error> {
         .node_as(&options.name, role)
         .map_err(|error| Error::Config(error.to_string()))?
         .clone();
-    start_log(node.log.as_str(), options.log_json);
+    let set_level = log::start(node.log.as_str(), options.log_json);
     for finding in loaded.warnings.findings() {
         warn!("{}", finding.one_line());
     }
     let incarnation = incarnation::next(&options.state_dir, &node.name)?;
     let listener = Admin::listen(node.admin)?;
-    let names: BTreeMap<NodeNumber, String> = config
-        .nodes()
-        .iter()
-        .map(|node| (node.number, node.name.clone()))
-        .collect();
+    let names = start::names(&config);
     let (commands, inbox) = sync_channel(MAX_COMMANDS);
     let (notices, told) = mpsc::channel(MAX_NOTICES);
     let waker = Waker::new().map_err(Error::system("make a waker"))?;
@@ -81,9 +79,8 @@ pub fn run(role: Role, options: &Options) -> Result<(), Error> {
         waker: waker.clone(),
         notices,
     };
-    let config = &config;
     let start = Start {
-        config,
+        config: &config,
         node: &node,
         incarnation,
         state_dir: &options.state_dir,
@@ -94,23 +91,26 @@ pub fn run(role: Role, options: &Options) -> Result<(), Error> {
     let identity = Identity {
         node: node.name.clone(),
         role: role.as_str(),
-        config_fingerprint: config.fingerprint(),
         started: clock::wall_seconds(),
     };
+    let fingerprint = format!("{:016x}", config.fingerprint());
     let metrics = Metrics::new()
         .map_err(|error| Error::system("make the metrics")(std::io::Error::other(error)))?;
     let data_thread = DataThread::new(commands, waker);
-    // Ends with this function.
-    let _sampler = match role {
-        Role::HostAgent => Some(Sampler::start(wanted(config, &node), data_thread.clone())?),
+    let sampler = match role {
+        Role::HostAgent => {
+            let wanted = sampler::Wanted::of(&config, &node);
+            Some(Sampler::start(wanted, data_thread.clone())?)
+        }
         Role::Ingress | Role::FlowTracker => None,
     };
     let admin = Rc::new(Admin {
         identity,
-        status: Rc::new(Status::new(names, peers_of(config, &node))),
+        status: Rc::new(Status::new(names, peers_of(&config, &node))),
         metrics,
-        health: health(config, &node),
+        health: Health::new(health_checks(&config, &node)),
         data_thread,
+        reloads: Reloads::new(clock::wall_seconds()),
         stopping: AtomicBool::new(false),
     });
     info!(
@@ -118,7 +118,7 @@ pub fn run(role: Role, options: &Options) -> Result<(), Error> {
         role = role.as_str(),
         incarnation,
         admin = %node.admin,
-        configuration = format!("{:016x}", config.fingerprint()),
+        configuration = fingerprint,
         "started"
     );
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -126,37 +126,41 @@ pub fn run(role: Role, options: &Options) -> Result<(), Error> {
         .build()
         .map_err(Error::system("start the control plane"))?;
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
+    let result = local.block_on(&runtime, async {
         let signals = signals()?;
-        let delay = match role {
-            // Nothing is routed to a tracker: it waits only until others look after its flows.
-            Role::FlowTracker => config.timers.leave.min(options.stop_delay),
-            Role::Ingress | Role::HostAgent => options.stop_delay,
+        let hangups = hangups()?;
+        let running = Rc::new(Running::new(config, started.setup));
+        let reload = Reload {
+            file: options.config.clone(),
+            name: options.name.clone(),
+            role,
+            incarnation,
+            running: Rc::clone(&running),
+            admin: Rc::clone(&admin),
+            sampler,
+            sockets_of: started.sockets_of,
+            set_level,
         };
-        control(admin, listener, told, started, delay, signals).await
-    })
-}
-
-/// What a host's sampler reads.
-fn wanted(config: &ClusterConfig, node: &Node) -> Wanted {
-    let services = config.services().iter();
-    let own = services.filter(|service| service.host(node.number).is_some());
-    Wanted {
-        services: own.clone().map(jlb_config::Service::matching).collect(),
-        by_queue: own
-            .clone()
-            .any(|service| service.admission.accept_queue.is_some()),
-    }
-}
-
-/// The health checks of a host's own servers.
-fn health(config: &ClusterConfig, node: &Node) -> Health {
-    let services = config.services().iter();
-    let own = services.filter(|service| service.host(node.number).is_some());
-    Health::new(own.filter_map(|service| {
-        let check = service.health.clone()?;
-        Some((service.number, service.name.clone(), check))
-    }))
+        let plane = ControlPlane {
+            admin,
+            running: Rc::clone(&running),
+            ended: started.ended,
+            silences: started.silences,
+        };
+        let stop_delay = options.stop_delay;
+        let delay = move || match role {
+            // Nothing is routed to a tracker: it waits only until others look after its flows.
+            Role::FlowTracker => running.config().timers.leave.min(stop_delay),
+            Role::Ingress | Role::HostAgent => stop_delay,
+        };
+        tokio::select! {
+            result = plane.control(listener, told, delay, signals) => result,
+            () = reload.follow(hangups) => Ok(()),
+        }
+    });
+    // A disk that does not answer keeps a reading of the file, but not the node.
+    runtime.shutdown_background();
+    result
 }
 
 /// Each SIGTERM and SIGINT, as it comes.
@@ -180,60 +184,71 @@ fn signals() -> Result<mpsc::Receiver<()>, Error> {
     Ok(signals)
 }
 
-fn start_log(level: &str, json: bool) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("JLB_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        // What can't be written is lost. To complain of that on the same full disk would be a panic.
-        .log_internal_errors(false)
-        .with_writer(std::io::stderr);
-    // A second node in one process (a test) keeps the first one's log.
-    let _ = if json {
-        builder.json().try_init()
-    } else {
-        builder.with_ansi(false).try_init()
-    };
+/// That SIGHUP came; several of them are as good as one.
+fn hangups() -> Result<mpsc::Receiver<()>, Error> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(Error::system("listen for SIGHUP"))?;
+    let (came, hangups) = mpsc::channel(1);
+    tokio::task::spawn_local(async move {
+        while hangup.recv().await.is_some() {
+            let _ = came.try_send(());
+        }
+    });
+    Ok(hangups)
 }
 
-/// The control plane: serves until a signal, then stops the data thread.
-async fn control(
+/// The tasks of the control plane, but for the one that follows the cluster file.
+struct ControlPlane {
     admin: Rc<Admin>,
-    listener: std::net::TcpListener,
-    mut told: mpsc::Receiver<Notice>,
-    started: Started,
-    stop_delay: Duration,
-    mut signals: mpsc::Receiver<()>,
-) -> Result<(), Error> {
-    let serving = tokio::task::spawn_local(Rc::clone(&admin).serve(listener)?);
-    let Started {
-        ended,
-        setup,
-        silences,
-    } = started;
-    tokio::select! {
-        error = stop(&admin, &mut signals, stop_delay) => Err(error),
-        error = listen(&mut told, &admin.status) => error,
-        error = keep_setup(setup) => error,
-        error = watch_peers(&admin, silences) => error,
-        error = check_servers(&admin) => error,
-        _ = serving => Err(Error::system("serve admin requests")(std::io::Error::other(
-            "its task panicked; its last words are above",
-        ))),
-        result = ended => match result {
-            Ok(result) => result.inspect(|()| info!("stopped")),
-            Err(_) => Err(Error::DataThread("it panicked; its last words are above".into())),
-        },
+    running: Rc<Running>,
+    ended: oneshot::Receiver<Result<(), Error>>,
+    silences: Silences,
+}
+
+impl ControlPlane {
+    /// Serves until a signal, then stops the data thread.
+    async fn control(
+        self,
+        listener: std::net::TcpListener,
+        mut told: mpsc::Receiver<Notice>,
+        stop_delay: impl Fn() -> Duration,
+        mut signals: mpsc::Receiver<()>,
+    ) -> Result<(), Error> {
+        let Self {
+            admin,
+            running,
+            ended,
+            silences,
+        } = self;
+        let serving = tokio::task::spawn_local(Rc::clone(&admin).serve(listener)?);
+        tokio::select! {
+            error = stop(&admin, &mut signals, stop_delay) => Err(error),
+            error = listen(&mut told, &admin.status) => error,
+            error = keep_setup(&running) => error,
+            error = watch_peers(&admin, &running, silences) => error,
+            error = check_servers(&admin) => error,
+            _ = serving => Err(Error::system("serve admin requests")(std::io::Error::other(
+                "its task panicked; its last words are above",
+            ))),
+            result = ended => match result {
+                Ok(result) => result.inspect(|()| info!("stopped")),
+                Err(_) => Err(Error::DataThread("it panicked; its last words are above".into())),
+            },
+        }
     }
 }
 
 /// Waits for a signal, then for the delay or a second signal, then tells the data thread to stop.
 /// Its end ends the node; this only comes back, with why, when that takes too long or a further
 /// signal comes.
-async fn stop(admin: &Admin, signals: &mut mpsc::Receiver<()>, delay: Duration) -> Error {
+async fn stop(
+    admin: &Admin,
+    signals: &mut mpsc::Receiver<()>,
+    delay: impl Fn() -> Duration,
+) -> Error {
     if signals.recv().await.is_none() {
         return Error::system("listen for signals")(std::io::Error::other("nobody sends them"));
     }
+    let delay = delay();
     info!(?delay, "stopping: no longer ready");
     admin.stopping.store(true, Ordering::Relaxed);
     let wait = async {
@@ -260,24 +275,31 @@ async fn stop(admin: &Admin, signals: &mut mpsc::Receiver<()>, delay: Duration) 
 }
 
 /// Looks after the machine's set-up, as others change it.
-async fn keep_setup(setup: Option<Setup>) -> Result<(), Error> {
-    let Some(setup) = setup else {
-        return std::future::pending().await;
-    };
+async fn keep_setup(running: &Running) -> Result<(), Error> {
     loop {
         tokio::time::sleep(watch::INTERVAL).await;
-        setup.keep().await;
+        // Held meanwhile, so that another configuration's set-up is not mistaken for a fault.
+        if let Some(setup) = running.setup.lock().await.as_ref() {
+            setup.keep().await;
+        }
     }
 }
 
-/// Tells the log which peers are not heard of.
-async fn watch_peers(admin: &Admin, mut silences: Silences) -> Result<(), Error> {
+/// Tells the log which peers are not heard of, and which run another configuration.
+async fn watch_peers(
+    admin: &Admin,
+    running: &Running,
+    mut silences: Silences,
+) -> Result<(), Error> {
     loop {
         tokio::time::sleep(watch::INTERVAL).await;
+        let config = running.config();
+        silences.set_pace(config.timers.hello, config.membership);
         // A data thread that does not answer is told by /healthz, and ends the node if it has ended.
         if let Ok(report) = admin.report().await {
             silences.look(&report).iter().for_each(watch::Finding::log);
         }
+        admin.status.tell_configurations();
     }
 }
 
@@ -318,7 +340,7 @@ pub fn teardown(role: Role, path: &std::path::Path, name: &str) -> Result<(), Er
         .map_err(|error| Error::Config(error.to_string()))?;
     match role {
         Role::Ingress => ingress_setup(&config, node).teardown(),
-        Role::HostAgent => host_setup(&config, node).teardown(),
+        Role::HostAgent => host_setup(&config, node, &BTreeSet::new()).teardown(),
         Role::FlowTracker => Ok(()),
     }
     .map_err(Error::Setup)

@@ -6,6 +6,7 @@ use crate::data_path::{Command, DataThread};
 use crate::error::Error;
 use crate::kernel::sock_diag::{self, Listener};
 use crate::kernel::usage::{CPU_SPAN, Cpu, Memory};
+use jlb_config::{ClusterConfig, Node, Service};
 use jlb_host_agent::signals::{AcceptQueue, Machine, Signal};
 use jlb_protocol::services::{ServiceMap, ServiceMatch};
 use jlb_protocol::{Protocol, ServiceNumber, Time};
@@ -15,7 +16,7 @@ use std::time::Duration;
 use tracing::warn;
 
 /// How often accept queues are read where a service's admission looks at them. A list of the listening
-/// sockets takes some tens of microseconds.
+/// sockets and its way to the data thread take 150 microseconds of a processor (see docs/operations.md).
 const FAST: Duration = Duration::from_millis(10);
 
 /// How often they are read for the metrics alone.
@@ -28,6 +29,19 @@ pub(crate) struct Wanted {
     pub(crate) services: Vec<ServiceMatch>,
     /// Whether the admission of any of them looks at accept queues.
     pub(crate) by_queue: bool,
+}
+
+impl Wanted {
+    /// What is read on a host.
+    pub(crate) fn of(config: &ClusterConfig, node: &Node) -> Self {
+        let services = config.services().iter();
+        let own = services.filter(|service| service.host(node.number).is_some());
+        let by_queue = |service: &Service| service.admission.accept_queue.is_some();
+        Self {
+            services: own.clone().map(Service::matching).collect(),
+            by_queue: own.clone().any(by_queue),
+        }
+    }
 }
 
 /// The thread that reads; it ends when this is dropped.

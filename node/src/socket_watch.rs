@@ -8,6 +8,7 @@ use jlb_packet_io::wait::Waker;
 use jlb_protocol::Time;
 use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The wait after a list that failed; doubles with each failure after it.
@@ -33,12 +34,13 @@ pub(crate) struct SocketWatch {
 }
 
 impl SocketWatch {
-    /// Subscribes, and starts the thread that makes lists of the sockets of these addresses. Both
-    /// belong to the network namespace of the calling thread.
-    pub(crate) fn start(vips: Vec<IpAddr>, waker: Waker) -> Result<Self, Error> {
+    /// Subscribes, and starts the thread that makes lists of the sockets of these addresses, as they
+    /// are when a list is begun. Both belong to the network namespace of the calling thread.
+    pub(crate) fn start(vips: Arc<Mutex<Vec<IpAddr>>>, waker: Waker) -> Result<Self, Error> {
         let events = Destroyed::open().map_err(Error::Setup)?;
         let lists = Lists::start(waker, move || {
             let started = clock::now();
+            let vips = vips.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let sockets = sock_diag::dump(|local| vips.contains(&local.ip()))?;
             Ok(Dump { started, sockets })
         })?;

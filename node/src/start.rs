@@ -17,10 +17,11 @@ use jlb_ingress::Ingress;
 use jlb_membership::{Known, speak};
 use jlb_packet_io::tun::Tun;
 use jlb_protocol::link::{self, Link, MessageKey, MessageKeys};
-use jlb_protocol::{NodeNumber, Role, Time, View};
+use jlb_protocol::{NodeNumber, Role, ServiceNumber, Time, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 
 /// What starting the data thread takes.
@@ -40,6 +41,8 @@ pub(crate) struct Started {
     pub(crate) ended: oneshot::Receiver<Result<(), Error>>,
     /// The set-up to keep true, on a machine that has one.
     pub(crate) setup: Option<Setup>,
+    /// The addresses of the sockets that a host lists.
+    pub(crate) sockets_of: Arc<Mutex<Vec<IpAddr>>>,
     /// Who is silent.
     pub(crate) silences: Silences,
 }
@@ -61,6 +64,7 @@ impl Start<'_> {
                 Ok(Started {
                     ended,
                     setup: Some(Setup::Ingress(setup)),
+                    sockets_of: Arc::default(),
                     silences,
                 })
             }
@@ -75,6 +79,7 @@ impl Start<'_> {
                 Ok(Started {
                     ended,
                     setup: None,
+                    sockets_of: Arc::default(),
                     silences,
                 })
             }
@@ -84,15 +89,18 @@ impl Start<'_> {
                     .host_agent(name, self.incarnation)
                     .map_err(invalid)?;
                 let vips: Vec<IpAddr> = self.config.vips_of(self.node.number);
-                let setup = host_setup(self.config, self.node);
+                let setup = host_setup(self.config, self.node, &BTreeSet::new());
                 let tun = setup.apply().map_err(Error::Setup)?;
-                let sockets = SocketWatch::start(vips, self.channels.waker.clone())?;
+                let vips = Arc::new(Mutex::new(vips));
+                let waker = self.channels.waker.clone();
+                let sockets = SocketWatch::start(Arc::clone(&vips), waker)?;
                 let (members, view, now) = self.membership();
                 let machine = HostAgent::new(settings, view, seed, now);
                 let ended = self.spawn(machine, members, None, Some(tun), Some(sockets))?;
                 Ok(Started {
                     ended,
                     setup: Some(Setup::Host(setup)),
+                    sockets_of: vips,
                     silences,
                 })
             }
@@ -103,31 +111,8 @@ impl Start<'_> {
     /// turn of the data thread for a pause.
     fn membership(&self) -> (jlb_membership::Membership, View, Time) {
         let now = clock::now();
-        let timers = &self.config.timers;
-        let fixed = match self.config.membership {
-            Membership::Static => true,
-            Membership::Dynamic => false,
-        };
-        // Where nobody is believed down, nobody needs to be heard of so often.
-        let pace = |heartbeat| if fixed { timers.hello } else { heartbeat };
-        let settings = jlb_membership::Config {
-            node: self.node.number,
-            role: self.node.role,
-            incarnation: self.incarnation,
-            heartbeat: pace(timers.heartbeat),
-            failure_timeout: timers.failure_timeout,
-            host_heartbeat: pace(timers.host_heartbeat),
-            host_timeout: timers.host_timeout,
-            max_nodes: self.config.limits.max_nodes,
-            fixed,
-        };
-        let known = self.config.nodes().iter().map(|node| Known {
-            node: node.number,
-            role: node.role,
-            v4: node.underlay.v4,
-            v6: node.underlay.v6,
-        });
-        let membership = jlb_membership::Membership::new(settings, known.collect(), now);
+        let settings = membership_config(self.config, self.node, self.incarnation);
+        let membership = jlb_membership::Membership::new(settings, known_nodes(self.config), now);
         let view = membership.view().clone();
         (membership, view, now)
     }
@@ -140,25 +125,15 @@ impl Start<'_> {
             .filter(|peer| wanted.contains(&peer.node))
             .filter_map(|peer| members.address(peer.node, peer.v4, peer.v6))
             .collect();
-        let mut keys = self
-            .config
-            .keys
-            .message_keys()
-            .iter()
-            .map(|key| MessageKey {
-                id: key.id,
-                secret: key.secret,
-            });
-        let Some(sending) = keys.next() else {
-            return Err(Error::Config("the key file has no [[key]]".into()));
-        };
+        let keys = message_keys(self.config)
+            .ok_or_else(|| Error::Config("the key file has no [[key]]".into()))?;
         let config = link::Config {
             node: self.node.number,
             role: self.node.role,
             state: members.state(),
             incarnation: self.incarnation,
             worker: 0,
-            keys: MessageKeys::new(sending, keys.collect()),
+            keys,
             peers,
             port: self.config.port,
             hello_interval: self.config.timers.hello,
@@ -207,6 +182,60 @@ impl Start<'_> {
     }
 }
 
+/// What the membership is told of a configuration.
+pub(crate) fn membership_config(
+    config: &ClusterConfig,
+    node: &Node,
+    incarnation: u32,
+) -> jlb_membership::Config {
+    let timers = &config.timers;
+    let fixed = match config.membership {
+        Membership::Static => true,
+        Membership::Dynamic => false,
+    };
+    // Where nobody is believed down, nobody needs to be heard of so often.
+    let pace = |heartbeat| if fixed { timers.hello } else { heartbeat };
+    jlb_membership::Config {
+        node: node.number,
+        role: node.role,
+        incarnation,
+        heartbeat: pace(timers.heartbeat),
+        failure_timeout: timers.failure_timeout,
+        host_heartbeat: pace(timers.host_heartbeat),
+        host_timeout: timers.host_timeout,
+        max_nodes: config.limits.max_nodes,
+        fixed,
+    }
+}
+
+/// The nodes of a file.
+pub(crate) fn known_nodes(config: &ClusterConfig) -> Vec<Known> {
+    let known = config.nodes().iter().map(|node| Known {
+        node: node.number,
+        role: node.role,
+        v4: node.underlay.v4,
+        v6: node.underlay.v6,
+    });
+    known.collect()
+}
+
+/// Their names.
+pub(crate) fn names(config: &ClusterConfig) -> BTreeMap<NodeNumber, String> {
+    let nodes = config.nodes().iter();
+    nodes.map(|node| (node.number, node.name.clone())).collect()
+}
+
+/// The keys that messages are sealed with; `None` if there is none.
+pub(crate) fn message_keys(config: &ClusterConfig) -> Option<MessageKeys> {
+    let keys = config.keys.message_keys().iter();
+    let mut keys = keys.map(|key| MessageKey {
+        id: key.id,
+        secret: key.secret,
+    });
+    let sending = keys.next()?;
+    Some(MessageKeys::new(sending, keys.collect()))
+}
+
 /// What an ingress needs of its machine.
 pub(crate) fn ingress_setup(config: &ClusterConfig, node: &Node) -> IngressSetup {
     let usual = IngressSetup::new(config.vips(), u32::from(config.max_inner()));
@@ -216,9 +245,14 @@ pub(crate) fn ingress_setup(config: &ClusterConfig, node: &Node) -> IngressSetup
     }
 }
 
-/// What a host agent needs of its machine.
-pub(crate) fn host_setup(config: &ClusterConfig, node: &Node) -> HostSetup {
-    let usual = HostSetup::new(config.vips_of(node.number), u32::from(config.max_inner()));
+/// What a host agent needs of its machine, which has left these services.
+pub(crate) fn host_setup(
+    config: &ClusterConfig,
+    node: &Node,
+    left: &BTreeSet<ServiceNumber>,
+) -> HostSetup {
+    let vips = config.vips_with(node.number, left);
+    let usual = HostSetup::new(vips, u32::from(config.max_inner()));
     HostSetup {
         device: node.tun.clone(),
         ..usual

@@ -10,7 +10,7 @@ use jlb_protocol::DropReason;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 /// How often it looks.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 const HEARTBEATS: u32 = 4;
 
 /// What a node has set up on its machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Setup {
     /// That of an ingress.
     Ingress(IngressSetup),
@@ -37,29 +37,54 @@ impl Setup {
         }
     }
 
+    /// Adds what its VIPs need.
+    pub(crate) async fn extend(&self) -> kernel::Result<()> {
+        let setup = self.clone();
+        on_a_thread(move || match setup {
+            Setup::Ingress(setup) => setup.extend(),
+            Setup::Host(setup) => setup.extend(),
+        })
+        .await
+    }
+
+    /// Removes what other VIPs needed.
+    pub(crate) async fn shrink(&self) -> kernel::Result<()> {
+        let setup = self.clone();
+        on_a_thread(move || match setup {
+            Setup::Ingress(setup) => setup.shrink(),
+            Setup::Host(setup) => setup.shrink(),
+        })
+        .await
+    }
+
     /// Puts back what others have changed, and says so in the log.
     pub(crate) async fn keep(&self) {
         let setup = self.clone();
-        // Netlink requests run a runtime of their own, which tokio's blocking threads don't allow:
-        // they belong to this one.
-        let (tell, told) = oneshot::channel();
-        let repair = move || tell.send(setup.repair());
-        let started = std::thread::Builder::new()
-            .name("setup".into())
-            .spawn(repair);
-        if let Err(error) = started {
-            warn!(%error, "can't start a thread to look after the machine's set-up");
-            return;
-        }
-        match told.await {
-            Ok(Ok(false)) => {}
-            Ok(Ok(true)) => warn!(
+        match on_a_thread(move || setup.repair()).await {
+            Ok(false) => {}
+            Ok(true) => warn!(
                 "something else changed the device, its addresses, routes or rules; put them back"
             ),
-            Ok(Err(error)) => warn!(%error, "can't look after the machine's set-up"),
-            Err(_) => error!("looking after the machine's set-up panicked"),
+            Err(error) => warn!(%error, "can't look after the machine's set-up"),
         }
     }
+}
+
+/// Does something with netlink. Its requests run a runtime of their own, which tokio's blocking
+/// threads don't allow: they belong to this one.
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> kernel::Result<T> + Send + 'static,
+) -> kernel::Result<T> {
+    let (tell, told) = oneshot::channel();
+    let failed = |error| kernel::Error::new("have a thread of its own set the machine up", error);
+    std::thread::Builder::new()
+        .name("setup".into())
+        .spawn(move || {
+            let _ = tell.send(work());
+        })
+        .map_err(failed)?;
+    told.await
+        .unwrap_or_else(|_| Err(failed(std::io::Error::other("it panicked"))))
 }
 
 /// Something about peers that a person should know.
@@ -100,6 +125,17 @@ impl Silences {
             silent: BTreeSet::new(),
             unverified: 0,
         }
+    }
+
+    /// Peers say Hello this often from now on.
+    pub(crate) fn set_pace(&mut self, hello: Duration, membership: Membership) {
+        let Self {
+            longest,
+            only_unheard,
+            ..
+        } = Self::new(hello, membership);
+        self.longest = longest;
+        self.only_unheard = only_unheard;
     }
 
     /// What is new since the last look.

@@ -65,7 +65,7 @@ pub struct Config {
     pub incarnation: u32,
     /// The worker that owns this link.
     pub worker: u8,
-    /// The keys that messages are sealed and opened with.
+    /// The keys that messages are sealed and opened with; [`Link::set_keys`] changes them.
     pub keys: MessageKeys,
     /// The nodes that this one speaks with; [`Link::add_peer`] and [`Link::remove_peer`] change them.
     pub peers: Vec<PeerAddress>,
@@ -76,7 +76,7 @@ pub struct Config {
     /// What the node says of its view: [`crate::View::ranked_fingerprint`]. [`Link::set_view`]
     /// changes it.
     pub view: u64,
-    /// Fingerprint of the cluster-wide configuration.
+    /// Fingerprint of the cluster-wide configuration; [`Link::set_config`] changes it.
     pub config: u64,
 }
 

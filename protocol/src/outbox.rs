@@ -46,6 +46,11 @@ impl Outbox {
         }
     }
 
+    /// Lets so many packets wait from now on. What waits already stays.
+    pub const fn set_max(&mut self, max: usize) {
+        self.max = max;
+    }
+
     /// An empty buffer to build a packet in.
     pub fn buffer(&mut self) -> PacketBuf {
         self.spare.pop().unwrap_or_default()

@@ -3,9 +3,9 @@
 use crate::dispatch::Dispatch;
 use crate::events::Departures;
 use crate::server::Server;
+use crate::work::exponential;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use rand_distr::{Distribution, Exp1};
 
 /// What is run.
 #[derive(Clone, Debug)]
@@ -81,10 +81,6 @@ impl Experiment {
         }
         Outcome { responses, given }
     }
-}
-
-fn exponential(chance: &mut SmallRng) -> f64 {
-    Exp1.sample(chance)
 }
 
 impl Outcome {

@@ -8,6 +8,16 @@ use std::collections::BinaryHeap;
 struct Job {
     done_at: f64,
     arrived: f64,
+    from: u16,
+}
+
+/// A job that is done.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Done {
+    /// From its arrival in the cluster to its end.
+    pub(crate) response: f64,
+    /// Who sent it here.
+    pub(crate) from: u16,
 }
 
 impl PartialEq for Job {
@@ -85,10 +95,16 @@ impl Server {
 
     /// A job arrives.
     pub fn arrive(&mut self, now: f64, work: f64) {
+        self.take(now, work, now, 0);
+    }
+
+    /// A job arrives that `from` sent here, and that came into the cluster at `arrived`.
+    pub(crate) fn take(&mut self, now: f64, work: f64, arrived: f64, from: u16) {
         self.advance(now);
         self.jobs.push(Job {
             done_at: self.given + work,
-            arrived: now,
+            arrived,
+            from,
         });
     }
 
@@ -101,9 +117,17 @@ impl Server {
 
     /// The next job is done now; gives how long it was here.
     pub fn finish(&mut self, now: f64) -> Option<f64> {
+        self.complete(now).map(|done| done.response)
+    }
+
+    /// The next job is done now.
+    pub(crate) fn complete(&mut self, now: f64) -> Option<Done> {
         self.advance(now);
         let job = self.jobs.pop()?;
-        Some(now - job.arrived)
+        Some(Done {
+            response: now - job.arrived,
+            from: job.from,
+        })
     }
 }
 

@@ -53,6 +53,8 @@ pub(crate) struct Wanted {
     pub(crate) nginx: bool,
     pub(crate) ipv6_underlay: bool,
     pub(crate) hosts: u16,
+    /// One more line of every TCP service in the cluster file.
+    pub(crate) tcp_service: Option<&'static str>,
 }
 
 impl Default for Wanted {
@@ -61,6 +63,7 @@ impl Default for Wanted {
             nginx: false,
             ipv6_underlay: false,
             hosts: 4,
+            tcp_service: None,
         }
     }
 }
@@ -78,6 +81,9 @@ impl Lab {
         let mut command = Command::new(JLB);
         command.args(["lab", "--keep", "--seconds", "0", "--json"]);
         command.args(["--hosts", &wanted.hosts.to_string()]);
+        if let Some(line) = wanted.tcp_service {
+            command.args(["--tcp-service", line]);
+        }
         if wanted.nginx {
             command.args(["--web", "nginx"]);
         }

@@ -11,6 +11,7 @@
     reason = "a test of real programs in real time"
 )]
 
+mod admission;
 mod chaos;
 mod cleanup;
 mod closes;
@@ -18,6 +19,8 @@ mod garbage;
 mod harness;
 mod load;
 mod metrics;
+mod overload;
+mod reload;
 mod restart;
 mod routes;
 mod transfers;

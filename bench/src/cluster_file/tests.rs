@@ -23,7 +23,7 @@ fn written(ingress: u16, trackers: u16, hosts: u16, ipv6: bool, policy: &str) ->
     );
     fs::create_dir_all(plan.directory()).unwrap();
     let _directory = Directory(plan.directory());
-    write(&plan, policy).unwrap();
+    write(&plan, Services::of(policy)).unwrap();
     let path = plan.directory().join(FILE);
     ClusterConfig::load(&path).unwrap().config
 }
@@ -49,7 +49,7 @@ fn what_comes_later_is_in_its_own_file_alone() {
     let plan = Plan::new(id, counts(2), false).with_spares(counts(1));
     fs::create_dir_all(plan.directory()).unwrap();
     let _directory = Directory(plan.directory());
-    write(&plan, "round-robin").unwrap();
+    write(&plan, Services::of("round-robin")).unwrap();
     let names = |name: &str| {
         let file = path(&plan, plan.node(name).unwrap());
         let cluster = ClusterConfig::load(&file).unwrap().config;
@@ -72,4 +72,37 @@ fn the_smallest_and_the_largest_are_valid() {
             .len(),
         96
     );
+}
+
+#[test]
+fn lines_are_added_to_the_tcp_services_alone() {
+    let counts = Counts {
+        ingress: 1,
+        trackers: 1,
+        hosts: 1,
+    };
+    let plan = Plan::new(format!("l{}", std::process::id()), counts, false);
+    fs::create_dir_all(plan.directory()).unwrap();
+    let _directory = Directory(plan.directory());
+    let tcp_lines = ["admission = { accept_queue = 7 }".to_owned()];
+    let services = Services {
+        tcp_lines: &tcp_lines,
+        ..Services::of("round-robin")
+    };
+    write(&plan, services).unwrap();
+    let cluster = ClusterConfig::load(&plan.directory().join(FILE)).unwrap();
+    for service in cluster.config.services() {
+        let echo = service.name.starts_with("echo");
+        let expected = if echo { None } else { Some(7) };
+        assert_eq!(service.admission.accept_queue, expected);
+    }
+    // A line that no cluster file may have is refused at once.
+    let tcp_lines = ["admission = { accept_queue = 0 }".to_owned()];
+    let services = Services {
+        tcp_lines: &tcp_lines,
+        ..Services::of("round-robin")
+    };
+    fs::remove_file(plan.directory().join(KEY_FILE)).unwrap();
+    let error = write(&plan, services).unwrap_err().to_string();
+    assert!(error.contains("cluster file is refused"), "{error}");
 }

@@ -18,7 +18,11 @@ impl Digest for Pool {
             hosts,
             chooser,
             candidates: _,
+            place: _,
         } = self;
+        if self.queues() {
+            hosts.iter().for_each(|host| into.value(&host.grant));
+        }
         into.all(hosts.iter());
         chooser.digest(into);
     }
@@ -34,6 +38,7 @@ impl Digest for Host {
             load,
             healthy,
             sent,
+            grant: _,
             chosen: _,
         } = self;
         into.value(&(config.node, connections, room, load, healthy, sent));

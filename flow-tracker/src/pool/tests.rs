@@ -28,7 +28,8 @@ fn report(connections: u32, room: u32) -> ServiceLoad {
 
 fn take(pools: &mut Pools, nodes: &Nodes, tried: &Tried) -> Option<NodeNumber> {
     let pool = pools.get_mut(web()).unwrap();
-    let chosen = pool.choose(nodes, FLOW, tried, false)?;
+    let is_active = |host| nodes.is_active_host(host);
+    let chosen = pool.choose(is_active, FLOW, tried, false)?;
     pool.assigned(chosen);
     Some(chosen)
 }
@@ -100,6 +101,25 @@ fn a_new_configuration_keeps_what_is_known_of_hosts_that_stay() {
     let pool = pools.get(web()).unwrap();
     assert_eq!(pool.hosts[0].config.weight, 5);
     assert_eq!(pool.hosts[0].room, 9);
+}
+
+#[test]
+fn a_host_that_is_new_in_a_pool_is_asked_last_until_it_reports() {
+    let mut pools = pools(2, |_| {});
+    let nodes = nodes(3);
+    pools.reconfigure(&config(tracker(1), 3).services);
+    let chosen = |pools: &mut Pools| {
+        let chosen = (0..12).filter_map(|_| take(pools, &nodes, &Tried::NONE));
+        chosen.filter(|&chosen| chosen == host(3)).count()
+    };
+    assert_eq!(chosen(&mut pools), 0);
+    // It is asked where no other is left.
+    let mut tried = Tried::NONE;
+    tried.push(host(1));
+    tried.push(host(2));
+    assert_eq!(take(&mut pools, &nodes, &tried), Some(host(3)));
+    assert!(pools.report(host(3), &report(0, u32::MAX)));
+    assert!(chosen(&mut pools) > 0);
 }
 
 #[test]

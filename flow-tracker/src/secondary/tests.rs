@@ -1,3 +1,4 @@
+use crate::config::PolicyKind;
 use crate::record::{Life, Owned, State, trace_of};
 use crate::testbed::{
     Bed, FlowSent, TTL, birth, host, ingress, offered, open, other_ingress, owned, packet,
@@ -6,6 +7,7 @@ use crate::testbed::{
 use core::time::Duration;
 use jlb_protocol::message::{FlowKind, FlowMessage, FlowState, Intent, Path, Reason};
 use jlb_protocol::{DropReason, FlowKey, MemberState, OfferNumber};
+use std::vec::Vec;
 
 /// A flow that tracker 2 holds at the host that accepted it, and that tracker 1 has forgotten and
 /// proposes to another. Gives the Offer that was accepted, and the proposal.
@@ -595,4 +597,32 @@ fn a_repeat_of_the_attempt_that_a_host_has_established_goes_to_no_other() {
         bed.open(&key, Intent::Syn, 7);
         assert_ne!(bed.settle_one().host(), owner);
     }
+}
+
+#[test]
+fn what_the_secondary_passes_on_counts_as_sent_once() {
+    let mut bed = Bed::with(2, 2, |config| {
+        for service in &mut config.services {
+            service.policy = PolicyKind::LeastConnections;
+        }
+    });
+    let key = bed.flow(0);
+    bed.open(&key, Intent::Syn, 5);
+    let first = bed.settle_one().host();
+    for _ in 0..3 {
+        // The client's repeats.
+        bed.open(&key, Intent::Syn, 5);
+        assert_eq!(bed.settle_one().host(), first);
+    }
+    // Now the secondary chooses: it has sent that host one flow already.
+    bed.set_state(2, tracker(1), MemberState::Down);
+    let chosen: Vec<_> = (1..=3)
+        .map(|nth| {
+            let key = bed.flow(nth);
+            bed.open_as(tracker(2), ingress(), &key, Intent::Syn, 5);
+            bed.settle_one().host()
+        })
+        .collect();
+    let again = chosen.iter().filter(|&&host| host == first).count();
+    assert_eq!((chosen[0] == first, again), (false, 1), "{chosen:?}");
 }

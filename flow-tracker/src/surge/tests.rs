@@ -100,6 +100,63 @@ fn first_come_first_served_even_before_those_that_come_when_there_is_room() {
 }
 
 #[test]
+fn trackers_share_the_room_of_a_host_by_its_report_alone() {
+    const EACH: usize = 5;
+    let mut bed = full(3, 1);
+    for room in [1, 2, 4, 7] {
+        let mut released = Vec::new();
+        for number in 1..=3 {
+            // Flows that this tracker leads, as many as could all be released.
+            let it = bed.trackers.get_mut(&tracker(number)).unwrap();
+            let load = ServiceLoad {
+                service: web(),
+                connections: 10 + room,
+                room,
+                load: 9,
+                healthy: true,
+            };
+            let pool = it.pools.get_mut(web()).unwrap();
+            pool.set_place(u32::from(number) - 1, 3);
+            assert!(pool.report(host(1), &load));
+            let flow = crate::testbed::HASH_KEY.flow_hash(&bed.flow(0));
+            let mut count = 0;
+            let it = bed.trackers.get_mut(&tracker(number)).unwrap();
+            let pool = it.pools.get_mut(web()).unwrap();
+            while let Some(host) = pool.for_waiting(|_| true, flow) {
+                pool.assigned(host);
+                count += 1;
+                assert!(count <= EACH);
+            }
+            released.push(count);
+        }
+        let all: usize = released.iter().sum();
+        assert_eq!(all, usize::try_from(room).unwrap(), "{released:?}");
+        let spread = released.iter().max().unwrap() - released.iter().min().unwrap();
+        assert!(spread <= 1, "{released:?}");
+    }
+    // What nobody has taken by the next report may be taken by any.
+    let it = bed.trackers.get_mut(&tracker(3)).unwrap();
+    let pool = it.pools.get_mut(web()).unwrap();
+    let load = ServiceLoad {
+        service: web(),
+        connections: 17,
+        room: 7,
+        load: 9,
+        healthy: true,
+    };
+    assert!(pool.report(host(1), &load));
+    let flow = crate::testbed::HASH_KEY.flow_hash(&bed.flow(0));
+    let it = bed.trackers.get_mut(&tracker(3)).unwrap();
+    let pool = it.pools.get_mut(web()).unwrap();
+    let mut count = 0;
+    while let Some(host) = pool.for_waiting(|_| true, flow) {
+        pool.assigned(host);
+        count += 1;
+    }
+    assert_eq!(count, 7);
+}
+
+#[test]
 fn a_flow_that_was_faster_elsewhere_goes_back_to_its_place_and_keeps_its_time() {
     for trackers in [1, 2] {
         let mut bed = full(trackers, 1);

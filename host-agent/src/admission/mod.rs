@@ -19,7 +19,7 @@ use max_connections::MaxConnections;
 use share::{Share, Shared};
 
 /// A load of 65,535: full.
-pub(crate) const FULL: u16 = u16::MAX;
+pub const FULL: u16 = u16::MAX;
 
 /// What makes a host reject a new flow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,13 +95,14 @@ impl Policy {
 
 /// The policies of one service, of which any says no for all; none says yes to all.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Gate {
+pub struct Gate {
     policies: Vec<Policy>,
 }
 
 impl Gate {
     /// The policies that the configuration asks for. Of several that reject, the first is the cause.
-    pub(crate) fn new(config: &config::Admission) -> Self {
+    #[must_use]
+    pub fn new(config: &config::Admission) -> Self {
         let config::Admission {
             max_connections,
             adaptive,
@@ -137,7 +138,8 @@ impl Gate {
     }
 
     /// How many more flows the host would take now; `u32::MAX` for no limit.
-    pub(crate) fn room(&self, signals: &Signals) -> u32 {
+    #[must_use]
+    pub fn room(&self, signals: &Signals) -> u32 {
         let rooms = self.all().map(|policy| policy.room(signals));
         rooms.min().unwrap_or(u32::MAX)
     }
@@ -150,14 +152,15 @@ impl Gate {
 
     /// The highest load by any policy, by the server's own word where it gives one, or else by the
     /// processors.
-    pub(crate) fn load(&self, signals: &Signals) -> u16 {
+    #[must_use]
+    pub fn load(&self, signals: &Signals) -> u16 {
         let own = signals.readings.server.load.or(signals.machine.cpu);
         let loads = self.all().map(|policy| policy.load(signals));
         loads.chain(own).max().unwrap_or(0)
     }
 
     /// A new flow was taken, or not.
-    pub(crate) fn decided(&mut self, taken: bool) {
+    pub fn decided(&mut self, taken: bool) {
         for policy in &mut self.policies {
             policy.inner_mut().decided(taken);
         }

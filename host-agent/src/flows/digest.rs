@@ -14,6 +14,7 @@ impl Digest for Flows {
             in_doubt: _,
             tcp: _,
             open: _,
+            told: _,
         } = self;
         into.value(&table.len());
         for (handle, key, flow) in table.sorted() {

@@ -1,4 +1,5 @@
 use crate::testbed::*;
+use core::time::Duration;
 use jlb_protocol::message::{Reason, ServiceLoad};
 use jlb_protocol::view::Member;
 use jlb_protocol::{MemberState, View};
@@ -15,6 +16,52 @@ fn load_goes_to_every_tracker_every_interval() {
             .filter(|sent| matches!(sent, Sent::Load { to, .. } if *to == node(tracker)));
         assert_eq!(told.count(), 4);
     }
+}
+
+/// The connections of service 1 that the Loads to one tracker say, with the time of each, over so many ms.
+fn told(bed: &mut Bed, millis: u64) -> Vec<(u64, u32)> {
+    let began = bed.now;
+    let mut told = Vec::new();
+    for at in 0..millis {
+        for sent in bed.run_loads(1) {
+            let Sent::Load { to, services } = sent else {
+                panic!("{sent:?}")
+            };
+            if to == node(10) {
+                told.push((at, services[0].connections));
+            }
+        }
+    }
+    assert_eq!(bed.now, began + Duration::from_millis(millis));
+    told
+}
+
+#[test]
+fn a_change_of_connections_is_told_soon_but_not_too_often() {
+    let mut config = config();
+    config.timers.load_interval_min = Duration::from_millis(50);
+    let mut bed = Bed::started(config);
+    bed.run_loads(200);
+    // The last was more than 50 ms ago: at once.
+    bed.accept(client(1), 500);
+    assert_eq!(told(&mut bed, 30), [(0, 1)]);
+    // Two more within 50 ms are told together, when these are over.
+    bed.accept(client(2), 500);
+    bed.accept(client(3), 500);
+    assert_eq!(told(&mut bed, 100), [(19, 3)]);
+    // That one of them finishes its handshake changes nothing.
+    bed.establish(client(2), 500);
+    assert_eq!(told(&mut bed, 100), []);
+    bed.destroyed(client(2), 9);
+    assert_eq!(told(&mut bed, 1_100), [(0, 2), (999, 2)]);
+}
+
+#[test]
+fn a_shortest_interval_of_the_usual_one_hurries_nothing() {
+    let mut bed = Bed::started(config());
+    bed.run_loads(200);
+    bed.accept(client(1), 500);
+    assert_eq!(told(&mut bed, 900), [(799, 1)]);
 }
 
 #[test]

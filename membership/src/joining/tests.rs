@@ -317,3 +317,85 @@ fn a_node_of_the_file_stays_where_the_file_says() {
     assert_eq!(membership.stats().refused, 1);
     assert_eq!(membership.known(number(2)), Some(&known(2)));
 }
+
+#[test]
+fn a_node_that_the_file_names_from_now_on_is_a_peer_at_once() {
+    let mut membership = membership(8, &[1, 2]);
+    membership.handle_file(START, &[1, 2, 5, 201].map(known));
+    let told = commands(&mut membership);
+    for node in [5, 201] {
+        assert!(told.contains(&Command::AddPeer(known(node))), "{told:?}");
+        let member = membership.view().member(number(node)).unwrap();
+        assert_eq!(member.state, MemberState::Down, "until it answers");
+    }
+    assert!(told.contains(&Command::View));
+    membership.handle_event(START, &answers(5, 1));
+    let member = membership.view().member(number(5)).unwrap();
+    assert_eq!(member.state, MemberState::Active);
+    // The same file again changes nothing.
+    commands(&mut membership);
+    membership.handle_file(START, &[1, 2, 5, 201].map(known));
+    assert_eq!(commands(&mut membership), []);
+}
+
+#[test]
+fn a_node_that_is_there_already_stays_when_the_file_names_it_and_when_it_does_not_any_more() {
+    let mut membership = membership(8, &[1, 2]);
+    membership.handle_event(START, &stranger(5));
+    membership.handle_event(START, &answers(5, 1));
+    commands(&mut membership);
+    // The file knows one address more than it was met at.
+    let both = Known {
+        v6: Some(core::net::Ipv6Addr::LOCALHOST),
+        ..known(5)
+    };
+    membership.handle_file(START, &[known(1), known(2), both]);
+    assert_eq!(commands(&mut membership), [], "its session goes on");
+    membership.handle_file(START, &[1, 2].map(known));
+    assert_eq!(commands(&mut membership), []);
+    let member = membership.view().member(number(5)).unwrap();
+    assert_eq!(member.state, MemberState::Active);
+}
+
+#[test]
+fn a_node_that_is_in_no_file_any_more_and_does_not_answer_is_forgotten() {
+    let mut membership = membership(8, &[1, 2]);
+    let now = run(&mut membership, START, millis(700_000));
+    assert!(membership.view().member(number(2)).is_some());
+    membership.handle_file(now, &[known(1)]);
+    let now = run(&mut membership, now, millis(590_000));
+    assert!(membership.view().member(number(2)).is_some());
+    run(&mut membership, now, millis(20_000));
+    assert_eq!(membership.view().member(number(2)), None);
+}
+
+#[test]
+fn a_node_of_the_file_that_has_moved_is_met_anew() {
+    let mut membership = membership(8, &[1, 2]);
+    membership.handle_event(START, &answers(2, 1));
+    commands(&mut membership);
+    let moved = Known::at(number(2), role(2), IpAddr::V4(address(77)));
+    membership.handle_file(START, &[known(1), moved]);
+    let told = commands(&mut membership);
+    assert_eq!(told[0], Command::RemovePeer(number(2)));
+    assert_eq!(told[1], Command::AddPeer(moved));
+    let member = membership.view().member(number(2)).unwrap();
+    assert_eq!(member.state, MemberState::Down);
+}
+
+#[test]
+fn a_fixed_list_is_what_the_file_says() {
+    let config = Config {
+        fixed: true,
+        ..config(1)
+    };
+    let mut membership = Membership::new(config, [1, 2, 3].map(known).to_vec(), START);
+    commands(&mut membership);
+    membership.handle_file(START, &[1, 3, 4].map(known));
+    let told = commands(&mut membership);
+    assert!(told.contains(&Command::RemovePeer(number(2))), "{told:?}");
+    assert!(told.contains(&Command::AddPeer(known(4))), "{told:?}");
+    let members = membership.view().members().iter();
+    let nodes: Vec<u16> = members.map(|member| member.node.get()).collect();
+    assert_eq!(nodes, [1, 3, 4]);
+}

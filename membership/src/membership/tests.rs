@@ -492,3 +492,53 @@ fn unknown_nodes_events_are_of_no_account() {
     assert_eq!(membership.view(), &before);
     assert_eq!(commands(&mut membership), vec![]);
 }
+
+#[test]
+fn another_configuration_is_acted_on_from_then_on() {
+    let mut membership = membership(1, &[1, 2, 201]);
+    membership.handle_event(START, &said(2, 1, MemberState::Active, true));
+    commands(&mut membership);
+    let faster = Config {
+        heartbeat: millis(10),
+        failure_timeout: millis(40),
+        max_nodes: 3,
+        // What stays as it was.
+        incarnation: 9,
+        ..config(1)
+    };
+    membership.handle_config(START, &faster);
+    let interval = |node, interval| Command::SetInterval {
+        node: number(node),
+        interval: millis(interval),
+    };
+    assert_eq!(commands(&mut membership), [interval(2, 10)]);
+    assert_eq!(membership.incarnation(), 1);
+    assert!(membership.poll_timeout() <= Some(START + millis(10)));
+    for at in (0..=60).step_by(5) {
+        membership.handle_timeout(START + millis(at));
+    }
+    assert_eq!(state_of(&membership, 2), Some(MemberState::Down));
+    membership.handle_config(START + millis(60), &config(1));
+    assert!(commands(&mut membership).contains(&interval(2, 100)));
+}
+
+#[test]
+fn a_fixed_list_greets_as_often_as_the_configuration_says() {
+    let fixed = |heartbeat| Config {
+        heartbeat: millis(heartbeat),
+        host_heartbeat: millis(heartbeat),
+        fixed: true,
+        ..config(1)
+    };
+    let file = [1, 2, 201].map(known).to_vec();
+    let mut membership = Membership::new(fixed(500), file, START);
+    commands(&mut membership);
+    membership.handle_config(START, &fixed(50));
+    let greeted = commands(&mut membership);
+    assert_eq!(greeted.len(), 2, "{greeted:?}");
+    assert!(
+        greeted
+            .iter()
+            .all(|command| matches!(command, Command::SetInterval { interval, .. } if *interval == millis(50)))
+    );
+}

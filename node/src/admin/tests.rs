@@ -19,13 +19,13 @@ fn admin(commands: SyncSender<Command>) -> Rc<Admin> {
         identity: Identity {
             node: "alpha".into(),
             role: "ingress",
-            config_fingerprint: 0xabc,
             started: 1,
         },
         status: Rc::new(status),
         metrics: Metrics::new().unwrap(),
         health: Health::default(),
         data_thread: DataThread::new(commands, Waker::new().unwrap()),
+        reloads: Reloads::new(7),
         stopping: AtomicBool::new(false),
     })
 }
@@ -60,6 +60,7 @@ fn data_thread(inbox: Receiver<Command>, not_ready: Option<&'static str>, reques
             let report = Report {
                 not_ready: not_ready.map(str::to_owned),
                 view: 0xdef,
+                configuration: 0xabc,
                 members: members(),
                 ..Report::default()
             };
@@ -153,6 +154,8 @@ fn status_is_the_view_as_json() {
     assert_eq!(page["incarnation"], 5);
     assert_eq!(page["not_ready"], "waiting");
     assert_eq!(page["configuration"], "0000000000000abc");
+    assert_eq!(page["configuration_since"], 7);
+    assert_eq!(page["configuration_refused"], serde_json::Value::Null);
     assert_eq!(page["view"], "0000000000000def");
     let members = page["members"].as_array().unwrap();
     assert_eq!(members.len(), 3);

@@ -1,12 +1,14 @@
 //! Between the control plane and the data thread: commands one way, notices the other.
 
 use super::Turn;
-use crate::machine::Machine;
+use crate::machine::{Machine, RoleConfig};
 use crate::report::Report;
 use jlb_host_agent::signals::Signal;
+use jlb_membership::Known;
 use jlb_packet_io::wait::Waker;
-use jlb_protocol::link;
+use jlb_protocol::link::{self, MessageKeys};
 use jlb_protocol::{MemberState, NodeNumber, ServiceNumber, Time};
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -19,10 +21,29 @@ pub(crate) enum Command {
     Health(ServiceNumber, bool),
     /// What was measured on this host.
     Signals(Vec<Signal>),
+    /// Act on another configuration from now on, and say so.
+    Reconfigure(Box<Reconfiguration>, oneshot::Sender<()>),
     /// Tell the peers that this node is about to stop, and go on.
     Drain,
     /// Tell the peers that this node is gone, and end the loop.
     Stop,
+}
+
+/// All of another configuration that the data thread acts on; it takes it over between two turns.
+#[derive(Clone, Debug)]
+pub(crate) struct Reconfiguration {
+    /// The role's.
+    pub(crate) role: RoleConfig,
+    /// The fingerprint of the cluster-wide part, which the peers are told.
+    pub(crate) fingerprint: u64,
+    /// The secrets of the link.
+    pub(crate) keys: MessageKeys,
+    /// How nodes watch each other.
+    pub(crate) membership: jlb_membership::Config,
+    /// The nodes of the file.
+    pub(crate) known: Vec<Known>,
+    /// Their names.
+    pub(crate) names: BTreeMap<NodeNumber, String>,
 }
 
 /// What the data thread tells the control plane, as it happens.
@@ -81,6 +102,21 @@ impl DataThread {
         }
         self.waker.wake();
     }
+
+    /// Has the thread act on another configuration, and waits until it does; false if it has ended.
+    pub(crate) async fn reconfigure(&self, new: &Reconfiguration) -> bool {
+        loop {
+            let (reply, done) = oneshot::channel();
+            let command = Command::Reconfigure(Box::new(new.clone()), reply);
+            let given = self.commands.try_send(command);
+            self.waker.wake();
+            match given {
+                Ok(()) => return done.await.is_ok(),
+                Err(TrySendError::Full(_)) => tokio::time::sleep(TELL_AGAIN).await,
+                Err(TrySendError::Disconnected(_)) => return false,
+            }
+        }
+    }
 }
 
 /// How long a node goes on after it said that it is gone, so that those whom it greeted just before
@@ -105,6 +141,11 @@ impl<M: Machine> Turn<M> {
                         self.path.machine.handle_signal(signal);
                     }
                 }
+                Ok(Command::Reconfigure(new, done)) => {
+                    self.reconfigure(now, *new);
+                    let _ = done.send(());
+                    acted = true;
+                }
                 Ok(Command::Drain) => {
                     self.path.members.set_state(now, MemberState::Draining);
                     acted = true;
@@ -121,5 +162,17 @@ impl<M: Machine> Turn<M> {
                 Err(TryRecvError::Empty) => return acted,
             }
         }
+    }
+
+    /// Takes over another configuration: what waits stays queued, tables keep what they hold.
+    fn reconfigure(&mut self, now: Time, new: Reconfiguration) {
+        let path = &mut self.path;
+        path.machine.handle_config(now, new.role.clone());
+        path.link.set_config(new.fingerprint);
+        path.link.set_keys(new.keys);
+        path.members.handle_config(now, &new.membership, &new.known);
+        path.names = new.names;
+        self.config = Some(new.role);
+        self.handle_link_events(now);
     }
 }

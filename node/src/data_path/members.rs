@@ -5,7 +5,7 @@ use crate::clock;
 use crate::machine::Machine;
 use crate::report::Report;
 use jlb_config::Underlay;
-use jlb_membership::{Command, Membership};
+use jlb_membership::{Command, Known, Membership};
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::link::{Event, PeerAddress};
 use jlb_protocol::message::{Control, List, MemberEntry};
@@ -94,6 +94,17 @@ impl Members {
         members: &List<'_, MemberEntry>,
     ) {
         self.membership.handle_members(now, from, members);
+    }
+
+    /// Another configuration, and the nodes of its file.
+    pub(super) fn handle_config(
+        &mut self,
+        now: Time,
+        config: &jlb_membership::Config,
+        known: &[Known],
+    ) {
+        self.membership.handle_config(now, config);
+        self.membership.handle_file(now, known);
     }
 
     /// This node is in another state from now on.
@@ -367,6 +378,10 @@ impl<M: Machine> Turn<M> {
         let view = self.path.members.view().clone();
         if let Some(machine) = self.path.life.fresh(clock::now(), view) {
             self.path.machine = machine;
+            if let Some(config) = &self.config {
+                let config = config.clone();
+                self.path.machine.handle_config(clock::now(), config);
+            }
         }
         // Writing to a disk, and making tables and giving up others, may take longer than the pause
         // did: it must not be taken for the next one.

@@ -42,6 +42,7 @@ impl<M: Machine> Turn<M> {
         self.path.members.report(&mut report);
         let view = self.path.members.view();
         report.view = view.fingerprint();
+        report.configuration = self.path.link.config_fingerprint();
         report.members = view
             .members()
             .iter()

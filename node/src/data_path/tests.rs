@@ -32,6 +32,8 @@ struct Script {
     recycled: u64,
     ledger: Ledger,
     view: View,
+    /// The configurations that it was given.
+    configs: Vec<RoleConfig>,
     filled: bool,
     /// State machines made anew.
     renewed: u64,
@@ -86,6 +88,10 @@ impl Machine for Scripted {
 
     fn handle_view(&mut self, _: Time, view: &View) {
         self.0.lock().unwrap().view = view.clone();
+    }
+
+    fn handle_config(&mut self, _: Time, config: RoleConfig) {
+        self.0.lock().unwrap().configs.push(config);
     }
 
     fn is_filled(&self) -> bool {
@@ -694,4 +700,142 @@ fn a_node_joins_through_one_that_it_knows_and_the_others_hear_of_it() {
     for node in [a, b, c] {
         node.stop();
     }
+}
+
+/// Another configuration of the nodes of [`pair`].
+fn reconfiguration(number: u16, peers: &[u16], fingerprint: u64) -> Reconfiguration {
+    let settings = jlb_membership::Config {
+        node: node(number),
+        role: FIXED.role,
+        incarnation: 1,
+        heartbeat: Duration::from_millis(20),
+        failure_timeout: SILENCE,
+        host_heartbeat: Duration::from_millis(20),
+        host_timeout: SILENCE,
+        max_nodes: 8,
+        fixed: FIXED.fixed,
+    };
+    let all = std::iter::once(number).chain(peers.iter().copied());
+    let key = |id| MessageKey {
+        id,
+        secret: [id + 6; 16],
+    };
+    Reconfiguration {
+        role: RoleConfig::HostAgent(jlb_host_agent::Config {
+            node: node(number),
+            incarnation: 1,
+            hash_key: jlb_protocol::keyed_hash::HashKey::new([1; 16]),
+            services: Vec::new(),
+            limits: jlb_host_agent::config::Limits {
+                max_flows: 1,
+                max_rejects: 1,
+                max_statements: 1,
+                max_outbox: 1,
+            },
+            timers: jlb_host_agent::config::Timers {
+                handshake: SILENCE,
+                linger: SILENCE,
+                udp_idle: SILENCE,
+                refresh: SILENCE,
+                state_delay: SILENCE,
+                state_retry: SILENCE,
+                load_interval: SILENCE,
+                load_interval_min: SILENCE,
+                socketless: SILENCE,
+                reject_rotation: SILENCE,
+            },
+        }),
+        fingerprint,
+        keys: MessageKeys::new(key(1), vec![key(2)]),
+        membership: settings,
+        known: all
+            .map(|number| {
+                let IpAddr::V4(v4) = address(number) else {
+                    panic!("these tests are over IPv4")
+                };
+                Known {
+                    node: node(number),
+                    role: FIXED.role,
+                    v4: Some(v4),
+                    v6: None,
+                }
+            })
+            .collect(),
+        names: BTreeMap::from([
+            (node(number), "own".into()),
+            (node(peers[0]), "other".into()),
+        ]),
+    }
+}
+
+impl Running {
+    fn reconfigure(&self, new: &Reconfiguration) {
+        let (reply, done) = oneshot::channel();
+        let command = Command::Reconfigure(Box::new(new.clone()), reply);
+        self.commands.send(command).unwrap();
+        self.waker.wake();
+        done.blocking_recv().unwrap();
+    }
+
+    /// What it told of the configurations of others.
+    fn configs(&mut self) -> Vec<(u64, bool)> {
+        let told = std::iter::from_fn(|| self.notices.try_recv().ok());
+        told.filter_map(|notice| match notice {
+            Notice::Peer(link::Event::PeerConfig {
+                fingerprint, same, ..
+            }) => Some((fingerprint, same)),
+            _ => None,
+        })
+        .collect()
+    }
+}
+
+#[test]
+fn another_configuration_is_acted_on_and_said_and_what_is_under_way_goes_on() {
+    let (mut a, b, _) = pair(38);
+    assert_eq!(a.report().configuration, 2);
+    a.send((0..200).map(|flow| acknowledgement(39, flow)));
+    a.reconfigure(&reconfiguration(38, &[39], 77));
+    let report = a.report();
+    assert_eq!(report.configuration, 77);
+    assert!(report.members.iter().any(|line| line.name == "other"));
+    assert_eq!(a.script.lock().unwrap().configs.len(), 1);
+    assert_eq!(
+        a.configs().last(),
+        Some(&(2, false)),
+        "the peer has not followed"
+    );
+    b.reconfigure(&reconfiguration(39, &[38], 77));
+    let give_up = clock::now() + PATIENCE;
+    while a.configs().last() != Some(&(77, true)) {
+        assert!(clock::now() < give_up, "nothing is said of it");
+        a.report();
+    }
+    b.send((0..200).map(|flow| acknowledgement(38, flow)));
+    for node in [&a, &b] {
+        let report = node.report_when(|report| report.role.received >= 200);
+        assert_eq!(report.role.received, 200, "nothing is lost");
+    }
+    a.stop();
+    b.stop();
+}
+
+#[test]
+fn a_state_machine_that_is_made_anew_has_the_latest_configuration() {
+    let (a, b, _) = pair_of(40, &INGRESS, &HOST);
+    let mut new = reconfiguration(41, &[40], 77);
+    new.membership.role = Role::HostAgent;
+    new.membership.fixed = false;
+    new.known[0].role = Role::HostAgent;
+    new.known[1].role = Role::Ingress;
+    b.reconfigure(&new);
+    b.script.lock().unwrap().hang = Some(SILENCE + SILENCE / 4);
+    b.waker.wake();
+    b.report_when(|_| b.script.lock().unwrap().renewed == 1);
+    let script = b.script.lock().unwrap();
+    assert_eq!((script.renewed, script.configs.len()), (1, 2));
+    assert_eq!(script.configs[0], script.configs[1]);
+    drop(script);
+    a.stop();
+    b.stop();
 }

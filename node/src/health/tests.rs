@@ -121,7 +121,7 @@ fn a_server_tells_its_load_in_a_header_of_its_answer() {
         ],
     );
     let health = Health::new([(ServiceNumber::new(5).unwrap(), "web".into(), checked)]);
-    let server = &health.servers[0];
+    let server = Rc::clone(&health.servers.borrow()[0]);
     let began = clock::now();
     let read = || server.server(began, block_on(ask(&server.check)).as_ref().ok());
     let told = read();
@@ -209,4 +209,58 @@ fn the_data_thread_hears_of_each_change_even_if_it_is_busy() {
     assert_eq!(of("jlb_host_server_healthy", None), Some(0.0));
     assert!(of("jlb_host_health_checks_total", Some("good")) >= Some(1.0));
     assert!(of("jlb_host_health_checks_total", Some("failed")) >= Some(3.0));
+}
+
+#[test]
+fn another_configuration_keeps_what_is_believed_and_frees_what_is_not_checked_any_more() {
+    let (open, shut) = (listener(), listener());
+    let (kept, gone) = (check(HealthKind::Tcp, &open), check(HealthKind::Tcp, &shut));
+    drop(shut);
+    let number = |number| ServiceNumber::new(number).unwrap();
+    let all = [
+        (number(5), "web".to_owned(), kept.clone()),
+        (number(6), "ill".to_owned(), gone),
+    ];
+    let health = Health::new(all);
+    let (commands, inbox) = sync_channel(64);
+    let data_thread = DataThread::new(commands, Waker::new().unwrap());
+    let told = || {
+        let told = inbox.try_iter().filter_map(|command| match command {
+            Command::Health(service, healthy) => Some((service.get(), healthy)),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let good = |health: &Health| health.servers.borrow()[0].good.get();
+    block_on(async {
+        let test = async {
+            let give_up = tokio::time::Instant::now() + Duration::from_secs(10);
+            let mut first = Vec::new();
+            while first.len() < 2 {
+                assert!(tokio::time::Instant::now() < give_up, "{first:?}");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                first.extend(told());
+            }
+            first.sort_unstable();
+            assert_eq!(first, [(5, true), (6, false)]);
+            let slower = HealthCheck {
+                interval: Duration::from_millis(11),
+                ..kept.clone()
+            };
+            let before = good(&health);
+            health
+                .replace([(number(5), "web".to_owned(), slower)], &data_thread)
+                .await;
+            assert_eq!(told(), [(6, true)], "and nothing of the other one");
+            while good(&health) < before + 3 {
+                assert!(tokio::time::Instant::now() < give_up, "it is not checked");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(told(), []);
+        };
+        tokio::select! {
+            () = health.watch(&data_thread) => unreachable!(),
+            () = test => {}
+        }
+    });
 }

@@ -63,6 +63,17 @@ impl HostSetup {
         let device = &self.device;
         let tun = Tun::open(device, true)
             .map_err(|e| Error::new(format!("open the TUN device {device}"), e))?;
+        self.extend()?;
+        self.shrink()?;
+        Ok(tun)
+    }
+
+    /// Adds what these VIPs need to a device that is there; those that had it lose nothing.
+    ///
+    /// # Errors
+    /// Names what could not be done.
+    pub fn extend(&self) -> Result<()> {
+        let device = &self.device;
         let netlink = Netlink::open()?;
         quiet_device(device, self.vips.iter().any(IpAddr::is_ipv6))?;
         // Another interface must neither answer ARP for a VIP nor ask in its name: the router
@@ -76,7 +87,16 @@ impl HostSetup {
             // Clients still learn the size from "too big".
             tracing::warn!(%error, "some answers will offer too large segments");
         }
-        self.put_rules_and_addresses(&netlink)?;
+        self.put_rules_and_addresses(&netlink)
+    }
+
+    /// Removes all other VIPs; connections to them break.
+    ///
+    /// # Errors
+    /// Names what could not be done.
+    pub fn shrink(&self) -> Result<()> {
+        let device = &self.device;
+        let netlink = Netlink::open()?;
         for (address, length) in netlink.addresses(device)? {
             if !self.vips.contains(&address) {
                 netlink.delete_address(device, address, length)?;
@@ -88,7 +108,7 @@ impl HostSetup {
                 netlink.delete_rule(&rule)?;
             }
         }
-        Ok(tun)
+        Ok(())
     }
 
     /// Repeats the main table's routes again, as they may have changed, and puts the device up and

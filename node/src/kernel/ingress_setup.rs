@@ -59,6 +59,17 @@ impl IngressSetup {
         let device = &self.device;
         let tun = Tun::open(device, true)
             .map_err(|e| Error::new(format!("open the TUN device {device}"), e))?;
+        self.extend()?;
+        self.shrink()?;
+        Ok(tun)
+    }
+
+    /// Adds what these VIPs need to a device that is there; those that had it lose nothing.
+    ///
+    /// # Errors
+    /// Names what could not be done.
+    pub fn extend(&self) -> Result<()> {
+        let device = &self.device;
         let netlink = Netlink::open()?;
         let has_ipv6 = self.vips.iter().any(IpAddr::is_ipv6);
         quiet_device(device, has_ipv6)?;
@@ -69,9 +80,16 @@ impl IngressSetup {
         if has_ipv6 {
             sysctl::write("ipv6/conf/all/forwarding", "1")?;
         }
-        self.put_routes(&netlink)?;
-        remove_routes(&netlink, |vip| !self.vips.contains(&vip))?;
-        Ok(tun)
+        self.put_routes(&netlink)
+    }
+
+    /// Removes the routes of all other VIPs.
+    ///
+    /// # Errors
+    /// Names what could not be done.
+    pub fn shrink(&self) -> Result<()> {
+        let netlink = Netlink::open()?;
+        remove_routes(&netlink, |vip| !self.vips.contains(&vip))
     }
 
     /// Puts the device up and the routes back where something else has changed that, and says

@@ -1,6 +1,6 @@
 //! The flow tracker under the data path, and its metrics.
 
-use super::{Machine, Taken};
+use super::{Machine, RoleConfig, Taken};
 use crate::report::Report;
 use jlb_flow_tracker::FlowTracker;
 use jlb_ingress::Packet;
@@ -22,6 +22,13 @@ impl Machine for FlowTracker {
 
     fn is_filled(&self) -> bool {
         Self::is_filled(self)
+    }
+
+    fn handle_config(&mut self, now: Time, config: RoleConfig) {
+        // There is one role in a process.
+        if let RoleConfig::FlowTracker(config) = config {
+            Self::handle_config(self, now, config);
+        }
     }
 
     same_as_the_role!();

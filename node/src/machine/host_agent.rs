@@ -1,6 +1,6 @@
 //! The host agent under the data path, and its metrics.
 
-use super::{Machine, Taken};
+use super::{Machine, RoleConfig, Taken};
 use crate::report::Report;
 use jlb_host_agent::signals::Signal;
 use jlb_host_agent::{HostAgent, Socket, Verdict};
@@ -54,6 +54,13 @@ impl Machine for HostAgent {
 
     fn handle_signal(&mut self, signal: Signal) {
         Self::handle_signal(self, signal);
+    }
+
+    fn handle_config(&mut self, now: Time, config: RoleConfig) {
+        // There is one role in a process.
+        if let RoleConfig::HostAgent(config) = config {
+            Self::handle_config(self, now, config);
+        }
     }
 
     same_as_the_role!();

@@ -1,6 +1,6 @@
 //! The ingress under the data path, and its metrics.
 
-use super::{Machine, Taken};
+use super::{Machine, RoleConfig, Taken};
 use crate::report::Report;
 use jlb_ingress::{Ingress, Packet};
 use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, Time, Transmit, View};
@@ -18,6 +18,13 @@ impl Machine for Ingress {
 
     fn handle_settled(&mut self, now: Time, settled: bool) {
         Self::handle_settled(self, now, settled);
+    }
+
+    fn handle_config(&mut self, now: Time, config: RoleConfig) {
+        // There is one role in a process.
+        if let RoleConfig::Ingress(config) = config {
+            Self::handle_config(self, now, config);
+        }
     }
 
     same_as_the_role!();

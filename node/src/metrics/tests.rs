@@ -2,11 +2,11 @@ use super::*;
 use jlb_protocol::NodeNumber;
 use jlb_protocol::link::Event;
 
-fn text(status: &Status, report: Report) -> String {
+fn text(status: &Status, mut report: Report) -> String {
+    report.configuration = 0xabc;
     let identity = Identity {
         node: "alpha".into(),
         role: "ingress",
-        config_fingerprint: 0xabc,
         started: 1_700_000_000,
     };
     let metrics = Metrics::new().unwrap();
@@ -145,6 +145,7 @@ fn the_operations_guide_has_every_metric_and_drop_reason() {
         include_str!("../data_path/report.rs"),
         include_str!("../data_path/members.rs"),
         include_str!("../health.rs"),
+        include_str!("../reload/tally.rs"),
     ] {
         for quoted in source.split('"').filter(|part| part.starts_with("jlb_")) {
             let row = format!("| `{quoted}` |");

@@ -1,9 +1,19 @@
 use super::*;
 use crate::kernel::Error as KernelError;
 use jlb_config::Membership;
-use jlb_protocol::MemberState;
+use jlb_protocol::{MemberState, NodeNumber};
+use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
+
+/// Any cluster.
+fn config() -> ClusterConfig {
+    let text = include_str!("../../../config/examples/minimal.toml");
+    let keys = jlb_config::Keys::generate().unwrap();
+    let path = std::path::Path::new("minimal.toml");
+    let loaded = ClusterConfig::parse_with_keys(text, path, keys);
+    loaded.unwrap().config
+}
 
 /// A control plane under test, with the ends that the data thread would have.
 struct Bed {
@@ -13,7 +23,7 @@ struct Bed {
     notices: mpsc::Sender<Notice>,
     told: mpsc::Receiver<Notice>,
     end: oneshot::Sender<Result<(), Error>>,
-    started: Started,
+    plane: ControlPlane,
     signal: mpsc::Sender<()>,
     signals: mpsc::Receiver<()>,
 }
@@ -28,27 +38,30 @@ impl Bed {
             identity: Identity {
                 node: "alpha".into(),
                 role: "ingress",
-                config_fingerprint: 1,
                 started: 1,
             },
             status: Rc::new(Status::new(BTreeMap::new(), [])),
             metrics: Metrics::new().unwrap(),
             health: Health::default(),
             data_thread: DataThread::new(commands, Waker::new().unwrap()),
+            reloads: Reloads::new(1),
             stopping: AtomicBool::new(false),
         };
+        let admin = Rc::new(admin);
+        let plane = ControlPlane {
+            admin: Rc::clone(&admin),
+            running: Rc::new(Running::new(config(), None)),
+            ended,
+            silences: Silences::new(Duration::from_millis(500), Membership::Dynamic),
+        };
         Self {
-            admin: Rc::new(admin),
+            admin,
             listener: Admin::listen(([127, 0, 0, 1], 0).into()).unwrap(),
             inbox,
             notices,
             told,
             end,
-            started: Started {
-                ended,
-                setup: None,
-                silences: Silences::new(Duration::from_millis(500), Membership::Dynamic),
-            },
+            plane,
             signal,
             signals,
         }
@@ -68,14 +81,11 @@ fn a_panic_of_the_data_thread_ends_the_node_with_an_error() {
     let bed = Bed::new();
     drop(bed.end);
     drop(bed.notices);
-    let result = block_on(control(
-        bed.admin,
-        bed.listener,
-        bed.told,
-        bed.started,
-        Duration::ZERO,
-        bed.signals,
-    ));
+    let result =
+        block_on(
+            bed.plane
+                .control(bed.listener, bed.told, || Duration::ZERO, bed.signals),
+        );
     let error = result.unwrap_err().to_string();
     assert!(error.contains("panicked"), "{error}");
 }
@@ -85,14 +95,11 @@ fn an_error_of_the_data_thread_is_the_nodes() {
     let bed = Bed::new();
     let gone = Error::system("read from the TUN device")(std::io::ErrorKind::NotFound.into());
     bed.end.send(Err(gone)).ok().unwrap();
-    let result = block_on(control(
-        bed.admin,
-        bed.listener,
-        bed.told,
-        bed.started,
-        Duration::ZERO,
-        bed.signals,
-    ));
+    let result =
+        block_on(
+            bed.plane
+                .control(bed.listener, bed.told, || Duration::ZERO, bed.signals),
+        );
     let error = result.unwrap_err().to_string();
     assert!(error.contains("read from the TUN device"), "{error}");
 }
@@ -107,12 +114,10 @@ fn a_signal_stops_the_data_thread_and_its_end_is_success() {
         assert!(matches!(next(), Command::Stop));
         bed.end.send(Ok(())).ok().unwrap();
     });
-    let result = block_on(control(
-        bed.admin,
+    let result = block_on(bed.plane.control(
         bed.listener,
         bed.told,
-        bed.started,
-        Duration::from_millis(20),
+        || Duration::from_millis(20),
         bed.signals,
     ));
     assert!(result.is_ok());
@@ -129,12 +134,10 @@ fn a_stuck_data_thread_can_not_keep_the_node_from_ending() {
         bed.signal.try_send(()).unwrap();
     }
     let admin = Rc::clone(&bed.admin);
-    let result = block_on(control(
-        bed.admin,
+    let result = block_on(bed.plane.control(
         bed.listener,
         bed.told,
-        bed.started,
-        Duration::from_secs(3_600),
+        || Duration::from_secs(3_600),
         bed.signals,
     ));
     let error = result.unwrap_err().to_string();

@@ -52,3 +52,39 @@ fn a_node_without_a_name_goes_by_its_number() {
     assert_eq!(status().name(node(1)), "alpha");
     assert_eq!(status().name(node(300)), "300");
 }
+
+#[test]
+fn a_peer_that_differs_for_a_moment_is_no_news() {
+    let status = status();
+    let says = |fingerprint, same| {
+        status.handle(Event::PeerConfig {
+            node: node(1),
+            fingerprint,
+            same,
+        });
+    };
+    let told = || status.peers()[&node(1)].told;
+    says(5, false);
+    status.tell_configurations();
+    assert!(!told(), "it may follow");
+    says(6, true);
+    says(5, false);
+    status.tell_configurations();
+    assert!(!told(), "it did, meanwhile");
+    status.tell_configurations();
+    assert!(told());
+    says(6, true);
+    assert!(!told());
+}
+
+#[test]
+fn another_file_brings_other_names_and_peers() {
+    let status = status();
+    status.set_nodes(BTreeMap::from([(node(1), "one".into())]), [node(7)]);
+    assert_eq!(
+        (status.name(node(1)), status.name(node(2))),
+        ("one".into(), "2".into())
+    );
+    let peers: Vec<_> = status.peers().into_keys().collect();
+    assert_eq!(peers, [node(1), node(2), node(7)]);
+}

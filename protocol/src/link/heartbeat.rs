@@ -2,7 +2,7 @@
 
 use super::peer::{Letter, Peer, Said};
 use super::tag::Endpoints;
-use super::{Event, HELLO_LEN, Link, MAX_STRANGERS, Opened, Route};
+use super::{Event, HELLO_LEN, Link, MAX_STRANGERS, MessageKeys, Opened, Route};
 use crate::buffer::PacketBuf;
 use crate::drop_reason::DropReason;
 use crate::message::{Control, Message};
@@ -44,6 +44,39 @@ impl Link {
     /// What this node says of its view from now on: [`crate::View::ranked_fingerprint`].
     pub const fn set_view(&mut self, view: u64) {
         self.config.view = view;
+    }
+
+    /// The fingerprint of the cluster-wide configuration that this node runs from now on; the next
+    /// heartbeats say it. Peers that run another one than before, as it compares with ours, are told of.
+    pub fn set_config(&mut self, fingerprint: u64) {
+        let before = core::mem::replace(&mut self.config.config, fingerprint);
+        for at in 0..self.peers.len() {
+            let peer = &self.peers[at];
+            let Some(theirs) = peer.config else {
+                continue;
+            };
+            let same = theirs == fingerprint;
+            if same != (theirs == before) {
+                let node = peer.node;
+                self.event(Event::PeerConfig {
+                    node,
+                    fingerprint: theirs,
+                    same,
+                });
+            }
+        }
+    }
+
+    /// The fingerprint of the cluster-wide configuration that this node says it runs.
+    #[must_use]
+    pub const fn config_fingerprint(&self) -> u64 {
+        self.config.config
+    }
+
+    /// The keys that messages are sealed and opened with from now on. What was sealed with a key that
+    /// is gone is not opened any more.
+    pub fn set_keys(&mut self, keys: MessageKeys) {
+        self.config.keys = keys;
     }
 
     pub(super) fn open_hello(

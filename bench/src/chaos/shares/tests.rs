@@ -83,7 +83,7 @@ fn a_flow_has_the_trackers_that_the_nodes_would_ask() {
     };
     let plan = Plan::new(format!("v{}", std::process::id()), counts, false);
     std::fs::create_dir_all(plan.directory()).unwrap();
-    cluster_file::write(&plan, "round-robin").unwrap();
+    cluster_file::write(&plan, cluster_file::Services::of("round-robin")).unwrap();
     let ranker = Ranker::of(&plan);
     std::fs::remove_dir_all(plan.directory()).unwrap();
     let ranker = ranker.unwrap();

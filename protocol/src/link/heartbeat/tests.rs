@@ -339,3 +339,55 @@ fn a_strangers_other_messages_are_from_an_unknown_sender() {
     let opened = a.open(Time::ZERO, from, address(1), buf.as_slice());
     assert_eq!(opened, Err(DropReason::UnknownSender));
 }
+
+#[test]
+fn another_configuration_is_said_and_compared_anew() {
+    let (mut a, mut b) = (link(1, 100), link(2, 200));
+    settle(Time::ZERO, &mut a, &mut b);
+    events(&mut a);
+    let configs = |link: &mut Link| {
+        let told = events(link).into_iter();
+        let of_config = |event| match event {
+            Event::PeerConfig {
+                fingerprint, same, ..
+            } => Some((fingerprint, same)),
+            _ => None,
+        };
+        told.filter_map(of_config).collect::<Vec<_>>()
+    };
+    let before = b.config_fingerprint();
+    // This node is first: its peer differs until it has followed.
+    a.set_config(77);
+    assert_eq!(a.config_fingerprint(), 77);
+    assert_eq!(configs(&mut a), [(before, false)]);
+    a.set_config(78);
+    assert_eq!(configs(&mut a), [], "it differs as before");
+    b.set_config(78);
+    let now = Time::from_millis(20);
+    b.announce(now);
+    b.handle_timeout(now);
+    settle(now, &mut b, &mut a);
+    assert_eq!(configs(&mut a), [(78, true)]);
+    a.set_config(before);
+    a.set_config(78);
+    assert_eq!(configs(&mut a), [(78, false), (78, true)]);
+}
+
+#[test]
+fn keys_change_while_sessions_go_on() {
+    let (mut a, mut b) = (link(1, 100), link(2, 200));
+    settle(Time::ZERO, &mut a, &mut b);
+    let refused = |a: &mut Link, b: &mut Link| {
+        let message = sealed(a, b);
+        super::super::tests::open(Time::ZERO, b, 1, message.as_slice()).err()
+    };
+    // Known to all first, then sealed with, then the old one goes.
+    for link in [&mut a, &mut b] {
+        link.set_keys(MessageKeys::new(key(1), vec![key(9)]));
+    }
+    assert_eq!(refused(&mut a, &mut b), None);
+    a.set_keys(MessageKeys::new(key(9), vec![key(1)]));
+    assert_eq!(refused(&mut a, &mut b), None);
+    b.set_keys(MessageKeys::new(key(1), Vec::new()));
+    assert_eq!(refused(&mut a, &mut b), Some(DropReason::UnknownKey));
+}
