@@ -290,7 +290,7 @@ impl Pool {
         ill * 100 <= all * u64::from(self.service.max_unhealthy_percent)
     }
 
-    /// The host of the last [`Self::choose`] is offered the flow.
+    /// The host of the last [`Self::next`] is offered the flow.
     pub fn assigned(&mut self, node: NodeNumber) {
         self.chooser.assigned(node, &self.candidates);
         if let Some(host) = self.hosts.iter_mut().find(|host| host.config.node == node) {

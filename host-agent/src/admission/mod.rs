@@ -1,5 +1,5 @@
 //! Whether this host takes one more flow of a service: one file per policy, all behind
-//! [`Admission`]. A service has a [`Gate`] of those that its configuration asks for, and any of them
+//! `Admission`. A service has a [`Gate`] of those that its configuration asks for, and any of them
 //! says no for all.
 
 mod accept_queue;
