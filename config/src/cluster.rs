@@ -154,6 +154,8 @@ pub struct Service {
     pub max_connections: Option<u32>,
     /// How a host is chosen.
     pub policy: PolicyKind,
+    /// A policy that is asked beside it, without effect.
+    pub shadow_policy: Option<PolicyKind>,
     /// Offers that a search may make before the overload policy decides, 1 to 16 (R6).
     pub search_ttl: u8,
     /// What happens when no host takes a flow (R6).

@@ -96,6 +96,10 @@ impl Canonical {
         self.number(u64::from(first));
         self.number(u64::from(last));
         self.text(service.policy.name());
+        if let Some(shadow) = service.shadow_policy {
+            self.text("shadow");
+            self.text(shadow.name());
+        }
         self.number(u64::from(service.search_ttl));
         self.text(overload_name(service.overload));
         if let Overload::Queue(longest) = service.overload {

@@ -43,6 +43,7 @@ pub(crate) fn right(path: &str) -> Option<&'static str> {
         "service.hosts.name" => "write the name of a host-agent: { name = \"web-1\" }",
         "service.hosts.weight" => "write a share of 1 to 65535: weight = 2",
         "service.policy" => PolicyKind::HELP,
+        "service.shadow_policy" => PolicyKind::SHADOW_HELP,
         "service.search_ttl" => "write 1 to 16 offers: search_ttl = 4",
         "service.overload" => {
             "write overload = \"refuse\", \"queue\", \"pool\" or \"must-accept\", or leave the line out"

@@ -149,6 +149,7 @@ impl ClusterConfig {
             any_host: service.any_host,
             max_unhealthy_percent: service.max_unhealthy_percent,
             policy: service.policy,
+            shadow: service.shadow_policy,
             search_ttl: service.all_steps(),
             overload: service.overload,
             overload_steps: service.overload_steps(),

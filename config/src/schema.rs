@@ -42,6 +42,7 @@ pub(crate) struct ServiceTable {
     pub(crate) ports: Spanned<PortsValue>,
     pub(crate) hosts: Spanned<HostsValue>,
     pub(crate) policy: Option<Spanned<Text>>,
+    pub(crate) shadow_policy: Option<Spanned<Text>>,
     pub(crate) search_ttl: Option<Spanned<Number>>,
     pub(crate) overload: Option<Spanned<Text>>,
     pub(crate) overflow: Option<Spanned<HostsValue>>,

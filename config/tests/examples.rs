@@ -99,6 +99,7 @@ fn full_shows_every_key_of_each_table() {
         "policy",
         "search_ttl",
         "overload",
+        "shadow_policy",
         "overflow",
         "queue_timeout",
         "max_connections",

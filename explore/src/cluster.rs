@@ -254,6 +254,7 @@ impl Cluster {
                 any_host: false,
                 max_unhealthy_percent: 50,
                 policy: tracker::PolicyKind::RoundRobin,
+                shadow: None,
                 search_ttl: self.case.search_ttl,
                 overload: tracker::Overload::Refuse,
                 overload_steps: 0,

@@ -51,6 +51,8 @@ pub struct Service {
     pub max_unhealthy_percent: u8,
     /// How a host is chosen.
     pub policy: PolicyKind,
+    /// A policy that is asked beside it on the same new flows, without effect.
+    pub shadow: Option<PolicyKind>,
     /// Offers that a search may make, 1 to 16 (R6).
     pub search_ttl: u8,
     /// What happens when nobody takes a flow.

@@ -39,6 +39,6 @@ mod tracker;
 mod who_has;
 
 pub use config::Config;
-pub use pool::{HostLoad, Pool};
+pub use pool::{HostLoad, Pool, Shadow};
 pub use stats::Stats;
 pub use tracker::FlowTracker;

@@ -2,7 +2,7 @@
 
 use crate::config::{Overload, PoolHost, Service};
 use crate::nodes::Nodes;
-use crate::policy::{Candidate, Chooser, Policy};
+use crate::policy::{Candidate, Chooser, Policy, PolicyKind};
 use alloc::vec::Vec;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{ServiceLoad, Tried};
@@ -24,6 +24,39 @@ pub struct HostLoad {
     pub load: u16,
     /// New flows that this tracker chose it for, ever.
     pub chosen: u64,
+    /// New flows that the shadow policy would have asked it for first, ever.
+    pub shadow_chosen: u64,
+}
+
+/// What a shadow policy would have done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shadow {
+    /// The service.
+    pub service: ServiceNumber,
+    /// The policy.
+    pub policy: PolicyKind,
+    /// New flows that it was asked for, since it began.
+    pub choices: u64,
+    /// Those of them for which it named the same host as the policy that counts.
+    pub same: u64,
+}
+
+/// A policy that is asked beside the one that counts.
+#[derive(Clone, Debug)]
+struct Beside {
+    chooser: Chooser,
+    choices: u64,
+    same: u64,
+}
+
+impl Beside {
+    fn new(kind: PolicyKind, seed: u64) -> Self {
+        Self {
+            chooser: Chooser::new(kind, seed),
+            choices: 0,
+            same: 0,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -39,6 +72,7 @@ struct Host {
     /// Flows that have waited and may be offered to it before the next report.
     grant: u32,
     chosen: u64,
+    shadow_chosen: u64,
 }
 
 impl Host {
@@ -53,6 +87,7 @@ impl Host {
             sent: 0,
             grant: u32::MAX,
             chosen: 0,
+            shadow_chosen: 0,
         }
     }
 
@@ -88,6 +123,7 @@ pub struct Pool {
     pub(crate) service: Service,
     hosts: Vec<Host>,
     chooser: Chooser,
+    shadow: Option<Beside>,
     /// Kept between choices so that none allocates.
     candidates: Vec<Candidate>,
     /// This tracker's place among those that share the room of hosts, and how many they are.
@@ -101,6 +137,7 @@ impl Pool {
         let mut pool = Self {
             hosts: service.hosts.iter().copied().map(Host::new).collect(),
             chooser: Chooser::new(service.policy, seed),
+            shadow: service.shadow.map(|kind| Beside::new(kind, seed)),
             candidates: Vec::with_capacity(service.hosts.len()),
             place: (0, 1),
             service: service.clone(),
@@ -115,7 +152,11 @@ impl Pool {
             let PoolHost { node, weight, .. } = host.config;
             (node, weight.max(1))
         });
-        self.chooser.pool_is(&hosts.collect::<Vec<_>>());
+        let hosts: Vec<_> = hosts.collect();
+        self.chooser.pool_is(&hosts);
+        if let Some(shadow) = &mut self.shadow {
+            shadow.chooser.pool_is(&hosts);
+        }
     }
 
     /// The host to ask next, and the step to ask it with, where `left` is the next one: active, not
@@ -213,7 +254,9 @@ impl Pool {
         is_active: impl Fn(NodeNumber) -> bool,
         flow: FlowHash,
     ) -> Option<NodeNumber> {
-        self.one_of(is_active, flow, |host| host.grant > 0)
+        // The shadow was asked when the flow came.
+        self.find_candidates(is_active, |host| host.grant > 0);
+        self.pick(flow, false)
     }
 
     /// A host that reports room and was not tried, if there is one.
@@ -223,16 +266,16 @@ impl Pool {
         flow: FlowHash,
         tried: &Tried,
     ) -> Option<NodeNumber> {
-        self.one_of(is_active, flow, |host| !tried.contains(host.config.node))
+        self.find_candidates(is_active, |host| !tried.contains(host.config.node));
+        self.pick(flow, tried.is_empty())
     }
 
-    /// A host that is active, healthy if any is, has room, and is wanted.
-    fn one_of(
+    /// The hosts that are active, healthy if any is, have room, and are wanted.
+    fn find_candidates(
         &mut self,
         is_active: impl Fn(NodeNumber) -> bool,
-        flow: FlowHash,
         wanted: impl Fn(&Host) -> bool,
-    ) -> Option<NodeNumber> {
+    ) {
         self.candidates.clear();
         let minds_health = self.minds_health(&is_active);
         for host in &self.hosts {
@@ -241,7 +284,24 @@ impl Pool {
                 self.candidates.push(host.candidate());
             }
         }
-        self.chooser.choose(flow, &self.candidates)
+    }
+
+    /// Of the candidates the one that the policy wants. The shadow is asked too, if the flow is new.
+    fn pick(&mut self, flow: FlowHash, is_new: bool) -> Option<NodeNumber> {
+        let chosen = self.chooser.choose(flow, &self.candidates);
+        let Some(shadow) = self.shadow.as_mut().filter(|_| is_new) else {
+            return chosen;
+        };
+        if let Some(would) = shadow.chooser.choose(flow, &self.candidates) {
+            shadow.chooser.assigned(would, &self.candidates);
+            shadow.choices += 1;
+            shadow.same += u64::from(chosen == Some(would));
+            let mut hosts = self.hosts.iter_mut();
+            if let Some(host) = hosts.find(|host| host.config.node == would) {
+                host.shadow_chosen += 1;
+            }
+        }
+        chosen
     }
 
     /// One of the pool's usual hosts, or of its overflow hosts.
@@ -270,7 +330,7 @@ impl Pool {
                 }
             }
             if !self.candidates.is_empty() {
-                return self.chooser.choose(flow, &self.candidates);
+                return self.pick(flow, tried.is_empty());
             }
         }
         None
@@ -431,6 +491,15 @@ impl Pools {
             if old.chooser.kind() == pool.chooser.kind() {
                 pool.chooser = old.chooser.clone();
             }
+            let kind = |shadow: &Beside| shadow.chooser.kind();
+            if old.shadow.as_ref().map(kind) == pool.shadow.as_ref().map(kind) {
+                pool.shadow = old.shadow.clone();
+            } else {
+                // What another shadow would have done is not told of this one.
+                pool.hosts
+                    .iter_mut()
+                    .for_each(|host| host.shadow_chosen = 0);
+            }
             pool.tell_policy();
         }
         *self = new;
@@ -465,6 +534,19 @@ impl Pools {
         }
     }
 
+    /// What the shadow policies would have done, in order of services.
+    pub(crate) fn shadows(&self) -> impl Iterator<Item = Shadow> {
+        self.pools.iter().filter_map(|pool| {
+            let shadow = pool.shadow.as_ref()?;
+            Some(Shadow {
+                service: pool.service.number,
+                policy: shadow.chooser.kind(),
+                choices: shadow.choices,
+                same: shadow.same,
+            })
+        })
+    }
+
     /// What is known of every host of every service, in order.
     pub(crate) fn loads(&self) -> impl Iterator<Item = HostLoad> {
         self.pools.iter().flat_map(|pool| {
@@ -474,6 +556,7 @@ impl Pools {
                 connections: host.connections,
                 load: host.load,
                 chosen: host.chosen,
+                shadow_chosen: host.shadow_chosen,
             })
         })
     }

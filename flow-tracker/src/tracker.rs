@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::filling::Filling;
 use crate::nodes::Nodes;
 use crate::output::Output;
-use crate::pool::{HostLoad, Pools};
+use crate::pool::{HostLoad, Pools, Shadow};
 use crate::primary::{Done, Ended};
 use crate::record::State;
 use crate::records::{Expiry, Records};
@@ -256,6 +256,11 @@ impl FlowTracker {
     /// What is known of each host of each service, in order of service number.
     pub fn host_loads(&self) -> impl Iterator<Item = HostLoad> {
         self.pools.loads()
+    }
+
+    /// What the shadow policies would have done, in order of service number.
+    pub fn shadows(&self) -> impl Iterator<Item = Shadow> {
+        self.pools.shadows()
     }
 }
 

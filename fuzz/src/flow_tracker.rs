@@ -77,6 +77,7 @@ pub fn run(bytes: &[u8]) {
             any_host: matching.service.get() == 1,
             max_unhealthy_percent: 50,
             policy,
+            shadow: Some(PolicyKind::RoundRobin),
             search_ttl: 2,
             overload,
             overload_steps: 1,

@@ -92,6 +92,10 @@ fn every_cluster_wide_setting_makes_a_difference() {
         ),
         (
             "search_ttl = 2",
+            "search_ttl = 2\nshadow_policy = \"random\"",
+        ),
+        (
+            "search_ttl = 2",
             "search_ttl = 2\noverload = \"must-accept\"",
         ),
         (

@@ -99,6 +99,12 @@ fn service(
         Some(written) => one_of(written, PolicyKind::ALL, "service.policy", findings),
         None => Some(PolicyKind::RoundRobin),
     };
+    let shadow_policy = match &table.shadow_policy {
+        Some(written) => {
+            one_of(written, PolicyKind::ALL, "service.shadow_policy", findings).map(Some)
+        }
+        None => Some(None),
+    };
     // The hosts asked travel in each message, which has room for so many.
     let most = i64::try_from(MAX_TRIED).unwrap_or(i64::MAX);
     let search_ttl = match &table.search_ttl {
@@ -132,6 +138,7 @@ fn service(
         any_host,
         max_connections: limit?,
         policy: policy?,
+        shadow_policy: shadow_policy?,
         search_ttl: search_ttl?,
         overload: overload?,
         admission: admission?,

@@ -700,6 +700,14 @@ pub(crate) const CASES: &[Case] = &[
         help: "write a number and a unit in quotes, or \"never\"; units are us, ms, s, m and h",
     },
     Case {
+        what: "an unknown shadow",
+        from: "overload = \"refuse\"",
+        to: "shadow_policy = \"none\"",
+        message: "`shadow_policy` cannot be `none`",
+        at: (51, 17),
+        help: "write shadow_policy = \"round-robin\" or \"random\" or \"max-connections\" or \"least-connections\" or \"two-choices\" or \"least-load\" or \"consistent-hash\"",
+    },
+    Case {
         what: "an unknown key of admission",
         from: "overload = \"refuse\"",
         to: "admission = { cpu = 90 }",

@@ -83,6 +83,11 @@ macro_rules! policies {
                 "write policy = \"", $first_name, "\"" $(, " or \"", $name, "\"")*
             );
 
+            /// The same of one that is asked beside it.
+            pub const SHADOW_HELP: &'static str = concat!(
+                "write shadow_policy = \"", $first_name, "\"" $(, " or \"", $name, "\"")*
+            );
+
             /// Its name in the cluster file.
             #[must_use]
             pub const fn name(self) -> &'static str {

@@ -17,6 +17,8 @@ impl Digest for Pool {
             service: _,
             hosts,
             chooser,
+            // It has no effect.
+            shadow: _,
             candidates: _,
             place: _,
         } = self;
@@ -40,6 +42,7 @@ impl Digest for Host {
             sent,
             grant: _,
             chosen: _,
+            shadow_chosen: _,
         } = self;
         into.value(&(config.node, connections, room, load, healthy, sent));
     }

@@ -247,3 +247,46 @@ fn hosts_join_a_pool_for_any_by_their_reports() {
     pools.reconfigure(&config.services);
     assert!(known(&pools).is_empty());
 }
+
+#[test]
+fn a_shadow_is_asked_for_new_flows_alone_and_changes_nothing() {
+    let mut config = config(tracker(1), 3);
+    let without = Pools::new(&config.services, 5);
+    for service in &mut config.services {
+        service.shadow = Some(PolicyKind::LeastConnections);
+    }
+    let with = Pools::new(&config.services, 5);
+    let nodes = nodes(3);
+    let run = |mut pools: Pools| {
+        let mut chosen = Vec::new();
+        for at in 1..=3 {
+            pools.report(host(at), &report(u32::from(at) * 10, 100));
+        }
+        for _ in 0..30 {
+            chosen.extend(take(&mut pools, &nodes, &Tried::NONE));
+            let mut tried = Tried::NONE;
+            tried.push(host(1));
+            chosen.extend(take(&mut pools, &nodes, &tried));
+        }
+        (chosen, pools)
+    };
+    let (plain, _) = run(without);
+    let (shadowed, mut pools) = run(with);
+    assert_eq!(plain, shadowed);
+    let shadow = pools.shadows().next().unwrap();
+    assert_eq!((shadow.service, shadow.choices), (web(), 30));
+    // Round robin sends to all; the shadow would have gone to the one with the fewest.
+    let would: Vec<_> = pools.loads().map(|load| load.shadow_chosen).collect();
+    assert_eq!(would[..3].iter().sum::<u64>(), 30);
+    assert!(would[0] > would[2], "{would:?}");
+    assert!(shadow.same < 30);
+    // It goes on as long as it is the same, and another one begins anew.
+    pools.reconfigure(&config.services);
+    assert_eq!(pools.shadows().next(), Some(shadow));
+    for service in &mut config.services {
+        service.shadow = Some(PolicyKind::Random);
+    }
+    pools.reconfigure(&config.services);
+    assert_eq!(pools.shadows().next().unwrap().choices, 0);
+    assert!(pools.loads().all(|load| load.shadow_chosen == 0));
+}

@@ -117,6 +117,7 @@ pub(crate) fn config(me: NodeNumber, hosts: u16) -> Config {
         any_host: false,
         max_unhealthy_percent: 50,
         policy: PolicyKind::RoundRobin,
+        shadow: None,
         search_ttl: TTL,
         overload: Overload::Refuse,
         overload_steps: 0,

@@ -37,7 +37,7 @@ impl Machine for FlowTracker {
         self.stats().ledger
     }
 
-    fn report(&self, _names: &dyn Fn(NodeNumber) -> String, report: &mut Report) {
+    fn report(&self, names: &dyn Fn(NodeNumber) -> String, report: &mut Report) {
         let stats = self.stats();
         report.gauges(&[
             ("jlb_tracker_flows", "Records.", stats.flows),
@@ -258,5 +258,53 @@ impl Machine for FlowTracker {
                 ("unlisted", stats.records_unlisted),
             ],
         );
+        for load in self.host_loads() {
+            let host = names(load.host);
+            let labels: &[(&'static str, &dyn ToString)] =
+                &[("service", &load.service), ("host", &host)];
+            report.counter(
+                "jlb_tracker_chosen_total",
+                "New flows that this tracker offered to the host, by service.",
+                labels,
+                load.chosen,
+            );
+            report.gauge(
+                "jlb_tracker_host_connections",
+                "Flows that the host reported last, by service.",
+                labels,
+                u64::from(load.connections),
+            );
+            report.gauge(
+                "jlb_tracker_host_load_ratio",
+                "Load that the host reported last, 0 to 1, by service.",
+                labels,
+                f64::from(load.load) / 65_535.0,
+            );
+            if self.shadows().any(|shadow| shadow.service == load.service) {
+                report.counter(
+                    "jlb_tracker_shadow_chosen_total",
+                    "New flows that the shadow policy would have offered to the host first, by service.",
+                    labels,
+                    load.shadow_chosen,
+                );
+            }
+        }
+        for shadow in self.shadows() {
+            for (same, count) in [
+                ("yes", shadow.same),
+                ("no", shadow.choices.saturating_sub(shadow.same)),
+            ] {
+                report.counter(
+                    "jlb_tracker_shadow_choices_total",
+                    "New flows that the shadow policy was asked for, by whether it named the host that was chosen.",
+                    &[
+                        ("service", &shadow.service),
+                        ("policy", &shadow.policy.name()),
+                        ("same", &same),
+                    ],
+                    count,
+                );
+            }
+        }
     }
 }

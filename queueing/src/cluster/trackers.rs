@@ -157,6 +157,7 @@ fn service(cluster: &Cluster, policy: PolicyKind) -> Service {
         any_host: false,
         max_unhealthy_percent: 50,
         policy,
+        shadow: None,
         search_ttl: cluster.search_ttl,
         overload: Overload::Refuse,
         overload_steps: 0,

@@ -52,6 +52,7 @@ impl Topology {
             protocol: service.matching.protocol,
             hosts: service.tracker_pool(),
             policy: service.policy,
+            shadow: None,
             search_ttl: service.search_ttl,
             overload: service.overload,
             overload_steps: service.overload_steps,
