@@ -15,7 +15,9 @@ impl FlowTracker {
             .get(q.key.service())
             .ok_or(DropReason::UnknownService)?;
         match pool.service.overload {
-            Overload::Queue(longest) if reason == Reason::Exhausted => {
+            Overload::Queue(longest)
+                if reason == Reason::Exhausted && !self.records.is_owned(&q.key) =>
+            {
                 self.wait_for_room(now, q, longest)
             }
             Overload::Refuse | Overload::MustAccept | Overload::Pool | Overload::Queue(_) => {

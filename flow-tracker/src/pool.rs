@@ -126,8 +126,6 @@ pub struct Pool {
     shadow: Option<Beside>,
     /// Kept between choices so that none allocates.
     candidates: Vec<Candidate>,
-    /// This tracker's place among those that share the room of hosts, and how many they are.
-    place: (u32, u32),
 }
 
 impl Pool {
@@ -139,7 +137,6 @@ impl Pool {
             chooser: Chooser::new(service.policy, seed),
             shadow: service.shadow.map(|kind| Beside::new(kind, seed)),
             candidates: Vec::with_capacity(service.hosts.len()),
-            place: (0, 1),
             service: service.clone(),
         };
         pool.tell_policy();
@@ -242,10 +239,36 @@ impl Pool {
         matches!(self.service.overload, Overload::Queue(_))
     }
 
-    /// Of those who share the room that a host reports, this tracker is the one at this place. Each gets its
-    /// part by the same report, without a word: what one alone could take, all would offer to.
-    pub(crate) fn set_place(&mut self, place: u32, trackers: u32) {
-        self.place = (place, trackers.max(1));
+    /// Of `count` trackers that share the room that the host has just reported, this is the one at
+    /// `place`. Each gets its part by the report alone, without a word; gives how many come before this one
+    /// for what is over. What one alone could take, all would offer to.
+    pub(crate) fn share(&mut self, node: NodeNumber, (place, count): (u32, u32)) -> u32 {
+        let count = count.max(1);
+        let Some(host) = self.hosts.iter_mut().find(|host| host.config.node == node) else {
+            return 0;
+        };
+        // Another tracker comes first for another host, and after each change.
+        let first = host.connections.wrapping_add(u32::from(node.get())) % count;
+        let distance = (place % count + count - first) % count;
+        host.grant = host.room / count + u32::from(distance < host.room % count);
+        distance
+    }
+
+    /// The others had their time to take what they wanted: all that is left may be taken.
+    pub(crate) fn take_shares(&mut self) {
+        for host in &mut self.hosts {
+            host.grant = host.room.saturating_sub(host.sent);
+        }
+    }
+
+    /// The host to ask next of a flow that can't wait, however full hosts are believed to be.
+    pub(crate) fn next_at_once(
+        &mut self,
+        is_active: impl Fn(NodeNumber) -> bool,
+        flow: FlowHash,
+        tried: &Tried,
+    ) -> Option<NodeNumber> {
+        self.choose(is_active, flow, tried, false)
     }
 
     /// A host whose room a flow that has waited may take, whatever it said before.
@@ -377,12 +400,6 @@ impl Pool {
         let Some(host) = self.hosts.iter_mut().find(|host| host.config.node == node) else {
             return false;
         };
-        // All trackers may take what nobody took since the last report.
-        let unused = host.connections == report.connections && host.room == report.room;
-        let (at, count) = if unused { (0, 1) } else { self.place };
-        let remainder = report.room % count;
-        let turn = report.connections.wrapping_add(at) % count;
-        host.grant = report.room / count + u32::from(turn < remainder);
         host.healthy = report.healthy;
         host.connections = report.connections;
         host.room = report.room;

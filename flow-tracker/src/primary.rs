@@ -35,6 +35,8 @@ pub(crate) struct Question<'a> {
     pub(crate) tried: Tried,
     /// The host that the ingress itself has asked with the next number, and that may yet answer.
     pub(crate) first: Option<NodeNumber>,
+    /// A tracker that the ingress has asked before, and that does not act (R11).
+    pub(crate) without: Option<NodeNumber>,
     pub(crate) packet: &'a [u8],
 }
 
@@ -57,6 +59,7 @@ impl FlowTracker {
             partner: self.nodes.partner(self.nodes.ranks(flow)),
             tried: message.tried,
             first: None,
+            without: None,
             packet: message.packet,
         }
     }
@@ -91,6 +94,7 @@ impl FlowTracker {
         if Some(primary) == me {
             let mut question = self.question(message, ingress, message.offer.step);
             question.partner = self.nodes.partner(ranks);
+            question.without = message.path.secondary;
             // With a birth that host has just said that the flow is not its own.
             question.first = message.path.host.filter(|_| message.birth.is_none());
             return self.lead(now, question);
@@ -176,7 +180,7 @@ impl FlowTracker {
             State::Refused {
                 reason: Reason::Queued,
                 ..
-            } if same => self.still_waits(&q),
+            } if same => self.still_waits(now, q),
             State::Refused { reason, .. } if same => {
                 self.out.stats.opens_repeated += 1;
                 self.send_refuse(&q, reason);
@@ -326,12 +330,20 @@ impl FlowTracker {
             .pools
             .get_mut(service)
             .ok_or(DropReason::UnknownService)?;
-        // First come, first served.
-        if pool.queues() && self.surge.has_line(service) {
-            return self.nobody(now, &q, Reason::Exhausted);
-        }
         let is_active = |host| self.nodes.is_active_host(host);
-        let Some((host, step)) = pool.next(is_active, q.flow, &q.tried, step) else {
+        let next = if !pool.queues() {
+            pool.next(is_active, q.flow, &q.tried, step)
+        } else if self.records.is_owned(&q.key) {
+            // Its host is gone. The record can't say that it waits.
+            let host = pool.next_at_once(is_active, q.flow, &q.tried);
+            host.map(|host| (host, step))
+        } else if self.surge.has_line(service) {
+            // First come, first served.
+            None
+        } else {
+            pool.next(is_active, q.flow, &q.tried, step)
+        };
+        let Some((host, step)) = next else {
             let reason = if pool.has_active_host(&self.nodes) {
                 Reason::Exhausted
             } else {

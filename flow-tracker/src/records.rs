@@ -130,6 +130,12 @@ impl Records {
     ///
     /// # Errors
     /// As [`Self::put`].
+    /// Whether the flow has an owner, as far as is known.
+    pub(crate) fn is_owned(&self, key: &FlowKey) -> bool {
+        let found = self.find(key);
+        found.is_some_and(|(_, record)| matches!(record.state, State::Owned(_)))
+    }
+
     pub(crate) fn ask(
         &mut self,
         now: Time,

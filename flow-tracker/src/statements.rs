@@ -286,11 +286,8 @@ impl FlowTracker {
             None => return Err(DropReason::WrongNode),
         }
         for report in services.iter() {
-            let (place, trackers) = self.nodes.place();
-            if let Some(pool) = self.pools.get_mut(report.service) {
-                pool.set_place(place, trackers);
-            }
             if self.pools.report(from, &report) {
+                self.share_room(now, from, report.service);
                 self.serve_waiting(now, report.service);
             } else {
                 self.out.stats.loads_unknown += 1;

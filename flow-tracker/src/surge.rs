@@ -12,6 +12,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 use jlb_flow_table::FlowTable;
+use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{Intent, Reason, Tried};
 use jlb_protocol::{DropReason, FlowKey, NodeNumber, OfferNumber, PacketBuf, ServiceNumber, Time};
 
@@ -19,6 +20,13 @@ mod digest;
 
 /// Deadlines are rounded up to this.
 const TICK: Duration = Duration::from_millis(1);
+
+/// The time that a tracker has for its part of a host's room before the next one may take what is left: longer
+/// than a host takes to report that it has fewer.
+const TURN: Duration = Duration::from_millis(20);
+
+/// Turns that are waited for at most.
+const MAX_TURNS: u32 = 5;
 
 /// Flows that one report of room releases at most; the next report goes on.
 const RELEASES_PER_CALL: usize = 256;
@@ -31,6 +39,8 @@ struct Waiting {
     /// Offers that may still be made.
     steps: u8,
     ingress: NodeNumber,
+    /// A tracker that comes before this one, and that does not act (R11).
+    without: Option<NodeNumber>,
     tried: Tried,
     /// When it is refused.
     ends: Time,
@@ -56,6 +66,8 @@ pub(crate) struct Surge {
     bytes: usize,
     max_bytes: usize,
     last_place: u64,
+    /// When what other trackers have left of hosts' room may be taken.
+    turn_at: Option<Time>,
 }
 
 impl Surge {
@@ -67,11 +79,23 @@ impl Surge {
             bytes: 0,
             max_bytes,
             last_place: 0,
+            turn_at: None,
         }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.table.next_deadline()
+        let turn = self.turn_at.map(Time::as_nanos);
+        self.table.next_deadline().into_iter().chain(turn).min()
+    }
+
+    /// The flow has a host now: nothing is left of its place.
+    pub(crate) fn forget(&mut self, key: &FlowKey) {
+        if let Some(handle) = self.table.find(key)
+            && let Some(waiting) = self.table.get(handle)
+            && waiting.packet.is_none()
+        {
+            self.table.remove(handle);
+        }
     }
 
     /// Flows that wait.
@@ -207,6 +231,7 @@ impl FlowTracker {
             intent: q.intent,
             steps: q.steps,
             ingress: q.ingress,
+            without: q.without,
             tried: q.tried,
             ends,
             place,
@@ -226,17 +251,75 @@ impl FlowTracker {
     }
 
     /// An attempt that waits was asked for again.
-    pub(crate) fn still_waits(&mut self, q: &Question<'_>) -> Ended {
-        self.out.stats.opens_repeated += 1;
-        if self.surge.has(&q.key, q.isn) {
-            self.send_wait(q);
-        } else {
-            self.send_refuse(q, Reason::Exhausted);
+    pub(crate) fn still_waits(&mut self, now: Time, q: Question<'_>) -> Ended {
+        if !self.surge.has(&q.key, q.isn) {
+            // It was given up here, since another tracker led it for a while.
+            return self.begin(now, q);
         }
+        let found = self.surge.table.find(&q.key);
+        if let Some(waiting) = found.and_then(|handle| self.surge.table.get_mut(handle)) {
+            waiting.ingress = q.ingress;
+            waiting.without = q.without;
+        }
+        self.out.stats.opens_repeated += 1;
+        self.send_wait(&q);
         Ok(Done::Consumed)
     }
 
-    /// A host has reported: flows of the service that wait go to those that have room.
+    /// A host has reported its room: this tracker takes its part, and later what others leave.
+    pub(crate) fn share_room(&mut self, now: Time, host: NodeNumber, service: ServiceNumber) {
+        let place = self.nodes.place();
+        let waits = self.surge.waiting() > 0;
+        let pool = self.pools.get_mut(service);
+        let Some(pool) = pool.filter(|pool| waits || pool.queues()) else {
+            return;
+        };
+        let distance = pool.share(host, place);
+        if distance > 0 && waits {
+            let at = now + TURN * distance.min(MAX_TURNS);
+            let before = self.surge.turn_at.unwrap_or(at);
+            self.surge.turn_at = Some(before.min(at));
+        }
+    }
+
+    /// Takes what other trackers have left of hosts' room, when it is time.
+    pub(crate) fn take_turn(&mut self, now: Time) {
+        if self.surge.turn_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.surge.turn_at = None;
+        let services: Vec<_> = self.surge.lines.iter().map(|line| line.service).collect();
+        for service in services {
+            if let Some(pool) = self.pools.get_mut(service) {
+                pool.take_shares();
+            }
+            self.serve_waiting(now, service);
+        }
+    }
+
+    /// Whether this tracker still answers for a flow that waits here.
+    fn leads(&self, waiting: &Waiting, flow: FlowHash) -> bool {
+        let cut_off = self.nodes.has_other_trackers() && self.nodes.hears_no_host();
+        let ranks = self.nodes.ranks_without(flow, waiting.without);
+        // The last tracker leads even while it drains.
+        let primary = ranks.primary.unwrap_or(self.nodes.me);
+        self.nodes.acts() && !cut_off && primary == self.nodes.me
+    }
+
+    /// Ends a wait here without a word: another attempt has taken its place, or another tracker leads now, whom
+    /// the ingress asks.
+    fn give_up_waiting(&mut self, key: &FlowKey, packet: PacketBuf) {
+        let waiting = self.surge.remove(key);
+        let found = self.records.find(key);
+        if let (Some(waiting), Some((handle, record))) = (waiting, found)
+            && waiting.is_of(Some(&record))
+        {
+            self.records.remove(handle);
+        }
+        self.let_go(packet, Err(DropReason::Superseded));
+    }
+
+    /// Flows of the service that wait go to hosts that have room.
     pub(crate) fn serve_waiting(&mut self, now: Time, service: ServiceNumber) {
         if self.surge.waiting() == 0 || !self.nodes.acts() {
             return;
@@ -265,14 +348,12 @@ impl FlowTracker {
             return;
         };
         let flow = self.nodes.hash(&key);
-        let ranks = self.nodes.ranks(flow);
+        let ranks = self.nodes.ranks_without(flow, waiting.without);
         let record = self.records.find(&key).map(|(_, record)| record);
         let step = waiting.steps.checked_sub(1);
-        // Another attempt has taken its place, or another tracker leads now, whom the ingress asks.
-        let is_over = !waiting.is_of(record.as_ref()) || ranks.primary != Some(self.nodes.me);
+        let is_over = !waiting.is_of(record.as_ref()) || !self.leads(waiting, flow);
         let (Some(step), false) = (step, is_over) else {
-            self.surge.remove(&key);
-            self.let_go(packet, Err(DropReason::Superseded));
+            self.give_up_waiting(&key, packet);
             return;
         };
         let q = Question {
@@ -287,12 +368,15 @@ impl FlowTracker {
             // in the list tells the secondary that it is meant.
             tried: waiting.tried,
             first: None,
+            without: waiting.without,
             packet: packet.as_slice(),
         };
         // One untrusted record becomes another: there is room.
         let offer = OfferNumber { isn: q.isn, step };
         let asked = self.records.ask(now, key, host, offer, q.intent);
         if asked.is_ok() {
+            // Without room a repeat names nobody, and the secondary rejects it in place: a step is lost.
+            let _remembered = self.searches.remember(now, key, q.isn, q.tried);
             if let Some(pool) = self.pools.get_mut(key.service()) {
                 pool.assigned(host);
             }
@@ -314,16 +398,21 @@ impl FlowTracker {
         let Some(waiting) = self.surge.remove(&key) else {
             return false;
         };
-        let record = self.records.find(&key).map(|(_, record)| record);
-        let waits = waiting.is_of(record.as_ref());
+        let found = self.records.find(&key);
+        let flow = self.nodes.hash(&key);
+        let leads = self.leads(&waiting, flow);
+        let waits = waiting.is_of(found.map(|(_, record)| record).as_ref());
         let Some(packet) = waiting.packet else {
             return true;
         };
-        if !waits {
+        if !waits || !leads {
+            // Who leads now tells the ingress how it ends.
+            if let Some((handle, _)) = found.filter(|_| waits) {
+                self.records.remove(handle);
+            }
             self.let_go(packet, Err(DropReason::Superseded));
             return true;
         }
-        let flow = self.nodes.hash(&key);
         let q = Question {
             key,
             flow,
@@ -334,6 +423,7 @@ impl FlowTracker {
             partner: self.nodes.partner(self.nodes.ranks(flow)),
             tried: waiting.tried,
             first: None,
+            without: waiting.without,
             packet: packet.as_slice(),
         };
         self.out.stats.queue_expired += 1;

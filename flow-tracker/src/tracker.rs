@@ -171,6 +171,7 @@ impl FlowTracker {
                 break;
             }
         }
+        self.take_turn(now);
         for _ in 0..EXPIRIES_PER_CALL {
             if !self.expire_waiting(now) {
                 break;

@@ -127,6 +127,7 @@ impl Asked {
             partner: self.partner,
             tried: self.tried,
             first: None,
+            without: None,
             packet: self.packet.as_slice(),
         }
     }
@@ -273,6 +274,7 @@ impl FlowTracker {
 
     /// The record has an owner now: a packet that waited for it is offered down to it.
     pub(crate) fn owner_found(&mut self, now: Time, key: &FlowKey) {
+        self.surge.forget(key);
         if self.who_has.len() == 0 {
             return;
         }

@@ -98,7 +98,11 @@ impl Ingress {
                     attempt.queued = true;
                     attempt.retry = slowly;
                 }
-                self.pending.arm(handle, now);
+                // One that is to ask anew by another view does so.
+                let outdated = self.pending.get(handle).is_some_and(|(_, it)| it.outdated);
+                if !outdated {
+                    self.pending.arm(handle, now);
+                }
                 Ok(End::Consumed)
             }
             FlowKind::NotActing => {

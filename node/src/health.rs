@@ -51,6 +51,8 @@ struct Server {
     verdict: Cell<Verdict>,
     good: Cell<u64>,
     failed: Cell<u64>,
+    /// What it said last of its load.
+    load: Cell<Option<u16>>,
     /// Whether it was told that the server's own load makes no sense.
     complained: Cell<bool>,
     /// It is not checked any more, and what a last check says does not count.
@@ -108,6 +110,8 @@ impl Health {
         self.replaced.notify_one();
         for service in gone {
             data_thread.tell(|| Command::Health(service, true)).await;
+            let nothing = || vec![Signal::Server(service, signals::Server::default())];
+            data_thread.tell(|| Command::Signals(nothing())).await;
         }
     }
 
@@ -173,6 +177,7 @@ impl Server {
             verdict: Cell::default(),
             good: Cell::default(),
             failed: Cell::default(),
+            load: Cell::default(),
             complained: Cell::default(),
             retired: Cell::default(),
         }
@@ -224,10 +229,16 @@ impl Server {
 }
 
 impl Server {
-    /// What an answer says of the server; what is not known of one that did not answer.
+    /// What an answer says of the server. One that does not answer in time is as loaded as it said last, and as
+    /// slow as that; of one that is not there nothing is known.
     fn server(&self, began: Time, answer: Option<&Answer>) -> signals::Server {
+        let took = clock::now().since(began);
         let (Some(answer), HealthKind::Http { .. }) = (answer, &self.check.kind) else {
-            return signals::Server::default();
+            let http = matches!(self.check.kind, HealthKind::Http { .. });
+            let slow = http && took >= self.check.timeout;
+            let latency = slow.then_some(took);
+            let load = self.load.get().filter(|_| slow);
+            return signals::Server { load, latency };
         };
         let load = match &answer.load {
             None => None,
@@ -242,9 +253,10 @@ impl Server {
                 }
             },
         };
+        self.load.set(load);
         signals::Server {
             load,
-            latency: Some(clock::now().since(began)),
+            latency: Some(took),
         }
     }
 }

@@ -12,6 +12,7 @@ use jlb_protocol::services::{ServiceMap, ServiceMatch};
 use jlb_protocol::{Protocol, ServiceNumber, Time};
 use std::net::IpAddr;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::warn;
 
@@ -46,39 +47,47 @@ impl Wanted {
 
 /// The thread that reads; it ends when this is dropped.
 pub(crate) struct Sampler {
-    wanted: SyncSender<Wanted>,
+    wanted: Arc<Mutex<Wanted>>,
+    /// Closed when this is dropped.
+    _life: SyncSender<()>,
 }
 
 impl Sampler {
     /// Starts the thread, in the calling thread's network namespace.
     pub(crate) fn start(wanted: Wanted, data_thread: DataThread) -> Result<Self, Error> {
-        let (to_thread, changes) = sync_channel(1);
+        let (life, over) = sync_channel(0);
         let mut readers = Readers::open();
-        let mut wanted = wanted;
+        let wanted = Arc::new(Mutex::new(wanted));
+        let shared = Arc::clone(&wanted);
         std::thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
                 loop {
+                    let wanted = lock(&shared).clone();
                     let signals = readers.read(clock::now(), &wanted);
                     // A data thread that is busy gets the next ones.
                     let _ = data_thread.try_tell(Command::Signals(signals));
                     let pause = if wanted.by_queue { FAST } else { SLOW };
-                    match changes.recv_timeout(pause) {
-                        Ok(changed) => wanted = changed,
-                        Err(RecvTimeoutError::Timeout) => {}
-                        Err(RecvTimeoutError::Disconnected) => return,
+                    if over.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
+                        return;
                     }
                 }
             })
             .map_err(Error::system("start a thread"))?;
-        Ok(Self { wanted: to_thread })
+        Ok(Self {
+            wanted,
+            _life: life,
+        })
     }
 
     /// Reads something else from now on.
     pub(crate) fn change(&self, wanted: Wanted) {
-        // The thread takes it within one pause; if it has ended, by a panic, its last words told.
-        let _ = self.wanted.send(wanted);
+        *lock(&self.wanted) = wanted;
     }
+}
+
+fn lock(wanted: &Mutex<Wanted>) -> MutexGuard<'_, Wanted> {
+    wanted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Readers {

@@ -4,6 +4,7 @@ use super::{one_of, right};
 use crate::cluster::overload_steps;
 use crate::problem::{Findings, Problem};
 use crate::schema::ServiceTable;
+use crate::timers::Timers;
 use crate::value::HostsValue;
 use jlb_flow_tracker::config::Overload;
 use jlb_protocol::message::MAX_TRIED;
@@ -25,6 +26,7 @@ const WORDS: &[(&str, Overload)] = &[
 pub(super) fn overload(
     table: &ServiceTable,
     search_ttl: Option<u8>,
+    timers: &Timers,
     findings: &mut Findings,
 ) -> Option<Overload> {
     let before = findings.errors.len();
@@ -40,6 +42,22 @@ pub(super) fn overload(
                 findings.error(
                     Problem::at(written.span(), message, "too short")
                         .help(right("service.queue_timeout")),
+                );
+            }
+            let most = timers.open_timeout.saturating_sub(timers.open_retry_max);
+            if longest > most {
+                let place = match (written, &table.overload) {
+                    (Some(written), _) => written.span(),
+                    (None, Some(overload)) => overload.span(),
+                    (None, None) => table.name.span(),
+                };
+                let message =
+                    format!("`queue_timeout` is {longest:?}, but an ingress waits {most:?}");
+                findings.error(
+                    Problem::at(place, message, "longer than anybody waits").help(
+                        "a wait must end before the ingress gives up: queue_timeout = \
+                     timers.open_timeout - timers.open_retry_max or less",
+                    ),
                 );
             }
             Overload::Queue(longest)

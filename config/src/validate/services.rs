@@ -5,6 +5,7 @@ use super::{Once, addresses, admission, health, name, one_of, overload, right, w
 use crate::cluster::{Admission, Node, Service, ServiceHost};
 use crate::problem::{Findings, Problem, did_you_mean, quoted};
 use crate::schema::{Document, ServiceTable, Table};
+use crate::timers::Timers;
 use crate::value::{HostsValue, Number, Text};
 use jlb_flow_tracker::config::PolicyKind;
 use jlb_protocol::message::MAX_TRIED;
@@ -38,6 +39,7 @@ pub(crate) fn services(
             .help("add a [[service]] with number, name, vip, protocol, ports and hosts"),
         );
     }
+    let timers = document.timers.resolve();
     let mut numbers = Once::new();
     let mut names = Once::new();
     let mut services = Vec::new();
@@ -69,7 +71,7 @@ pub(crate) fn services(
                 findings,
             );
         }
-        services.extend(service(table, number, name, known, findings));
+        services.extend(service(table, number, name, known, &timers, findings));
     }
     overlaps(document, findings);
     (findings.errors.len() == before).then_some(services)
@@ -80,6 +82,7 @@ fn service(
     number: Option<ServiceNumber>,
     name: Option<String>,
     known: &Known<'_>,
+    timers: &Timers,
     findings: &mut Findings,
 ) -> Option<Service> {
     let vip = vip(&table.vip, findings);
@@ -112,7 +115,7 @@ fn service(
             .and_then(|ttl| u8::try_from(ttl).ok()),
         None => Some(DEFAULT_SEARCH_TTL),
     };
-    let overload = overload::overload(table, search_ttl, findings);
+    let overload = overload::overload(table, search_ttl, timers, findings);
     let health = match &table.health {
         Some(written) => health::check(written, table, vip, protocol, findings).map(Some),
         None => Some(None),

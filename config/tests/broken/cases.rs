@@ -404,6 +404,14 @@ pub(crate) const CASES: &[Case] = &[
         help: "write overload = \"queue\", or leave `queue_timeout` out",
     },
     Case {
+        what: "a wait that outlasts the ingress",
+        from: "overload = \"refuse\"",
+        to: "overload = \"queue\"\nqueue_timeout = \"3s\"",
+        message: "`queue_timeout` is 3s, but an ingress waits 2.5s",
+        at: (52, 17),
+        help: "a wait must end before the ingress gives up: queue_timeout = timers.open_timeout - timers.open_retry_max or less",
+    },
+    Case {
         what: "a wait that is over at once",
         from: "overload = \"refuse\"",
         to: "overload = \"queue\"\nqueue_timeout = \"1ms\"",

@@ -20,7 +20,6 @@ impl Digest for Pool {
             // It has no effect.
             shadow: _,
             candidates: _,
-            place: _,
         } = self;
         if self.queues() {
             hosts.iter().for_each(|host| into.value(&host.grant));

@@ -13,7 +13,11 @@ impl Digest for Surge {
             bytes: _,
             max_bytes: _,
             last_place: _,
+            turn_at,
         } = self;
+        if let Some(at) = turn_at {
+            into.time(*at);
+        }
         for Line { service, flows } in lines {
             let waiting = flows.iter().filter(|place| super::waits_at(table, place));
             for (_, key) in waiting {
@@ -28,13 +32,14 @@ impl Digest for Surge {
                 intent,
                 steps,
                 ingress,
+                without,
                 tried,
                 ends,
                 place: _,
                 packet,
             } = waiting;
             let packet = packet.as_ref().map(|packet| packet.as_slice());
-            into.value(&(key, isn, intent, steps, ingress, tried, packet));
+            into.value(&(key, isn, intent, steps, ingress, without, tried, packet));
             into.time(*ends);
         }
     }

@@ -22,10 +22,11 @@ fn full(trackers: u16, hosts: u16) -> Bed {
     bed
 }
 
+/// A report that gives the first of two trackers the first turn.
 fn report(bed: &mut Bed, number: u16, room: u32) {
     let load = ServiceLoad {
         service: web(),
-        connections: 10,
+        connections: 10 + u32::from(host(number).get() % 2),
         room,
         load: 9,
         healthy: true,
@@ -68,7 +69,10 @@ fn a_flow_waits_until_a_host_reports_room_and_has_asked_nobody_before() {
     assert!(!offer.packet.is_empty());
     bed.accept(&offer, birth(1));
     let accept = bed.settle_one();
-    assert_eq!((accept.kind, accept.to), (FlowKind::Accept, ingress()));
+    assert_eq!(
+        (accept.kind, accept.to),
+        (FlowKind::Accept, other_ingress())
+    );
     let stats = bed.stats(1);
     assert_eq!((stats.waiting, stats.released), (0, 1));
     // What is left of its place goes with its time.
@@ -99,61 +103,139 @@ fn first_come_first_served_even_before_those_that_come_when_there_is_room() {
     assert_eq!(offers(&bed.settle()), [another]);
 }
 
-#[test]
-fn trackers_share_the_room_of_a_host_by_its_report_alone() {
-    const EACH: usize = 5;
-    let mut bed = full(3, 1);
-    for room in [1, 2, 4, 7] {
-        let mut released = Vec::new();
-        for number in 1..=3 {
-            // Flows that this tracker leads, as many as could all be released.
-            let it = bed.trackers.get_mut(&tracker(number)).unwrap();
-            let load = ServiceLoad {
-                service: web(),
-                connections: 10 + room,
-                room,
-                load: 9,
-                healthy: true,
-            };
-            let pool = it.pools.get_mut(web()).unwrap();
-            pool.set_place(u32::from(number) - 1, 3);
-            assert!(pool.report(host(1), &load));
-            let flow = crate::testbed::HASH_KEY.flow_hash(&bed.flow(0));
-            let mut count = 0;
-            let it = bed.trackers.get_mut(&tracker(number)).unwrap();
-            let pool = it.pools.get_mut(web()).unwrap();
-            while let Some(host) = pool.for_waiting(|_| true, flow) {
-                pool.assigned(host);
-                count += 1;
-                assert!(count <= EACH);
-            }
-            released.push(count);
-        }
-        let all: usize = released.iter().sum();
-        assert_eq!(all, usize::try_from(room).unwrap(), "{released:?}");
-        let spread = released.iter().max().unwrap() - released.iter().min().unwrap();
-        assert!(spread <= 1, "{released:?}");
-    }
-    // What nobody has taken by the next report may be taken by any.
-    let it = bed.trackers.get_mut(&tracker(3)).unwrap();
-    let pool = it.pools.get_mut(web()).unwrap();
-    let load = ServiceLoad {
-        service: web(),
-        connections: 17,
-        room: 7,
-        load: 9,
-        healthy: true,
-    };
-    assert!(pool.report(host(1), &load));
+/// How many flows that wait a pool would offer to the host now.
+fn takes(bed: &mut Bed, number: u16) -> usize {
     let flow = crate::testbed::HASH_KEY.flow_hash(&bed.flow(0));
-    let it = bed.trackers.get_mut(&tracker(3)).unwrap();
+    let it = bed.trackers.get_mut(&tracker(number)).unwrap();
     let pool = it.pools.get_mut(web()).unwrap();
     let mut count = 0;
     while let Some(host) = pool.for_waiting(|_| true, flow) {
         pool.assigned(host);
         count += 1;
     }
-    assert_eq!(count, 7);
+    count
+}
+
+#[test]
+fn trackers_share_the_room_of_a_host_by_its_report_alone() {
+    let mut bed = full(3, 1);
+    for (connections, room) in [(11, 1), (12, 2), (13, 4), (14, 7)] {
+        let load = ServiceLoad {
+            service: web(),
+            connections,
+            room,
+            load: 9,
+            healthy: true,
+        };
+        let mut distances = Vec::new();
+        for number in 1..=3 {
+            let it = bed.trackers.get_mut(&tracker(number)).unwrap();
+            let pool = it.pools.get_mut(web()).unwrap();
+            assert!(pool.report(host(1), &load));
+            distances.push(pool.share(host(1), (u32::from(number) - 1, 3)));
+        }
+        distances.sort_unstable();
+        assert_eq!(distances, [0, 1, 2]);
+        let taken: Vec<_> = (1..=3).map(|number| takes(&mut bed, number)).collect();
+        let all: usize = taken.iter().sum();
+        assert_eq!(all, usize::try_from(room).unwrap(), "{taken:?}");
+        let spread = taken.iter().max().unwrap() - taken.iter().min().unwrap();
+        assert!(spread <= 1, "{taken:?}");
+    }
+}
+
+#[test]
+fn what_the_others_leave_is_taken_after_their_turns() {
+    let mut bed = full(3, 1);
+    let key = bed.flow(0);
+    wait(&mut bed, &key, 5);
+    // One of three reports gives this tracker the first turn.
+    let mut waited = 0;
+    loop {
+        let load = ServiceLoad {
+            service: web(),
+            connections: 10 + waited,
+            room: 1,
+            load: 9,
+            healthy: true,
+        };
+        let mut copy = full(3, 1);
+        wait(&mut copy, &key, 5);
+        copy.load_from(tracker(1), host(1), load);
+        if copy.settle().is_empty() {
+            bed.load_from(tracker(1), host(1), load);
+            break;
+        }
+        waited += 1;
+        assert!(waited < 3, "always the first");
+    }
+    bed.settle_silent();
+    bed.pass(Duration::from_millis(100));
+    let offer = bed.settle_one();
+    assert_eq!((offer.kind, offer.key), (FlowKind::Offer, key));
+}
+
+#[test]
+fn a_flow_whose_owner_is_gone_is_offered_at_once_or_refused() {
+    let mut bed = full(2, 2);
+    let other = bed.flow(1);
+    wait(&mut bed, &other, 5);
+    report(&mut bed, 1, 1);
+    let offer = bed.settle_one();
+    bed.accept(&offer, birth(1));
+    bed.settle_one();
+    report(&mut bed, 1, 0);
+    let key = bed.flow(0);
+    wait(&mut bed, &key, 5);
+    // Its host goes down, and the client begins anew: the record can't say that this waits.
+    let gone = offer.host();
+    for number in [1, 2] {
+        bed.set_state(number, gone, MemberState::Down);
+    }
+    bed.open(&other, Intent::Syn, 9);
+    let again = bed.settle_one();
+    assert_eq!((again.kind, again.key), (FlowKind::Offer, other));
+    assert_ne!(again.host(), gone);
+    bed.reject(&again, Reason::Load);
+    let ends = bed.settle();
+    assert!(ends.iter().any(|it| it.key == other), "{ends:?}");
+}
+
+#[test]
+fn a_tracker_that_drains_says_nothing_when_a_wait_ends() {
+    let mut bed = full(2, 1);
+    let key = bed.flow(0);
+    wait(&mut bed, &key, 5);
+    let view = view_with(&bed.view, tracker(1), MemberState::Draining);
+    bed.set_view(1, view);
+    bed.pass(LONGEST + Duration::from_millis(3));
+    bed.settle_silent();
+    assert_eq!(bed.state(1, &key), None);
+    assert_eq!(bed.dropped(1, DropReason::Superseded), 1);
+}
+
+#[test]
+fn nothing_is_left_of_the_place_of_a_flow_that_has_a_host() {
+    let mut bed = full(2, 1);
+    let key = bed.flow(0);
+    wait(&mut bed, &key, 5);
+    report(&mut bed, 1, 3);
+    let offer = bed.settle_one();
+    assert_eq!(bed.trackers[&tracker(1)].surge.table.len(), 1);
+    bed.accept(&offer, birth(1));
+    bed.settle_one();
+    assert_eq!(bed.trackers[&tracker(1)].surge.table.len(), 0);
+}
+
+#[test]
+fn a_wait_goes_to_the_ingress_that_asked_last() {
+    let mut bed = full(2, 1);
+    let key = bed.flow(0);
+    wait(&mut bed, &key, 5);
+    bed.open_as(tracker(1), other_ingress(), &key, Intent::Syn, 5);
+    bed.settle_one();
+    report(&mut bed, 1, 3);
+    assert_eq!(bed.settle_one().path.ingress, Some(other_ingress()));
 }
 
 #[test]

@@ -135,6 +135,25 @@ fn a_server_tells_its_load_in_a_header_of_its_answer() {
 }
 
 #[test]
+fn a_server_that_does_not_answer_in_time_is_as_loaded_as_it_said() {
+    let silent = listener();
+    let checked = check(http(), &silent);
+    let server = Server::new((ServiceNumber::new(5).unwrap(), "web".into(), checked));
+    server.load.set(Some(60_000));
+    let began = clock::now();
+    let answer = block_on(ask(&server.check));
+    let read = server.server(began, answer.as_ref().ok());
+    assert_eq!(read.load, Some(60_000));
+    assert!(read.latency.is_some_and(|it| it >= server.check.timeout));
+    // Nobody is there: that is another matter.
+    drop(silent);
+    let began = clock::now();
+    let answer = block_on(ask(&server.check));
+    let read = server.server(began, answer.as_ref().ok());
+    assert_eq!(read, signals::Server::default());
+}
+
+#[test]
 fn a_load_is_a_number_of_percent() {
     for (word, expected) in [
         ("0", Some(0)),
