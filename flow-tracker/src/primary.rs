@@ -333,8 +333,8 @@ impl FlowTracker {
         let is_active = |host| self.nodes.is_active_host(host);
         let next = if !pool.queues() {
             pool.next(is_active, q.flow, &q.tried, step)
-        } else if self.records.is_owned(&q.key) {
-            // Its host is gone. The record can't say that it waits.
+        } else if self.surge.is_over(now, &q.key, q.isn) || self.records.is_owned(&q.key) {
+            // Its host is gone, and the record can't say that it waits; or it has waited enough.
             let host = pool.next_at_once(is_active, q.flow, &q.tried);
             host.map(|host| (host, step))
         } else if self.surge.has_line(service) {

@@ -25,6 +25,9 @@ const TICK: Duration = Duration::from_millis(1);
 /// than a host takes to report that it has fewer.
 const TURN: Duration = Duration::from_millis(20);
 
+/// How long it is remembered that a wait is over.
+const OVER: Duration = Duration::from_secs(1);
+
 /// Turns that are waited for at most.
 const MAX_TURNS: u32 = 5;
 
@@ -112,6 +115,12 @@ impl Surge {
     pub(crate) fn has(&self, key: &FlowKey, isn: u32) -> bool {
         let found = self.table.find(key).and_then(|it| self.table.get(it));
         found.is_some_and(|it| it.isn == isn && it.packet.is_some())
+    }
+
+    /// Whether this attempt has waited for as long as it may.
+    pub(crate) fn is_over(&self, now: Time, key: &FlowKey, isn: u32) -> bool {
+        let found = self.table.find(key).and_then(|it| self.table.get(it));
+        found.is_some_and(|it| it.isn == isn && it.ends <= now)
     }
 
     /// Whether any flow of the service waits.
@@ -221,6 +230,7 @@ impl FlowTracker {
         if let Some(packet) = former.and_then(|former| former.packet) {
             self.let_go(packet, Err(DropReason::Superseded));
         }
+        self.out.stats.queue_expired += u64::from(ends <= now);
         if q.steps == 0 || ends <= now {
             return self.refuse(now, q, Reason::Exhausted);
         }
@@ -386,7 +396,8 @@ impl FlowTracker {
         self.let_go(packet, asked.map(|()| Done::Consumed));
     }
 
-    /// Refuses one flow that has waited for too long; false if there is none.
+    /// Ends the wait of one flow that has waited for too long; false if there is none. S3: only the hosts' own
+    /// word refuses a client, so hosts are asked that may have room though they are believed full.
     pub(crate) fn expire_waiting(&mut self, now: Time) -> bool {
         let table = &mut self.surge.table;
         let Some(handle) = table.pop_expired(now.as_nanos()) else {
@@ -395,22 +406,21 @@ impl FlowTracker {
         let Some(&key) = table.key(handle) else {
             return false;
         };
-        let Some(waiting) = self.surge.remove(&key) else {
-            return false;
-        };
-        let found = self.records.find(&key);
-        let flow = self.nodes.hash(&key);
-        let leads = self.leads(&waiting, flow);
-        let waits = waiting.is_of(found.map(|(_, record)| record).as_ref());
-        let Some(packet) = waiting.packet else {
+        let Some(packet) = self.surge.take_packet(&key) else {
+            self.surge.table.remove(handle);
             return true;
         };
-        if !waits || !leads {
+        // It stays for a while, to tell that there is no wait any more.
+        let over = (now + OVER).as_nanos();
+        self.surge.table.set_deadline(handle, over);
+        let Some(waiting) = self.surge.table.get(handle) else {
+            return true;
+        };
+        let flow = self.nodes.hash(&key);
+        let record = self.records.find(&key).map(|(_, record)| record);
+        if !waiting.is_of(record.as_ref()) || !self.leads(waiting, flow) {
             // Who leads now tells the ingress how it ends.
-            if let Some((handle, _)) = found.filter(|_| waits) {
-                self.records.remove(handle);
-            }
-            self.let_go(packet, Err(DropReason::Superseded));
+            self.give_up_waiting(&key, packet);
             return true;
         }
         let q = Question {
@@ -420,15 +430,15 @@ impl FlowTracker {
             steps: waiting.steps,
             intent: waiting.intent,
             ingress: waiting.ingress,
-            partner: self.nodes.partner(self.nodes.ranks(flow)),
+            partner: self
+                .nodes
+                .partner(self.nodes.ranks_without(flow, waiting.without)),
             tried: waiting.tried,
             first: None,
             without: waiting.without,
             packet: packet.as_slice(),
         };
-        self.out.stats.queue_expired += 1;
-        // Its own record says already that it is not taken: there is room for the other reason.
-        let ended = self.refuse(now, &q, Reason::Exhausted);
+        let ended = self.ask_next(now, q);
         self.let_go(packet, ended);
         true
     }
