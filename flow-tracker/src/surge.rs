@@ -204,6 +204,30 @@ impl Waiting {
         packet.map_or(0, |packet| packet.as_slice().len())
     }
 
+    /// What it asks, where Offers go through `partner`. A new search begins, in which a host that rejected before
+    /// may be asked again (R6): that it is in the list tells the secondary that it is meant.
+    fn question<'a>(
+        &self,
+        key: FlowKey,
+        flow: FlowHash,
+        partner: Option<NodeNumber>,
+        packet: &'a PacketBuf,
+    ) -> Question<'a> {
+        Question {
+            key,
+            flow,
+            isn: self.isn,
+            steps: self.steps,
+            intent: self.intent,
+            ingress: self.ingress,
+            partner,
+            tried: self.tried,
+            first: None,
+            without: self.without,
+            packet: packet.as_slice(),
+        }
+    }
+
     /// Whether the record is still that of this wait.
     fn is_of(&self, record: Option<&Record>) -> bool {
         record.is_some_and(|record| record.isn == self.isn && record.state.is_queued())
@@ -366,21 +390,7 @@ impl FlowTracker {
             self.give_up_waiting(&key, packet);
             return;
         };
-        let q = Question {
-            key,
-            flow,
-            isn: waiting.isn,
-            steps: waiting.steps,
-            intent: waiting.intent,
-            ingress: waiting.ingress,
-            partner: self.nodes.partner(ranks),
-            // R6: a new search begins, and a host that rejected before may be asked again: that it is
-            // in the list tells the secondary that it is meant.
-            tried: waiting.tried,
-            first: None,
-            without: waiting.without,
-            packet: packet.as_slice(),
-        };
+        let q = waiting.question(key, flow, self.nodes.partner(ranks), &packet);
         // One untrusted record becomes another: there is room.
         let offer = OfferNumber { isn: q.isn, step };
         let asked = self.records.ask(now, key, host, offer, q.intent);
@@ -423,21 +433,8 @@ impl FlowTracker {
             self.give_up_waiting(&key, packet);
             return true;
         }
-        let q = Question {
-            key,
-            flow,
-            isn: waiting.isn,
-            steps: waiting.steps,
-            intent: waiting.intent,
-            ingress: waiting.ingress,
-            partner: self
-                .nodes
-                .partner(self.nodes.ranks_without(flow, waiting.without)),
-            tried: waiting.tried,
-            first: None,
-            without: waiting.without,
-            packet: packet.as_slice(),
-        };
+        let ranks = self.nodes.ranks_without(flow, waiting.without);
+        let q = waiting.question(key, flow, self.nodes.partner(ranks), &packet);
         let ended = self.ask_next(now, q);
         self.let_go(packet, ended);
         true
