@@ -167,37 +167,31 @@ impl Pool {
         left: u8,
     ) -> Option<(NodeNumber, u8)> {
         let is_usual = left >= self.service.overload_steps;
-        match self.service.overload {
-            Overload::Refuse => self
-                .choose(&is_active, flow, tried, false)
-                .map(|it| (it, left)),
+        let host = match self.service.overload {
+            Overload::Refuse => self.choose(&is_active, flow, tried, false)?,
             Overload::MustAccept => {
                 let mut untried = self.hosts.iter().filter(|host| {
                     let node = host.config.node;
                     is_active(node) && !tried.contains(node)
                 });
-                if left > 0 && untried.nth(1).is_some() {
-                    return self
-                        .choose(&is_active, flow, tried, false)
-                        .map(|it| (it, left));
+                if left == 0 || untried.nth(1).is_none() {
+                    // The step 0 tells the host that it is the last.
+                    return self.least_loaded(&is_active, tried).map(|it| (it, 0));
                 }
-                // The step 0 tells the host that it is the last.
-                self.least_loaded(&is_active, tried).map(|it| (it, 0))
+                self.choose(&is_active, flow, tried, false)?
             }
             Overload::Pool => {
                 let usual = is_usual
                     .then(|| self.choose(&is_active, flow, tried, false))
                     .flatten();
-                usual
-                    .or_else(|| self.choose(&is_active, flow, tried, true))
-                    .map(|it| (it, left))
+                usual.or_else(|| self.choose(&is_active, flow, tried, true))?
             }
             // Where nobody reports room, the flow waits for the next report.
             Overload::Queue(_) => is_usual
                 .then(|| self.with_room(&is_active, flow, tried))
-                .flatten()
-                .map(|it| (it, left)),
-        }
+                .flatten()?,
+        };
+        Some((host, left))
     }
 
     /// The host with the lowest load of those that are active and not tried, healthy if any is.
@@ -244,7 +238,7 @@ impl Pool {
     /// for what is over. What one alone could take, all would offer to.
     pub(crate) fn share(&mut self, node: NodeNumber, (place, count): (u32, u32)) -> u32 {
         let count = count.max(1);
-        let Some(host) = self.hosts.iter_mut().find(|host| host.config.node == node) else {
+        let Some(host) = self.host_mut(node) else {
             return 0;
         };
         // Another tracker comes first for another host, and after each change.
@@ -376,7 +370,7 @@ impl Pool {
     /// The host of the last [`Self::next`] is offered the flow.
     pub fn assigned(&mut self, node: NodeNumber) {
         self.chooser.assigned(node, &self.candidates);
-        if let Some(host) = self.hosts.iter_mut().find(|host| host.config.node == node) {
+        if let Some(host) = self.host_mut(node) {
             host.sent = host.sent.saturating_add(1);
             host.grant = host.grant.saturating_sub(1);
             host.chosen += 1;
@@ -386,7 +380,7 @@ impl Pool {
     /// The host is offered a flow that another tracker chose it for: it counts as sent, like one of
     /// this tracker's own.
     pub fn passed(&mut self, node: NodeNumber) {
-        if let Some(host) = self.hosts.iter_mut().find(|host| host.config.node == node) {
+        if let Some(host) = self.host_mut(node) {
             host.sent = host.sent.saturating_add(1);
         }
     }
@@ -397,7 +391,7 @@ impl Pool {
             self.hosts.push(Host::new(joined(node)));
             self.tell_policy();
         }
-        let Some(host) = self.hosts.iter_mut().find(|host| host.config.node == node) else {
+        let Some(host) = self.host_mut(node) else {
             return false;
         };
         host.healthy = report.healthy;
@@ -406,6 +400,10 @@ impl Pool {
         host.load = report.load;
         host.sent = 0;
         true
+    }
+
+    fn host_mut(&mut self, node: NodeNumber) -> Option<&mut Host> {
+        self.hosts.iter_mut().find(|host| host.config.node == node)
     }
 
     fn has(&self, node: NodeNumber) -> bool {

@@ -91,6 +91,14 @@ impl Surge {
         self.table.next_deadline().into_iter().chain(turn).min()
     }
 
+    fn get(&self, key: &FlowKey) -> Option<&Waiting> {
+        self.table.get(self.table.find(key)?)
+    }
+
+    fn get_mut(&mut self, key: &FlowKey) -> Option<&mut Waiting> {
+        self.table.get_mut(self.table.find(key)?)
+    }
+
     /// The flow has a host now: nothing is left of its place.
     pub(crate) fn forget(&mut self, key: &FlowKey) {
         if let Some(handle) = self.table.find(key)
@@ -113,13 +121,13 @@ impl Surge {
 
     /// Whether this attempt waits.
     pub(crate) fn has(&self, key: &FlowKey, isn: u32) -> bool {
-        let found = self.table.find(key).and_then(|it| self.table.get(it));
+        let found = self.get(key);
         found.is_some_and(|it| it.isn == isn && it.packet.is_some())
     }
 
     /// Whether this attempt has waited for as long as it may.
     pub(crate) fn is_over(&self, now: Time, key: &FlowKey, isn: u32) -> bool {
-        let found = self.table.find(key).and_then(|it| self.table.get(it));
+        let found = self.get(key);
         found.is_some_and(|it| it.isn == isn && it.ends <= now)
     }
 
@@ -175,8 +183,7 @@ impl Surge {
 
     /// Takes the packet of a flow that waits; its place is kept until its time is over.
     fn take_packet(&mut self, key: &FlowKey) -> Option<PacketBuf> {
-        let found = self.table.find(key);
-        let waiting = found.and_then(|handle| self.table.get_mut(handle))?;
+        let waiting = self.get_mut(key)?;
         let size = waiting.size();
         let packet = waiting.packet.take()?;
         self.bytes = self.bytes.saturating_sub(size);
@@ -290,8 +297,7 @@ impl FlowTracker {
             // It was given up here, since another tracker led it for a while.
             return self.begin(now, q);
         }
-        let found = self.surge.table.find(&q.key);
-        if let Some(waiting) = found.and_then(|handle| self.surge.table.get_mut(handle)) {
+        if let Some(waiting) = self.surge.get_mut(&q.key) {
             waiting.ingress = q.ingress;
             waiting.without = q.without;
         }
@@ -302,13 +308,12 @@ impl FlowTracker {
 
     /// A host has reported its room: this tracker takes its part, and later what others leave.
     pub(crate) fn share_room(&mut self, now: Time, host: NodeNumber, service: ServiceNumber) {
-        let place = self.nodes.place();
         let waits = self.surge.waiting() > 0;
         let pool = self.pools.get_mut(service);
         let Some(pool) = pool.filter(|pool| waits || pool.queues()) else {
             return;
         };
-        let distance = pool.share(host, place);
+        let distance = pool.share(host, self.nodes.place());
         if distance > 0 && waits {
             let at = now + TURN * distance.min(MAX_TURNS);
             let before = self.surge.turn_at.unwrap_or(at);
@@ -369,19 +374,17 @@ impl FlowTracker {
             let Some(host) = host else {
                 return;
             };
-            self.offer_waiting(now, key, host);
+            self.offer_waiting(now, key, flow, host);
         }
     }
 
-    fn offer_waiting(&mut self, now: Time, key: FlowKey, host: NodeNumber) {
+    fn offer_waiting(&mut self, now: Time, key: FlowKey, flow: FlowHash, host: NodeNumber) {
         let Some(packet) = self.surge.take_packet(&key) else {
             return;
         };
-        let found = self.surge.table.find(&key);
-        let Some(waiting) = found.and_then(|handle| self.surge.table.get(handle)) else {
+        let Some(waiting) = self.surge.get(&key) else {
             return;
         };
-        let flow = self.nodes.hash(&key);
         let ranks = self.nodes.ranks_without(flow, waiting.without);
         let record = self.records.find(&key).map(|(_, record)| record);
         let step = waiting.steps.checked_sub(1);

@@ -59,17 +59,9 @@ impl Services {
             let Some(known) = before.entry(entry.number) else {
                 continue;
             };
-            let config = services.iter().find(|it| it.number == entry.number);
-            let gate = config.map(|config| {
-                let mut gate = known.gate.clone();
-                gate.reconfigure(&config.admission);
-                gate
-            });
-            *entry = Entry {
-                gate: gate.unwrap_or_else(|| entry.gate.clone()),
-                must_accept: entry.must_accept,
-                ..known.clone()
-            };
+            entry.gate.learn(&known.gate);
+            entry.readings = known.readings;
+            entry.healthy = known.healthy;
         }
     }
 

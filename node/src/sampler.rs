@@ -93,7 +93,6 @@ fn lock(wanted: &Mutex<Wanted>) -> MutexGuard<'_, Wanted> {
 struct Readers {
     cpu: Option<Cpu>,
     memory: Option<Memory>,
-    machine: Machine,
     /// When the machine is read next.
     due: Time,
     complaints: Complaints,
@@ -118,7 +117,6 @@ impl Readers {
         Self {
             cpu,
             memory,
-            machine: Machine::default(),
             due: Time::ZERO,
             complaints,
         }
@@ -131,11 +129,11 @@ impl Readers {
             let complained = &mut self.complaints.machine;
             let cpu = self.cpu.as_mut().map(|cpu| cpu.share(now));
             let memory = self.memory.as_mut().map(Memory::share);
-            self.machine = Machine {
+            let machine = Machine {
                 cpu: cpu.and_then(|it| said(it, "the use of the processors", complained)?),
                 memory: memory.and_then(|it| said(it, "the use of memory", complained)?),
             };
-            signals.push(Signal::Machine(self.machine));
+            signals.push(Signal::Machine(machine));
         }
         let read = sock_diag::listeners();
         let read = read.inspect(|_| self.complaints.queues = false);

@@ -127,9 +127,8 @@ impl Gate {
         }
     }
 
-    /// Takes another configuration; what policies that stay have learnt is kept.
-    pub(crate) fn reconfigure(&mut self, config: &config::Admission) {
-        let before = core::mem::replace(self, Self::new(config));
+    /// Takes what the policies of a former configuration have learnt.
+    pub(crate) fn learn(&mut self, before: &Self) {
         for policy in &mut self.policies {
             for former in &before.policies {
                 policy.inner_mut().learn(former);

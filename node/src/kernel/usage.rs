@@ -18,7 +18,7 @@ enum Source {
 pub(crate) struct Cpu {
     file: File,
     source: Source,
-    last: Option<(Time, Spent)>,
+    last: Option<Spent>,
 }
 
 /// Time that was spent, of how much, in any unit.
@@ -58,8 +58,8 @@ impl Cpu {
         };
         let spent =
             spent.ok_or_else(|| io::Error::other("it is written otherwise than expected"))?;
-        let before = self.last.replace((now, spent));
-        Ok(before.and_then(|(_, before)| {
+        let before = self.last.replace(spent);
+        Ok(before.and_then(|before| {
             share(
                 spent.used.saturating_sub(before.used),
                 spent.all.saturating_sub(before.all),
