@@ -108,7 +108,8 @@ impl Atlas {
                 | Input::Dump(_)
                 | Input::Destroyed(_)
                 | Input::Hello(..)
-                | Input::Restart(_) => None,
+                | Input::Restart(_)
+                | Input::Room => None,
             };
             (Machine::clone(tables.nodes.get(id.0 as usize)?), letter)
         };

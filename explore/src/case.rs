@@ -11,8 +11,12 @@ pub struct Case {
     pub words: &'static str,
     /// Offers that a search may make (R6).
     pub(crate) search_ttl: u8,
-    /// Hosts without room for any flow.
+    /// Hosts without room for any flow, at first.
     pub(crate) full_hosts: &'static [Place],
+    /// How often a full host gets room. It reports that, and what it has, in messages as all others.
+    pub(crate) frees: u8,
+    /// For how long a flow that nobody takes waits, in units of time; 0 where it is refused.
+    pub(crate) queue: u32,
     /// How often the client's SYN of each life arrives at an ingress, whichever.
     pub(crate) syns: [u8; 2],
     /// How often data of each life arrives at an ingress.
@@ -56,6 +60,8 @@ const NOTHING: Case = Case {
     words: "",
     search_ttl: 2,
     full_hosts: &[],
+    frees: 0,
+    queue: 0,
     syns: [1, 0],
     data: [0, 0],
     fins: 0,
@@ -113,6 +119,33 @@ impl Case {
             syns: [2, 0],
             duplicates: 2,
             full_hosts: &HOSTS,
+            is_small: true,
+            ..NOTHING
+        },
+        Self {
+            name: "queue",
+            words: "no host has room at first: the flow waits until one reports some, or for too long",
+            search_ttl: 4,
+            full_hosts: &HOSTS,
+            frees: 1,
+            queue: 4,
+            syns: [2, 0],
+            data: [1, 0],
+            timers: [0, 1, 0],
+            is_small: true,
+            ..NOTHING
+        },
+        Self {
+            name: "queue-views",
+            words: "as queue, where each node by itself believes the primary down, or up again",
+            search_ttl: 4,
+            full_hosts: &HOSTS,
+            frees: 1,
+            queue: 4,
+            syns: [1, 0],
+            subjects: &[TRACKERS[0]],
+            beliefs: 2,
+            timers: [0, 1, 0],
             is_small: true,
             ..NOTHING
         },
@@ -372,6 +405,10 @@ impl Case {
         }
         if !self.full_hosts.is_empty() {
             words += &format!("; full: {}", names(self.full_hosts));
+        }
+        if self.queue > 0 {
+            let (queue, frees) = (self.queue, self.frees);
+            words += &format!("; flows wait for {queue} units, hosts get room {frees} times");
         }
         if self.acks_are_prompt {
             words += "; Acks arrive at once";

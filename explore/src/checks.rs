@@ -40,19 +40,26 @@ pub(crate) fn check_delivery(world: &World, host: Place, packet: Packet) -> Opti
 }
 
 /// S4: no live connection is reset by us.
-pub(crate) fn check_reset(world: &World, life: Life) -> Option<String> {
+///
+/// Where a host gets room while two trackers lead the search, by views that differ, one may refuse what
+/// the other finds a host for: that is a SYN without an answer, and no connection yet.
+pub(crate) fn check_reset(case: &Case, world: &World, life: Life) -> Option<String> {
     if !world.client.lives(life) {
         return None;
     }
     let mut hosts = HOSTS.into_iter().zip(&world.kernels);
-    let (owner, _) = hosts.find(|(_, kernel)| kernel.has(life))?;
+    let (owner, kernel) = hosts.find(|(_, kernel)| kernel.has(life))?;
+    if case.frees > 0 && case.beliefs > 0 && !kernel.has_open(life) {
+        return None;
+    }
     Some(format!(
         "S4: an ingress resets the {life:?} life, which {} has",
         owner.name()
     ))
 }
 
-/// S2: one search asks each host once, spends a step each time, and repeats start no new one.
+/// S2: one search asks each host once, spends a step each time, and repeats start no new one. A flow
+/// that waits is offered anew, with lower steps (R6).
 ///
 /// A crash or another view may make others begin the search again.
 pub(crate) fn check_search(case: &Case, world: &mut World, offer: Offer) -> Option<String> {
@@ -83,6 +90,7 @@ pub(crate) fn check_search(case: &Case, world: &mut World, offer: Offer) -> Opti
     let at = host.host_index();
     match asked.steps[at] {
         Some(before) if before == step => return None,
+        Some(before) if case.queue > 0 && step < before => {}
         Some(before) => {
             return Some(format!(
                 "S2: {} is asked for the {life:?} life at step {before} and at {step}",

@@ -256,8 +256,12 @@ impl Cluster {
                 policy: tracker::PolicyKind::RoundRobin,
                 shadow: None,
                 search_ttl: self.case.search_ttl,
-                overload: tracker::Overload::Refuse,
-                overload_steps: 0,
+                overload: if self.case.queue > 0 {
+                    tracker::Overload::Queue(units(self.case.queue))
+                } else {
+                    tracker::Overload::Refuse
+                },
+                overload_steps: if self.case.queue > 0 { 2 } else { 0 },
             }],
             limits: tracker::Limits {
                 max_flows: 4,
@@ -277,8 +281,13 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn host_config(&self, place: Place, incarnation: u32) -> host::Config {
-        let is_full = self.case.full_hosts.contains(&place);
+    pub(crate) fn host_config(
+        &self,
+        place: Place,
+        incarnation: u32,
+        is_freed: bool,
+    ) -> host::Config {
+        let is_full = self.case.full_hosts.contains(&place) && !is_freed;
         host::Config {
             node: self.number(place),
             incarnation,
@@ -307,7 +316,11 @@ impl Cluster {
                 state_delay: UNIT,
                 state_retry: units(4),
                 load_interval: Duration::from_secs(40),
-                load_interval_min: Duration::from_secs(40),
+                load_interval_min: if self.case.queue > 0 {
+                    UNIT
+                } else {
+                    Duration::from_secs(40)
+                },
                 socketless: UNIT,
                 reject_rotation: Duration::from_secs(100),
             },

@@ -31,8 +31,10 @@
 //!   any moment. Where a case says that Acks arrive at once: they decide only whether a State is
 //!   repeated.
 //! - *S2* is not asked of a case with crashes or beliefs: another tracker may begin the search again.
-//! - *Loads* sway which host is asked first and nothing else: cases have each order by which host is
-//!   full. Reports keep trackers' counts at zero.
+//! - *Loads* sway which host is asked first and, but for the surge queue, nothing else: cases have each order
+//!   by which host is full. Reports keep trackers' counts at zero. In cases with a queue they are
+//!   messages as all others. How a wait ends at an ingress is left to the simulator: here clocks are not
+//!   compared, and that it ends before the ingress gives up is a matter of time.
 //!
 //! No crate for model checking is used: one step of the production code costs as much as a thousand
 //! look-ups, so each pair of node state and input is run once and remembered, which those that own

@@ -33,6 +33,8 @@ pub(crate) enum Input {
     Destroyed(u8),
     /// The node crashes and starts its n-th life.
     Restart(u8),
+    /// A host that was full has room, by its configuration.
+    Room,
 }
 
 /// A message, as it travels.
@@ -97,6 +99,8 @@ pub(crate) struct Machine {
     /// What it believes of the case's subject, or is if it is that.
     pub(crate) belief: Belief,
     life: u8,
+    /// Whether it is a host that was full.
+    is_freed: bool,
     clock: Time,
     running: Running,
 }
@@ -130,7 +134,7 @@ impl Machine {
                 Running::Tracker(Box::new(FlowTracker::new(config, view, seed, clock)))
             }
             Role::HostAgent => {
-                let config = cluster.host_config(place, life.into());
+                let config = cluster.host_config(place, life.into(), false);
                 Running::Host(Box::new(HostAgent::new(config, view, seed, clock)))
             }
         };
@@ -138,6 +142,7 @@ impl Machine {
             place,
             belief,
             life,
+            is_freed: false,
             clock,
             running,
         }
@@ -161,7 +166,7 @@ impl Machine {
         hasher.write_u8(self.place.0);
         hasher.write_u8(self.life);
         let mut into = Digester::new(now, horizon, &mut hasher);
-        into.value(&self.belief);
+        into.value(&(self.belief, self.is_freed));
         match &self.running {
             Running::Ingress(ingress) => ingress.digest(&mut into),
             Running::Tracker(tracker) => tracker.digest(&mut into),
@@ -230,9 +235,19 @@ impl Machine {
                 let belief = Belief::of_new_life(self.place, life);
                 *self = Self::start(cluster, self.place, belief, life, self.clock);
             }
+            Input::Room => {
+                self.is_freed = true;
+                let config = cluster.host_config(self.place, self.life.into(), true);
+                if let Running::Host(agent) = &mut self.running {
+                    agent.handle_config(self.clock, config);
+                    agent.handle_timeout(self.clock);
+                }
+            }
         }
         self.collect(cluster, &mut deeds);
-        self.forget_loads(cluster);
+        if cluster.case.queue == 0 {
+            self.forget_loads(cluster);
+        }
         let imbalance = self.ledger().imbalance();
         if imbalance != 0 {
             let name = self.place.name();
@@ -376,7 +391,9 @@ impl Machine {
                         wire::decode(bytes),
                         Ok(Message::Control(control)) if control.kind() == ControlKind::Load
                     );
-                    if let Some(to) = cluster.place(to).filter(|_| !is_load) {
+                    // Only a queue acts on what hosts report (R6).
+                    let is_missed = is_load && cluster.case.queue == 0;
+                    if let Some(to) = cluster.place(to).filter(|_| !is_missed) {
                         deeds.letters.push(Letter {
                             from: self.place,
                             to,

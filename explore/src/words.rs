@@ -47,6 +47,7 @@ pub(crate) fn of_action(atlas: &Atlas, action: Action) -> String {
             };
             format!("{state:?} in life {life} for {who}: {}", subjects())
         }
+        Action::Room(host) => format!("{} has room", host.name()),
         Action::Activate => format!("filled, and active again: {}", subjects()),
     }
 }

@@ -38,6 +38,8 @@ pub(crate) enum Action {
     Believe(Believers, Belief),
     /// The subjects are filled, and announce that they are active (R10).
     Activate,
+    /// A host that was full has room.
+    Room(Place),
 }
 
 /// Who changes a belief.
@@ -77,6 +79,7 @@ struct Spent {
     dumps: u8,
     crashes: u8,
     beliefs: u8,
+    frees: u8,
 }
 
 /// A state of the cluster.
@@ -192,6 +195,10 @@ impl World {
             }
             let cookies = (0..8).filter(|cookie| kernel.destroyed & 1 << cookie != 0);
             actions.extend(cookies.map(|cookie| Action::Hear(host, cookie)));
+        }
+        if self.spent.frees < case.frees {
+            let full = case.full_hosts.iter().filter(|&host| is_alive(host));
+            actions.extend(full.map(|&host| Action::Room(host)));
         }
         self.subject_actions(case, actions);
     }
@@ -313,6 +320,10 @@ impl World {
                 world.believe_all(guide, believers, belief)
             }
             Action::Activate => world.activate(guide),
+            Action::Room(host) => {
+                world.spent.frees += 1;
+                world.step(guide, host, Input::Room)
+            }
         };
         (world != *self).then_some(Step { world, wrong })
     }
@@ -482,7 +493,8 @@ impl World {
             self.deliver(place, packet);
         }
         for &life in &outcome.resets {
-            wrong = wrong.or_else(|| checks::check_reset(self, life));
+            let case = &guide.atlas.cluster.case;
+            wrong = wrong.or_else(|| checks::check_reset(case, self, life));
             if !self.client.answered[life.index()] {
                 self.client.refused[life.index()] = true;
             }

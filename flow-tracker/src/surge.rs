@@ -14,6 +14,7 @@ use core::time::Duration;
 use jlb_flow_table::FlowTable;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{Intent, Reason, Tried};
+use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{DropReason, FlowKey, NodeNumber, OfferNumber, PacketBuf, ServiceNumber, Time};
 
 mod digest;
@@ -387,7 +388,8 @@ impl FlowTracker {
         };
         let ranks = self.nodes.ranks_without(flow, waiting.without);
         let record = self.records.find(&key).map(|(_, record)| record);
-        let step = waiting.steps.checked_sub(1);
+        let cost = u8::from(!planted::is(Bug::WaitSpendsNoStep));
+        let step = waiting.steps.checked_sub(cost);
         let is_over = !waiting.is_of(record.as_ref()) || !self.leads(waiting, flow);
         let (Some(step), false) = (step, is_over) else {
             self.give_up_waiting(&key, packet);

@@ -133,7 +133,8 @@ impl HostAgent {
         self.statements.set_wire(now, node, wire);
     }
 
-    /// Takes another configuration: services, their admission, the outbox's bound, and time spans.
+    /// Takes another configuration: services, their admission, the outbox's bound, and time spans. The
+    /// trackers are told at once how much room that leaves.
     /// Number, incarnation, hash key and the sizes of tables stay as they were at the start. Flows of
     /// services that are gone end.
     pub fn handle_config(&mut self, now: Time, config: Config) {
@@ -144,6 +145,7 @@ impl HostAgent {
         self.rejects.set_rotation(config.timers.reject_rotation);
         self.statements.set_timers(&config.timers);
         self.timers = config.timers;
+        self.load_at = now;
         let services = &self.services;
         // The table is large: it is walked for services that are gone only.
         if before.iter().all(|&service| services.has(service)) {

@@ -61,6 +61,7 @@ fn late_words() -> Plan {
         straggle_ms: 1_000,
         think_ms: 50,
         limited: 0,
+        load_min_ms: Span::just(1_000),
         loss: none(),
         ..rough()
     }
@@ -231,6 +232,7 @@ pub fn occasion(bug: Bug) -> Option<Occasion> {
         Bug::PausedHostTakesOldOffers | Bug::AcceptsReplays | Bug::IgnoresReceiverIncarnation => {
             in_worlds("restarts", restarts())
         }
+        Bug::WaitSpendsNoStep => Some(Occasion::Case("queue")),
         Bug::HostTakesTrackerlessOffer => Some(Occasion::Case("cut-off")),
     }
 }

@@ -5,13 +5,14 @@ use jlb_explore::{Case, Effort, search};
 use jlb_protocol::planted::{Bug, plant};
 
 /// The case that finds each bug, and the number of the property that it violates.
-const FOUND_BY: [(Bug, &str, &str); 8] = [
+const FOUND_BY: [(Bug, &str, &str); 9] = [
     (Bug::SecondaryDoesNotBind, "full", "S2"),
     (Bug::OfferPastTheSecondary, "views-host", "S1"),
     (Bug::MidFlowIsAChoice, "views-host", "S1"),
     (Bug::ResetBeforeAllSaidNo, "views-primary", "S4"),
     (Bug::NeverRepeats, "losses", "S3"),
     (Bug::AsksRejectedHostAgain, "order", "S2"),
+    (Bug::WaitSpendsNoStep, "queue", "S2"),
     (Bug::ResetsWithoutAsking, "no-trackers", "S4"),
     (Bug::CountsTwice, "order", "R14"),
 ];

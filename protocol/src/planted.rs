@@ -75,6 +75,9 @@ bugs! {
     /// R6, ingress.
     RefusesInSilence = 6,
         "A refused flow's client gets no answer.";
+    /// R6, tracker.
+    WaitSpendsNoStep = 6,
+        "A flow that has waited for room is offered with a step that was spent.";
     /// R7, ingress.
     SynAsData = 7,
         "A SYN of a flow that the cache has is sent to its host as data.";

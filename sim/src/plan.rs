@@ -112,6 +112,10 @@ pub struct Plan {
     pub router_ms: Span,
     /// Chance that a run's hosts have an admission limit.
     pub limited: u64,
+    /// Chance that a limited service's hosts go by what is measured, not by a number of connections.
+    pub measured: u64,
+    /// The least time between a host's report of its load and the next, 1,000 ms at most.
+    pub load_min_ms: Span,
     /// Chance that a destroy event is lost.
     pub lost_events: Span,
     /// Chance that a dump misses a live socket; none is missed twice in a row.
@@ -183,6 +187,8 @@ impl Default for Plan {
             scatter: 0,
             router_ms: Span::new(50, 500),
             limited: 600,
+            measured: 300,
+            load_min_ms: Span::new(10, 1_000),
             lost_events: Span::new(0, 200),
             missed_sockets: Span::new(0, 30),
             narrow: 150,
@@ -320,6 +326,7 @@ impl Plan {
             ("tier_loss", Span::just(self.tier_loss)),
             ("random_isns", Span::just(self.random_isns)),
             ("limited", Span::just(self.limited)),
+            ("measured", Span::just(self.measured)),
             ("narrow", Span::just(self.narrow)),
             ("scatter", Span::just(self.scatter)),
         ];
@@ -330,6 +337,9 @@ impl Plan {
         }
         if self.clock_rate.low < 500 || self.clock_rate.high > 2_000 {
             return Some(("clock_rate", "must be 500 to 2000 thousandths"));
+        }
+        if self.load_min_ms.low == 0 || self.load_min_ms.high > 1_000 {
+            return Some(("load_min_ms", "must be 1 to 1000"));
         }
         if self.lives.low == 0 {
             return Some(("lives", "must be 1 or more"));

@@ -11,6 +11,7 @@ use jlb_protocol::keyed_hash::HashKey;
 use jlb_protocol::services::{Ports, ServiceMatch};
 use jlb_protocol::{FlowKey, NodeNumber, Protocol, Role, ServiceNumber};
 
+mod admission;
 mod configs;
 
 /// A service of the run.
@@ -48,6 +49,8 @@ pub(crate) struct Topology {
     pub(crate) linger: Duration,
     pub(crate) heartbeat: Duration,
     pub(crate) host_heartbeat: Duration,
+    /// The least time between a host's Load and the next.
+    load_min: Duration,
     /// Whether trackers may run out of room, so that flows are turned away for that.
     pub(crate) narrow: bool,
     /// Whether flows may be turned away for want of room (R3).
@@ -101,6 +104,10 @@ impl Topology {
         let trackers = numbers(FIRST_TRACKER, plan.trackers, plan.tracker_joins);
         let hosts = numbers(FIRST_HOST, plan.hosts, plan.host_joins);
         let services = services(plan, &hosts, &mut rng);
+        // Their own stream: what they draw moves nothing else.
+        let mut measures = Rng::new(!rng.clone().next());
+        let Span { low, high } = plan.load_min_ms;
+        let load_min = Duration::from_millis(measures.within(low, high));
         let narrow = rng.chance(plan.narrow);
         let mut key = [0; 16];
         key[..8].copy_from_slice(&rng.next().to_be_bytes());
@@ -111,6 +118,7 @@ impl Topology {
             hash_key: HashKey::new(key),
             heartbeat: beat(plan.heartbeat_ms),
             host_heartbeat: beat(plan.host_heartbeat_ms),
+            load_min,
             narrow,
             tight: narrow || plan.spare_flows < 1_000,
             clients,
@@ -205,6 +213,14 @@ impl Topology {
         usize::try_from(index).ok().filter(|_| index < MAX_CLIENTS)
     }
 
+    /// Whether any host goes by what its sampler reads.
+    pub(crate) fn is_measured(&self) -> bool {
+        let services = &self.services;
+        services
+            .iter()
+            .any(|service| admission::is_measured(&service.admission))
+    }
+
     /// Draws what a change of configuration may change.
     pub(crate) fn reconfigure(&mut self, rng: &mut Rng) {
         for service in &mut self.services {
@@ -259,6 +275,8 @@ fn services(plan: &Plan, hosts: &[NodeNumber], rng: &mut Rng) -> Vec<Service> {
     let vip4 = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 80));
     let vip6 = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x80));
     let limited = rng.chance(plan.limited);
+    // Their own stream: what they draw moves nothing else.
+    let mut measures = Rng::new(!rng.clone().next());
     let share = (plan.tcp_clients.high / hosts.len().max(1) as u64 / 20).max(1);
     let kinds = [
         (1, vip4, Protocol::Tcp, 80),
@@ -298,7 +316,7 @@ fn services(plan: &Plan, hosts: &[NodeNumber], rng: &mut Rng) -> Vec<Service> {
                 overload,
                 overload_steps,
                 admission: if limited {
-                    host::Admission::max_connections(limit)
+                    admission::admission(plan, limit, &mut measures)
                 } else {
                     host::Admission::default()
                 },

@@ -34,6 +34,7 @@ mod hosts;
 mod phases;
 mod recovery;
 mod shell;
+mod signals;
 mod starts;
 mod strays;
 mod views;
@@ -77,6 +78,8 @@ enum Event {
         origin: Origin,
     },
     NodeTimer(NodeNumber),
+    /// A host's sampler reads.
+    Sample(NodeNumber),
     ClientTimer(usize),
     SocketTimer {
         host: NodeNumber,
@@ -139,6 +142,8 @@ struct HostSide {
     kernel: Kernel,
     /// When the host was last seen without room for a service, or down.
     closed_at: BTreeMap<ServiceNumber, Time>,
+    /// The services for which it was so at the last look.
+    closed: BTreeSet<ServiceNumber>,
     dump_armed: Option<Time>,
     /// The cookies of the sockets that the last dump missed: none is missed twice in a row.
     missed: BTreeSet<u64>,
@@ -171,6 +176,8 @@ pub struct World {
     plan: Plan,
     topology: Topology,
     rng: Rng,
+    /// Decides what samplers read.
+    readings: Rng,
     now: Time,
     events: Queue<Event>,
     network: Network,
@@ -273,11 +280,13 @@ impl World {
             acts: Vec::new(),
             spare: Vec::new(),
             packets: Vec::new(),
+            readings: Rng::new(!seed),
             topology,
             rng,
             plan,
         };
         world.add_nodes();
+        world.add_signals();
         world.add_clients();
         world.add_faults();
         world
@@ -380,6 +389,7 @@ impl World {
                 origin,
             } => self.answer(client, answer, origin),
             Event::NodeTimer(node) => self.node_timer(node),
+            Event::Sample(host) => self.sample(host),
             Event::ClientTimer(client) => self.client_timer(client),
             Event::SocketTimer { host, key, cookie } => self.socket_timer(host, *key, cookie),
             Event::Destroyed { host, life, told } => self.destroyed(host, life, told),

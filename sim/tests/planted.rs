@@ -24,6 +24,8 @@ fn plan() -> Plan {
         // Enough hosts, trackers and rejects for every fault to have its occasion.
         hosts: jlb_sim::Span::new(3, 6),
         trackers: jlb_sim::Span::new(1, 3),
+        // An ingress whose timers stand still is to be seen by what it leaves behind.
+        load_min_ms: jlb_sim::Span::just(1_000),
         limited: 1000,
         loss: Plan::default().loss,
         duplication: Plan::default().duplication,

@@ -99,6 +99,7 @@ fn states_with_one_digest_behave_alike() {
     for (seed, case) in [
         "order",
         "full",
+        "queue",
         "crash-primary",
         "crash-host",
         "crash-trackers",

@@ -122,6 +122,10 @@ impl Searches {
             }
         }
         search.offers.push((step, host));
+        // It has said so before the search was looked at.
+        if has_flow(host) {
+            search.accepted = Some(host);
+        }
         search.last = now;
         let made = search.offers.len();
         (made > usize::from(ttl)).then(|| {

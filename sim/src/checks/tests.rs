@@ -86,7 +86,7 @@ fn offers(offers: &[(u64, u8, u16)]) -> Option<String> {
             (key(), ISN),
             (2, false),
             (step, host(number)),
-            |_| true,
+            |_| false,
         )
     })
 }
@@ -115,7 +115,7 @@ fn a_search_is_not_followed_while_another_may_lead_it() {
             (key(), ISN),
             (4, false),
             offer,
-            |_| true,
+            |_| false,
         )
     };
     assert!(offered(1000, 0, 1, 21).is_none());
@@ -143,11 +143,11 @@ fn an_offer_to_another_host_than_the_one_that_accepted_is_found() {
             attempt,
             (4, false),
             (step, host(number)),
-            move |_| alive,
+            move |owner| alive && owner == host(22),
         )
     };
     assert_eq!(offered(0, 3, 21, true), None);
-    assert_eq!(offered(1, 2, 22, true), None);
+    assert_eq!(offered(1, 2, 22, false), None);
     searches.accepted(attempt, host(22));
     let mut offered = |now: u64, step, number, alive| {
         let now = Time::from_millis(1000 + now);
@@ -157,12 +157,33 @@ fn an_offer_to_another_host_than_the_one_that_accepted_is_found() {
             attempt,
             (4, false),
             (step, host(number)),
-            move |_| alive,
+            move |owner| alive && owner == host(22),
         )
     };
     assert_eq!(offered(2, 2, 22, true), None);
     assert!(offered(3, 1, 23, true).is_some());
     assert_eq!(offered(3, 1, 23, false), None);
+}
+
+#[test]
+fn a_search_of_a_flow_that_its_host_has_already_stays_with_it() {
+    let mut searches = Searches::default();
+    let mut offered = |now: u64, step, number, alive| {
+        let now = Time::from_millis(1000 + now);
+        searches.offered(
+            now,
+            (Time::ZERO, true),
+            (key(), ISN),
+            (4, false),
+            (step, host(number)),
+            move |owner| alive && owner == host(21),
+        )
+    };
+    // Its Accept came before the search was looked at.
+    assert_eq!(offered(0, 3, 21, true), None);
+    assert!(offered(1, 2, 22, true).is_some());
+    // Then that life is over.
+    assert_eq!(offered(2, 2, 22, false), None);
 }
 
 #[test]

@@ -13,6 +13,9 @@ use jlb_protocol::{MemberState, NodeNumber, Role, wire};
 const WHO_HAS: Duration = Duration::from_millis(1500);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Statements of one message, at most.
+const LONGEST_STATE: u64 = 30;
+
 impl Topology {
     pub(crate) fn ingress_config(&self, node: NodeNumber) -> ingress::Config {
         let service = |service: &Service| ingress::Service {
@@ -108,7 +111,7 @@ impl Topology {
                 state_delay: Duration::from_millis(10),
                 state_retry: Duration::from_millis(200),
                 load_interval: Duration::from_secs(1),
-                load_interval_min: Duration::from_secs(1),
+                load_interval_min: self.load_min,
                 socketless: Duration::from_secs(1),
                 reject_rotation: Duration::from_secs(10),
             },
@@ -143,8 +146,11 @@ impl Topology {
         match (Self::role(node), name) {
             (Role::Ingress, "flows") => Some(u64::from(self.max_cached)),
             (Role::Ingress, "pending bytes") => Some(self.max_pending_bytes),
-            (Role::FlowTracker, "records") | (Role::HostAgent, "statements") => {
-                Some(u64::from(self.max_flows))
+            (Role::FlowTracker, "records") => Some(u64::from(self.max_flows)),
+            // For each that is told, with a message under way.
+            (Role::HostAgent, "statements") => {
+                let told = self.trackers.len() + self.ingresses.len();
+                Some((u64::from(self.max_flows) + LONGEST_STATE) * told as u64)
             }
             // The quota is for flows that are new: a known one's next life needs no room of it.
             (Role::FlowTracker, "untrusted") => Some(u64::from(self.max_untrusted) + self.clients),

@@ -54,16 +54,19 @@ impl World {
         let Some(side) = self.hosts.get_mut(&host) else {
             return;
         };
-        match stats.filter(|stats| stats.ready) {
-            Some(stats) => {
-                for service in stats.services.iter().filter(|service| service.room == 0) {
-                    side.closed_at.insert(service.service, now);
-                }
-            }
-            None => {
-                for service in &self.topology.services {
-                    side.closed_at.insert(service.number, now);
-                }
+        let stats = stats.filter(|stats| stats.ready);
+        for service in &self.topology.services {
+            let mut services = stats.iter().flat_map(|stats| &stats.services);
+            let own = services.find(|own| own.service == service.number);
+            let is_closed = own.is_none_or(|own| own.room == 0);
+            // Nothing is seen between two looks: what was closed was so until now.
+            let was_closed = if is_closed {
+                !side.closed.insert(service.number)
+            } else {
+                side.closed.remove(&service.number)
+            };
+            if is_closed || was_closed {
+                side.closed_at.insert(service.number, now);
             }
         }
         let Some(due) = due else {
