@@ -15,6 +15,8 @@ const ENOUGH_SYNS: usize = 2;
 pub(crate) struct Attempt {
     /// When the first SYN was sent.
     pub(crate) began: Time,
+    /// When the client had its answer.
+    pub(crate) connected: Option<Time>,
     /// When SYNs reached an ingress that was up, and which.
     pub(crate) at_ingress: Vec<(Time, NodeNumber)>,
     /// Whether a host's stack has got the SYN.

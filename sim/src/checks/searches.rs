@@ -86,7 +86,12 @@ impl Searches {
             *search = new.clone();
         }
         let restless = search.last <= changed || now.since(changed) < CLIMB;
+        // What repeats an Offer of before is of a record that is as old as that.
+        let mut made = now;
         if restless || search.by_tracker != by_tracker {
+            if search.offers.contains(&(step, host)) {
+                made = search.last;
+            }
             *search = new.clone();
         }
         if search.offers.contains(&(step, host)) {
@@ -126,7 +131,7 @@ impl Searches {
         if has_flow(host) {
             search.accepted = Some(host);
         }
-        search.last = now;
+        search.last = made;
         let made = search.offers.len();
         (made > usize::from(ttl)).then(|| {
             format!("{made} offers were made for isn {isn:#010x}, more than the {ttl} allowed")

@@ -126,6 +126,28 @@ fn a_search_is_not_followed_while_another_may_lead_it() {
 }
 
 #[test]
+fn a_record_is_as_old_as_the_offer_that_is_repeated() {
+    let mut searches = Searches::default();
+    let mut offered = |millis, changed, step, number| {
+        let (now, changed) = (Time::from_millis(millis), Time::from_millis(changed));
+        let offer = (step, host(number));
+        searches.offered(
+            now,
+            (changed, true),
+            (key(), ISN),
+            (4, false),
+            offer,
+            |_| false,
+        )
+    };
+    assert!(offered(1000, 0, 1, 21).is_none());
+    // Others lead since then, or not: it repeats what they know, which is forgotten soon after.
+    assert!(offered(5900, 2000, 1, 21).is_none());
+    assert!(offered(6100, 2000, 1, 22).is_none());
+    assert!(offered(6200, 2000, 1, 21).is_some());
+}
+
+#[test]
 fn a_search_that_does_not_end_is_found() {
     assert!(offers(&[(0, 3, 21), (1, 2, 22)]).is_none());
     assert!(offers(&[(0, 3, 21), (1, 2, 22), (2, 1, 23)]).is_some());
@@ -215,6 +237,7 @@ fn a_refusal_while_a_host_had_room_is_found() {
 fn silence_while_a_host_had_room_is_found() {
     let mut attempt = Attempt {
         began: Time::from_millis(1000),
+        connected: None,
         at_ingress: vec![
             (Time::from_millis(1001), host(1)),
             (Time::from_millis(2001), host(2)),

@@ -49,12 +49,16 @@ impl World {
         self.excuses(&self.disturbances, began, hosts)
     }
 
-    /// Whether all of the attempt's connection is excused: the same happened while it was opened, or
-    /// within one publishing interval after that, so that none of the trackers may have heard of
-    /// the host that took it; or just before, so that views were still wrong.
-    pub(super) fn is_never_published(&self, began: Time, hosts: &[NodeNumber]) -> bool {
+    /// Whether all of the connection of a client's attempt is excused: the same happened while it was
+    /// opened, or within one publishing interval after that, so that none of the trackers may have
+    /// heard of the host that took it; or just before, so that views were still wrong.
+    pub(super) fn is_never_published(&self, client: usize, hosts: &[NodeNumber]) -> bool {
+        let Attempt {
+            began, connected, ..
+        } = self.dossiers[client].attempt;
         let unseen = Time::ZERO + began.since(Time::ZERO + VIEWS_HEAL);
-        let opening = self.disturbances.between(unseen, began + PUBLISHES);
+        let opened = connected.unwrap_or(began);
+        let opening = self.disturbances.between(unseen, opened + PUBLISHES);
         self.excuses(&opening, began, hosts)
     }
 

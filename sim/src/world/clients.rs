@@ -224,7 +224,7 @@ impl World {
             let half_open = || resets::owner(self.kernels(client), &key, isn, true).is_none();
             let hosts: Vec<_> = owner.into_iter().collect();
             let excused = (half_open() && self.is_excused(began, &hosts))
-                || self.is_never_published(began, &hosts)
+                || self.is_never_published(client, &hosts)
                 || self.is_out_of_order(client);
             if wrong.is_some() && excused {
                 self.tally.excused += 1;
@@ -259,7 +259,10 @@ impl World {
                     ..Attempt::default()
                 };
             }
-            News::Connected => self.tally.connected += 1,
+            News::Connected => {
+                self.tally.connected += 1;
+                self.dossiers[client].attempt.connected = Some(self.now);
+            }
             News::Refused => {
                 self.tally.refused += 1;
                 let attempt = &self.dossiers[client].attempt;
@@ -283,12 +286,11 @@ impl World {
                 self.tally.stalled += 1;
                 let dossier = &self.dossiers[client];
                 let isn = dossier.lives.last().copied().unwrap_or(0);
-                let began = dossier.attempt.began;
                 let owner = resets::owner(self.kernels(client), &key, isn, false);
                 let wrong = resets::check_stall(owner, isn);
                 let hosts: Vec<_> = owner.into_iter().collect();
                 let excused =
-                    self.is_never_published(began, &hosts) || self.is_out_of_order(client);
+                    self.is_never_published(client, &hosts) || self.is_out_of_order(client);
                 if wrong.is_some() && excused {
                     self.tally.excused += 1;
                 } else {

@@ -144,6 +144,14 @@ impl World {
                 .and_then(|side| side.kernel.socket(&message.key));
             socket.is_some_and(|sock| sock.isn == isn && sock.is_live())
         };
+        // R7: the host of an earlier life is asked at any step, what it says decides.
+        let other_life = hosts
+            .get(&to)
+            .and_then(|side| side.kernel.socket(&message.key))
+            .is_some_and(|sock| sock.isn != isn && sock.is_live());
+        if other_life {
+            return;
+        }
         // Nobody is asked where nobody is: the record's host goes on to another one at the same step.
         let there = self.nodes.get(&to).is_some_and(Node::is_up);
         if !there || self.disturbances.concerned_since(to, now) {

@@ -126,7 +126,7 @@ impl World {
             let handshake = is_syn || phase == Phase::HalfOpen;
             let hosts = [other, host];
             if (handshake && self.is_excused(began, &hosts))
-                || self.is_never_published(began, &hosts)
+                || self.is_never_published(client, &hosts)
                 || self.is_out_of_order(client)
             {
                 self.tally.excused += 1;
