@@ -1,6 +1,7 @@
 //! The `jlb` command: argument parsing and dispatch only.
 
 use clap::{Args, Parser, Subcommand};
+use jlb_node::{Deadline, Drain};
 use jlb_protocol::Role;
 use std::io::Write;
 use std::path::PathBuf;
@@ -37,6 +38,29 @@ enum Command {
         /// As JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Have a node of this machine get nothing new; what it has goes on, or until a deadline.
+    Drain {
+        /// The node's name.
+        node: String,
+        /// Close what is left after this long ("5m"), or "never"; without it, as long as the node's
+        /// drain_timeout in the cluster file says.
+        #[arg(long, value_parser = deadline)]
+        deadline: Option<Deadline>,
+        /// Wait until no connection is left; of an ingress or a flow tracker until the deadline.
+        #[arg(long)]
+        wait: bool,
+        /// Where the node keeps its state.
+        #[arg(long, default_value = "/var/lib/jlb")]
+        state_dir: PathBuf,
+    },
+    /// Have a node of this machine that was drained take new work again.
+    Undrain {
+        /// The node's name.
+        node: String,
+        /// Where the node keeps its state.
+        #[arg(long, default_value = "/var/lib/jlb")]
+        state_dir: PathBuf,
     },
     /// Write a new key file.
     Keygen {
@@ -109,6 +133,18 @@ fn main() -> ExitCode {
         Command::HostAgent(args) => run_or_tear_down(Role::HostAgent, args),
         Command::Check { config } => check(&config),
         Command::Status { config, json } => status(&config, json),
+        Command::Drain {
+            node,
+            deadline,
+            wait,
+            state_dir,
+        } => drain(&Drain {
+            node,
+            state_dir,
+            deadline: deadline.unwrap_or(Deadline::AsFile),
+            wait,
+        }),
+        Command::Undrain { node, state_dir } => report(jlb_node::undrain(&node, state_dir)),
         Command::Keygen { file } => keygen(&file),
         Command::Explore(args) => jlb_explore::explore(&args),
         Command::Bench(args) => jlb_bench::bench(&args),
@@ -168,6 +204,20 @@ fn status(config: &std::path::Path, json: bool) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+fn drain(wanted: &Drain) -> ExitCode {
+    report(jlb_node::drain(wanted, |line| {
+        // Who does not read it wants the node drained all the same.
+        let _ = writeln!(std::io::stdout(), "{line}");
+    }))
+}
+
+fn deadline(text: &str) -> Result<Deadline, String> {
+    if text == "never" {
+        return Ok(Deadline::Never);
+    }
+    jlb_config::parse_time_span(text).map(Deadline::After)
 }
 
 fn keygen(file: &std::path::Path) -> ExitCode {

@@ -100,6 +100,11 @@ pub struct Node {
     pub tun: String,
     /// How much it logs (per node).
     pub log: LogLevel,
+    /// Whether it gets nothing new, cluster-wide.
+    pub drain: bool,
+    /// How long its connections may go on once it drains, or a service of it; `None` for ever (per
+    /// node).
+    pub drain_timeout: Option<Duration>,
 }
 
 /// A host of a service.
@@ -107,7 +112,7 @@ pub struct Node {
 pub struct ServiceHost {
     /// The host agent.
     pub node: NodeNumber,
-    /// Its share relative to the other hosts, 1 to 65,535.
+    /// Its share relative to the other hosts, 1 to 65,535; 0 drains it of this service.
     pub weight: u16,
     /// Connections of the service that it takes at once; `None` for no limit.
     pub max_connections: Option<u32>,

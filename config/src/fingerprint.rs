@@ -1,6 +1,6 @@
 //! The fingerprint of the cluster-wide settings, for nodes and operators to compare.
 
-use crate::cluster::{Admission, ClusterConfig, Membership, Node, Service};
+use crate::cluster::{Admission, ClusterConfig, Membership, Node, Service, ServiceHost};
 use crate::health::{HealthCheck, HealthKind};
 use jlb_flow_tracker::config::Overload;
 use jlb_protocol::services::Ports;
@@ -14,7 +14,8 @@ impl ClusterConfig {
     /// differs where that secret does.
     ///
     /// It does not depend on comments or the order of tables, nor on what concerns one node alone
-    /// (its admin address, device and log level) or on where the key file lies. Where membership is
+    /// (its admin address, device, log level and how long its connections may go on when it drains) or
+    /// on where the key file lies. Where membership is
     /// dynamic it does not depend on the nodes either, but on those that services list.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
@@ -48,10 +49,14 @@ impl ClusterConfig {
             for address in node.underlay.addresses() {
                 hash.address(address);
             }
+            // A file without it has the fingerprint that it had before there was such a setting.
+            if node.drain {
+                hash.text("drain");
+            }
         }
         hash.number(self.services.len() as u64);
         for service in &self.services {
-            hash.service(service);
+            hash.service(service, |host| self.weight(host));
         }
         hash.0.finish()
     }
@@ -83,7 +88,7 @@ impl Canonical {
         }
     }
 
-    fn service(&mut self, service: &Service) {
+    fn service(&mut self, service: &Service, weight: impl Fn(&ServiceHost) -> u16) {
         self.number(u64::from(service.number.get()));
         self.text(&service.name);
         self.address(service.vip);
@@ -127,7 +132,7 @@ impl Canonical {
         self.number(hosts.len() as u64);
         for host in hosts {
             self.number(u64::from(host.node.get()));
-            self.number(u64::from(host.weight));
+            self.number(u64::from(weight(&host)));
             // A limit is at least 1.
             self.number(u64::from(host.max_connections.unwrap_or(0)));
             if service.overload == Overload::Pool {

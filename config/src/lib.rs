@@ -6,7 +6,8 @@
 //! not valid is refused with everything that is wrong with it: [`ConfigError::render`].
 //!
 //! Settings are cluster-wide, and then part of [`ClusterConfig::fingerprint`], or concern one node
-//! alone: its admin address, TUN device and log level.
+//! alone: its admin address, TUN device and log level, and how long its connections may go on when it
+//! drains.
 
 pub mod change;
 pub mod check;
@@ -20,6 +21,7 @@ pub mod roles;
 pub mod timers;
 
 mod document;
+mod draining;
 mod fingerprint;
 mod overhead;
 mod problem;
@@ -44,3 +46,4 @@ pub use load::Loaded;
 pub use report::{ConfigError, Finding, Report, Style};
 pub use roles::RoleError;
 pub use timers::Timers;
+pub use value::parse_time_span;

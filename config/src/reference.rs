@@ -28,6 +28,10 @@ pub(crate) fn right(path: &str) -> Option<&'static str> {
         }
         "node.admin" => "write an address and a port: admin = \"10.0.0.1:9600\"",
         "node.tun" => "write a device name of 1 to 15 characters: tun = \"jlb0\"",
+        "node.drain" => "write drain = true, or leave the line out",
+        "node.drain_timeout" => {
+            "write how long connections may go on, 1ms to 720h: drain_timeout = \"10m\""
+        }
         "node.log" => "write log = \"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
         "service.name" => "write a name of its own: name = \"web\"",
         "service.vip" => "write one unicast address: vip = \"192.0.2.10\"",
@@ -41,7 +45,9 @@ pub(crate) fn right(path: &str) -> Option<&'static str> {
              weight = 2 }], hosts = \"any\""
         }
         "service.hosts.name" => "write the name of a host-agent: { name = \"web-1\" }",
-        "service.hosts.weight" => "write a share of 1 to 65535: weight = 2",
+        "service.hosts.weight" => {
+            "write a share of 1 to 65535, or 0 for no new connections: weight = 2"
+        }
         "service.policy" => PolicyKind::HELP,
         "service.shadow_policy" => PolicyKind::SHADOW_HELP,
         "service.search_ttl" => "write 1 to 16 offers: search_ttl = 4",

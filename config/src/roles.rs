@@ -94,7 +94,7 @@ impl ClusterConfig {
                 .iter()
                 .map(|host| PoolHost {
                     node: host.node,
-                    weight: host.weight,
+                    weight: self.weight(host),
                     overflow: host.overflow,
                 })
                 .collect(),
@@ -141,7 +141,7 @@ impl ClusterConfig {
                 .iter()
                 .map(|host| PoolHost {
                     node: host.node,
-                    weight: host.weight,
+                    weight: self.weight(host),
                     max_connections: host.max_connections,
                     overflow: host.overflow,
                 })
@@ -222,6 +222,7 @@ impl ClusterConfig {
             incarnation,
             hash_key: self.keys.hash_key(),
             services: services.collect(),
+            drain: self.drain(node, left),
             limits: Limits {
                 max_flows: limits.max_flows,
                 max_rejects: limits.max_rejects,

@@ -29,6 +29,8 @@ pub(crate) struct NodeTable {
     pub(crate) admin: Option<Spanned<Text>>,
     pub(crate) tun: Option<Spanned<Text>>,
     pub(crate) log: Option<Spanned<Text>>,
+    pub(crate) drain: Option<Spanned<bool>>,
+    pub(crate) drain_timeout: Option<Spanned<TimeSpan>>,
 }
 
 /// `[[service]]`.

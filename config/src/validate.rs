@@ -2,6 +2,7 @@
 
 mod addresses;
 mod admission;
+mod draining;
 mod health;
 mod nodes;
 mod overload;
@@ -35,12 +36,14 @@ pub(crate) fn cluster(document: &Document, findings: &mut Findings) -> Option<Pa
     settings::timers(document, membership, findings);
     let known = nodes::Known::new(&document.nodes);
     let nodes = nodes::nodes(document, membership, findings);
+    draining::trackers(document, membership, findings);
     let services = services::services(document, &known, findings);
     // Checks over several tables make sense once each of them does.
     let (settings, nodes, services) = (settings?, nodes?, services?);
     nodes::paths(document, &nodes, findings);
     services::vips_and_nodes(document, &services, &nodes, findings);
     services::unused_hosts(document, &services, &nodes, findings);
+    draining::services(document, &services, &nodes, findings);
     settings::inner_packet(document, settings.underlay_mtu, &nodes, &services, findings);
     Some(Parts {
         name: settings.name,

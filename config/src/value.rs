@@ -287,7 +287,11 @@ fn split_unit(text: &str) -> (&str, &str) {
     (digits, unit.trim_start())
 }
 
-fn parse_time_span(text: &str) -> Result<Duration, String> {
+/// Reads a time span with its unit, as the file has them: `"20ms"`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_time_span(text: &str) -> Result<Duration, String> {
     let (digits, unit) = split_unit(text);
     let nanos: u64 = match unit {
         "us" => 1_000,

@@ -92,6 +92,8 @@ fn full_shows_every_key_of_each_table() {
         "admin",
         "tun",
         "log",
+        "drain",
+        "drain_timeout",
         "vip",
         "protocol",
         "ports",

@@ -302,6 +302,7 @@ impl Cluster {
                 },
                 must_accept: false,
             }],
+            drain: host::Drain::default(),
             limits: host::Limits {
                 max_flows: 4,
                 max_rejects: 8,

@@ -25,7 +25,7 @@ pub enum Overload {
 pub struct PoolHost {
     /// The host's node number.
     pub node: NodeNumber,
-    /// Its share relative to the others, 1 to 65,535.
+    /// Its share relative to the others, 1 to 65,535; 0 if it gets no new flows.
     pub weight: u16,
     /// Connections that the policy assumes the host to take; `None` if it has no limit.
     pub max_connections: Option<u32>,

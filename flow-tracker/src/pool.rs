@@ -91,6 +91,11 @@ impl Host {
         }
     }
 
+    /// Whether it may get new flows: one of weight 0 only keeps those that it has.
+    fn is_in_service(&self, is_active: impl Fn(NodeNumber) -> bool) -> bool {
+        self.config.weight > 0 && is_active(self.config.node)
+    }
+
     fn candidate(&self) -> Candidate {
         Candidate {
             host: self.config.node,
@@ -171,8 +176,7 @@ impl Pool {
             Overload::Refuse => self.choose(&is_active, flow, tried, false)?,
             Overload::MustAccept => {
                 let mut untried = self.hosts.iter().filter(|host| {
-                    let node = host.config.node;
-                    is_active(node) && !tried.contains(node)
+                    host.is_in_service(&is_active) && !tried.contains(host.config.node)
                 });
                 if left == 0 || untried.nth(1).is_none() {
                     // The step 0 tells the host that it is the last.
@@ -202,10 +206,10 @@ impl Pool {
     ) -> Option<NodeNumber> {
         self.candidates.clear();
         let minds_health = self.minds_health(&is_active);
-        let candidates = self.hosts.iter().filter(|host| {
-            let node = host.config.node;
-            is_active(node) && !tried.contains(node)
-        });
+        let candidates = self
+            .hosts
+            .iter()
+            .filter(|host| host.is_in_service(&is_active) && !tried.contains(host.config.node));
         let least = candidates.min_by_key(|host| {
             let is_ill = minds_health && !host.healthy;
             let connections = u64::from(host.candidate().assumed());
@@ -297,7 +301,7 @@ impl Pool {
         let minds_health = self.minds_health(&is_active);
         for host in &self.hosts {
             let is_fit = host.healthy || !minds_health;
-            if is_fit && host.has_room() && is_active(host.config.node) && wanted(host) {
+            if is_fit && host.has_room() && host.is_in_service(&is_active) && wanted(host) {
                 self.candidates.push(host.candidate());
             }
         }
@@ -340,7 +344,7 @@ impl Pool {
                 if host.config.overflow == overflow
                     && (host.healthy || !minds_health) == healthy
                     && host.has_room() == with_room
-                    && is_active(node)
+                    && host.is_in_service(&is_active)
                     && (!tried.contains(node) || planted::is(Bug::AsksRejectedHostAgain))
                 {
                     self.candidates.push(host.candidate());
@@ -358,7 +362,7 @@ impl Pool {
     fn minds_health(&self, is_active: impl Fn(NodeNumber) -> bool) -> bool {
         let (mut all, mut ill) = (0_u64, 0_u64);
         for host in &self.hosts {
-            if is_active(host.config.node) {
+            if host.is_in_service(&is_active) {
                 let weight = u64::from(host.candidate().weight);
                 all += weight;
                 ill += if host.healthy { 0 } else { weight };
@@ -412,9 +416,8 @@ impl Pool {
 
     /// Whether the view has any host of the pool in service.
     pub(crate) fn has_active_host(&self, nodes: &Nodes) -> bool {
-        self.hosts
-            .iter()
-            .any(|host| nodes.is_active_host(host.config.node))
+        let mut hosts = self.hosts.iter();
+        hosts.any(|host| host.is_in_service(|node| nodes.is_active_host(node)))
     }
 
     /// The hosts that may have flows of the service: where any host may join the pool, all of the

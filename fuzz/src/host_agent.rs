@@ -3,7 +3,7 @@
 use super::ingress::{VIP4, VIP6, matches};
 use super::role::{Driven, node, play, view};
 use super::script::Script;
-use jlb_host_agent::config::{Admission, Config, Limits, Service, Timers};
+use jlb_host_agent::config::{Admission, Config, Drain, Limits, Service, Timers};
 use jlb_host_agent::{HostAgent, Socket, SocketState};
 use jlb_protocol::keyed_hash::HashKey;
 use jlb_protocol::{Message, NodeNumber, PacketBuf, Time, Transmit, View};
@@ -102,6 +102,7 @@ pub fn run(bytes: &[u8]) {
                 must_accept: false,
             })
             .to_vec(),
+        drain: Drain::default(),
         limits: Limits {
             max_flows: 5,
             max_rejects: 2,

@@ -1,6 +1,7 @@
 //! The agent: its parts, the order of calls, and which message goes to which part.
 
 use crate::config::{Config, Timers};
+use crate::drain::Draining;
 use crate::flows::{Due, Flow, Flows, Outcome};
 use crate::life::{Ending, Event, State};
 use crate::post::Post;
@@ -58,8 +59,8 @@ pub struct HostAgent {
     pub(crate) load_at: Time,
     /// Before this no change of connections hurries a Load.
     pub(crate) load_soonest: Time,
-    /// This host leaves: it takes no new flows.
-    pub(crate) draining: bool,
+    /// Which new flows are not taken, and when those that are there are closed.
+    pub(crate) draining: Draining,
 }
 
 impl HostAgent {
@@ -90,7 +91,7 @@ impl HostAgent {
             },
             load_at: now,
             load_soonest: now,
-            draining: is_draining(config.node, &view),
+            draining: Draining::new(now, is_draining(config.node, &view), &config.drain),
             timers,
         }
     }
@@ -119,12 +120,10 @@ impl HostAgent {
     /// Acts on another view. If this host's own entry in it is draining, new flows are rejected;
     /// those that it owns go on.
     pub fn handle_view(&mut self, now: Time, view: View) {
-        let has_new = self.statements.set_view(now, &view);
-        let draining = is_draining(self.node, &view);
-        if has_new || draining != self.draining {
+        if self.statements.set_view(now, &view) {
             self.load_at = now;
         }
-        self.draining = draining;
+        self.drain_by_view(now, is_draining(self.node, &view));
     }
 
     /// A peer said which wire version it speaks at most. Digests go to trackers that know them,
@@ -140,6 +139,7 @@ impl HostAgent {
     pub fn handle_config(&mut self, now: Time, config: Config) {
         let before: Vec<ServiceNumber> = self.services.numbers().collect();
         self.services.replace(&config.services);
+        self.drain_by_file(now, &config.drain);
         self.post.set_max_outbox(config.limits.max_outbox);
         self.flows.set_timers(config.timers.clone());
         self.rejects.set_rotation(config.timers.reject_rotation);
@@ -193,6 +193,7 @@ impl HostAgent {
                 Due::Later => {}
             }
         }
+        self.cut_on(now);
         self.send_load(now);
         // R10: a host that does not know all its flows yet can't say that it told of them.
         if self.is_ready() {
@@ -208,6 +209,7 @@ impl HostAgent {
     pub fn poll_timeout(&self) -> Option<Time> {
         let deadlines = [
             self.flows.next_deadline(),
+            self.next_cut(),
             self.statements.next_deadline(),
             self.is_ready().then_some(self.load_due()),
             self.statements.next_walk().filter(|_| self.is_ready()),
@@ -268,6 +270,7 @@ impl HostAgent {
                 healthy: load.healthy,
                 queue: readings.queue,
                 server: readings.server,
+                draining: self.draining.is_of(load.service),
             }
         });
         Stats {
@@ -282,7 +285,7 @@ impl HostAgent {
             flow_table_bytes: self.flows.allocated_bytes(),
             statements_pending: self.statements.pending(),
             trackers_unfilled: self.statements.unfilled(),
-            draining: self.draining,
+            draining: self.draining.is_total(),
             services: services.collect(),
         }
     }

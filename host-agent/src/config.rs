@@ -51,6 +51,17 @@ pub struct Service {
     pub must_accept: bool,
 }
 
+/// What of a host gets no new flows, besides what its operator says while it runs.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Drain {
+    /// Whether all of it; who holds the agent acts on that, with [`crate::HostAgent::handle_drain`].
+    pub all: bool,
+    /// These services.
+    pub services: Vec<ServiceNumber>,
+    /// How long flows may go on once they drain; `None` until they close.
+    pub timeout: Option<Duration>,
+}
+
 /// Bounds (R14).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -101,6 +112,8 @@ pub struct Config {
     pub hash_key: HashKey,
     /// The services that have this host in their pool.
     pub services: Vec<Service>,
+    /// What of this host drains.
+    pub drain: Drain,
     /// Bounds.
     pub limits: Limits,
     /// Time spans.

@@ -1,6 +1,7 @@
 //! Packets of accepted flows, and what trackers ask and say about single flows.
 
 use crate::agent::{HostAgent, Verdict};
+use crate::drain::Cut;
 use crate::flows::Flow;
 use crate::life::{Ending, Event};
 use jlb_flow_table::Handle;
@@ -30,6 +31,11 @@ impl HostAgent {
         // life's sake, so that another host has the client's attempt by now. The trackers know.
         if message.birth < Some(flow.birth) && flow.is_unheard() {
             return Ok(self.reject_data(from, message, &packet));
+        }
+        match self.cut_off(now, handle, &message.key, &packet) {
+            Cut::No => {}
+            Cut::Reset => return Err(DropReason::Drained),
+            Cut::Forgotten => return Ok(self.reject_data(from, message, &packet)),
         }
         self.delivered(now, handle, &packet, Some(from));
         if let Transport::Udp { .. } = packet.transport {
@@ -71,6 +77,7 @@ impl HostAgent {
             Transport::Tcp { flags, .. } => {
                 self.flows.touch(now, handle);
                 self.flows.came_through(handle, ingress);
+                self.flows.follow(handle, packet);
                 let other = flags.contains(TcpFlags::SYN) || flags.contains(TcpFlags::RST);
                 if flags.contains(TcpFlags::ACK) && !other {
                     self.advance(now, handle, Event::Handshake);

@@ -25,7 +25,8 @@ impl Digest for HostAgent {
         rejects.digest(into);
         statements.digest(into);
         dumps.digest(into);
-        into.value(&(last_birth, draining));
+        into.value(last_birth);
+        draining.digest(into);
         into.time(*load_at);
         // Else a change does not hurry the next Load.
         if load_soonest < load_at {

@@ -15,8 +15,12 @@ const TICK: Duration = Duration::from_millis(10);
 mod began;
 mod connections;
 mod digest;
+mod listing;
+mod trail;
 
 use began::Began;
+pub(crate) use trail::Point;
+use trail::{Doubt, Holds};
 
 /// Not absent from the last dump.
 const PRESENT: Time = Time::from_nanos(u64::MAX);
@@ -32,9 +36,12 @@ pub(crate) struct Flow {
     pub(crate) state: State,
     /// The kernel's name for the socket, once a dump has shown it.
     cookie: Option<NonZeroU64>,
-    /// An attempt whose SYN was delivered though the flow was established, until it is known
-    /// whether the kernel has begun a new life for it.
-    doubt: Option<Doubt>,
+    /// The flow's doubt or its trail, never both: a million flows count each byte.
+    numbers: [u32; 2],
+    /// What these are.
+    holds: Holds,
+    /// Whether it was reset since the time that a drain gave it was over.
+    is_cut: bool,
     /// When it came into its state, or its latest SYN was delivered: dumps begun before that say
     /// nothing of it.
     pub(crate) since: Time,
@@ -45,16 +52,9 @@ pub(crate) struct Flow {
     /// `None` if none came since the flow was taken from the kernel's list.
     pub(crate) ingress: Option<NodeNumber>,
     refresh_at: Time,
-    /// The number of the last dump that listed it.
-    dump: u32,
-}
-
-/// A SYN of another attempt than the flow's was delivered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Doubt {
-    isn: u32,
-    /// The client sent an ACK since.
-    answered: bool,
+    /// The number of the last dump that listed it, its low bits: no flow outlives so many dumps that
+    /// do not list it.
+    dump: u16,
 }
 
 impl Flow {
@@ -73,7 +73,7 @@ impl Flow {
     pub(crate) fn is_other_socket(&self, cookie: u64) -> bool {
         match self.cookie {
             Some(known) => known.get() != cookie,
-            None => self.doubt.is_some(),
+            None => self.doubt().is_some(),
         }
     }
 
@@ -245,6 +245,10 @@ impl Flows {
         self.by_cookie.get(entry).copied()
     }
 
+    pub(crate) fn key(&self, handle: Handle) -> Option<FlowKey> {
+        self.table.key(handle).copied()
+    }
+
     pub(crate) fn get(&self, handle: Handle) -> Option<&Flow> {
         self.table.get(handle)
     }
@@ -286,7 +290,9 @@ impl Flows {
             protocol: new.protocol,
             state: new.state,
             cookie: None,
-            doubt: None,
+            numbers: [0; 2],
+            holds: Holds::Nothing,
+            is_cut: false,
             since: new.since,
             absent_since: PRESENT,
             last_packet: now,
@@ -316,11 +322,12 @@ impl Flows {
         let Some(flow) = self.table.get_mut(handle) else {
             return Outcome::Same;
         };
-        let step = match &mut flow.doubt {
+        let step = match flow.doubt() {
             None => step(flow.state, event),
-            Some(doubt) => {
-                doubt.answered |= event == Event::Handshake;
-                step_in_doubt(doubt.answered, event)
+            Some(Doubt { isn, answered }) => {
+                let answered = answered || event == Event::Handshake;
+                flow.set_doubt(Some(Doubt { isn, answered }));
+                step_in_doubt(answered, event)
             }
         };
         match step {
@@ -336,7 +343,7 @@ impl Flows {
                 Outcome::Changed(next)
             }
             Step::Renew(next) => {
-                if let Some(doubt) = flow.doubt {
+                if let Some(doubt) = flow.doubt() {
                     flow.began = Began::now(now, doubt.isn);
                 }
                 self.settle(handle);
@@ -381,15 +388,16 @@ impl Flows {
             State::Accepted => {
                 if other {
                     flow.began = Began::now(now, isn);
+                    flow.forget_trail();
                     self.forget_cookie(handle);
                 }
                 self.arm(handle);
             }
             State::Established if other => {
-                let same = flow.doubt.filter(|doubt| doubt.isn == isn);
+                let same = flow.doubt().filter(|doubt| doubt.isn == isn);
                 let answered = same.is_some_and(|doubt| doubt.answered);
-                self.in_doubt += u32::from(flow.doubt.is_none());
-                flow.doubt = Some(Doubt { isn, answered });
+                self.in_doubt += u32::from(flow.doubt().is_none());
+                flow.set_doubt(Some(Doubt { isn, answered }));
             }
             State::Established | State::Closing | State::Released => {}
         }
@@ -399,6 +407,7 @@ impl Flows {
     pub(crate) fn set_birth(&mut self, handle: Handle, birth: Birth) {
         if let Some(flow) = self.table.get_mut(handle) {
             flow.birth = birth;
+            flow.forget_trail();
         }
     }
 
@@ -417,7 +426,7 @@ impl Flows {
         let Some(flow) = self.table.get_mut(handle) else {
             return false;
         };
-        flow.dump = dump;
+        flow.dump = dump as u16;
         if started <= flow.since {
             return false;
         }
@@ -440,39 +449,6 @@ impl Flows {
         {
             flow.cookie = NonZeroU64::new(cookie);
         }
-    }
-
-    /// The TCP flows that this dump and one before it did not list though they would have, and
-    /// whether there are others that just this one did not list. One
-    /// dump proves nothing: the kernel walks its table while sockets come and go, and may step
-    /// over one that is there. For an open flow a dump must have begun `socketless` after it came
-    /// into its state, for the packet that makes the socket may have been on its way to the stack.
-    pub(crate) fn unlisted(&mut self, dump: u32, started: Time) -> (Vec<Handle>, bool) {
-        let margin = self.timers.socketless;
-        let mut missing: Vec<_> = self
-            .table
-            .iter()
-            .filter(|(_, _, flow)| flow.protocol == Protocol::Tcp && flow.dump != dump)
-            .filter(|(_, _, flow)| {
-                if flow.state.is_open() {
-                    started >= flow.since + margin
-                } else {
-                    started > flow.since
-                }
-            })
-            .map(|(handle, _, _)| handle)
-            .collect();
-        let mut first_time = false;
-        missing.retain(|&handle| match self.table.get_mut(handle) {
-            Some(flow) if flow.absent_since == PRESENT => {
-                flow.absent_since = started;
-                first_time = true;
-                false
-            }
-            Some(_) => true,
-            None => false,
-        });
-        (missing, first_time)
     }
 
     /// A flow whose deadline has come; to be called until `None`.
@@ -536,11 +512,12 @@ impl Flows {
 
     /// The flow is in doubt no more.
     fn settle(&mut self, handle: Handle) {
-        let doubt = self
-            .table
-            .get_mut(handle)
-            .and_then(|flow| flow.doubt.take());
-        self.in_doubt -= u32::from(doubt.is_some());
+        if let Some(flow) = self.table.get_mut(handle)
+            && flow.doubt().is_some()
+        {
+            flow.set_doubt(None);
+            self.in_doubt -= 1;
+        }
     }
 
     fn forget_cookie(&mut self, handle: Handle) {

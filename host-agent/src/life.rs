@@ -108,6 +108,8 @@ pub(crate) enum Ending {
     Renewed,
     /// Its service is not configured any more.
     NoService,
+    /// It had no socket, and the time that a drain gave it was over.
+    Drained,
 }
 
 /// What an event does.

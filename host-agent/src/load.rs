@@ -40,8 +40,10 @@ impl HostAgent {
 
     /// The state of every service. One that takes no new flows has no room for any.
     pub(crate) fn loads(&self) -> impl Iterator<Item = ServiceLoad> + '_ {
-        let room = if self.draining { 0 } else { self.flows.room() };
+        let places = self.flows.room();
         self.services.numbers().filter_map(move |service| {
+            let drains = self.draining.is_of(service);
+            let room = if drains { 0 } else { places };
             let connections = self.flows.connections(service);
             self.services.load(service, connections, room)
         })

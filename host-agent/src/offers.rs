@@ -2,6 +2,7 @@
 
 use crate::admission::FULL;
 use crate::agent::{HostAgent, Verdict};
+use crate::drain::Cut;
 use crate::flows::NewFlow;
 use crate::life::{Ending, State};
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
@@ -104,11 +105,26 @@ impl HostAgent {
             return Ok(self.reject(offer, Reason::NotOwner, 0));
         };
         let birth = flow.birth;
-        self.delivered(now, handle, packet, offer.message.path.ingress);
+        match self.cut_off(now, handle, &offer.message.key, packet) {
+            Cut::No => self.delivered(now, handle, packet, offer.message.path.ingress),
+            // The flow is this host's, and the ingress need not ask again.
+            Cut::Reset => {
+                self.accept_again(offer, birth);
+                return Err(DropReason::Drained);
+            }
+            Cut::Forgotten => {
+                self.post.counters.not_owner += 1;
+                return Ok(self.reject(offer, Reason::NotOwner, 0));
+            }
+        }
         Ok(self.accept_again(offer, birth))
     }
 
     fn offered_datagram(&mut self, now: Time, offer: &Offer<'_>, packet: &Packet) -> Verdict {
+        if let Some((handle, _)) = self.flows.owned(&offer.message.key) {
+            // A flow whose time is over begins anew, elsewhere.
+            self.cut_off(now, handle, &offer.message.key, packet);
+        }
         let owned = self.flows.owned(&offer.message.key);
         let Some((handle, birth)) = owned.map(|(handle, flow)| (handle, flow.birth)) else {
             if self.pass_on(offer) {
@@ -174,7 +190,7 @@ impl HostAgent {
             self.post.counters.rejected_again += 1;
             return self.reject(offer, Reason::Load, hint);
         }
-        if self.draining {
+        if self.draining.is_of(service) {
             self.post.counters.rejected_draining += 1;
             self.rejects.insert(now, &key, number);
             return self.reject(offer, Reason::Draining, FULL);

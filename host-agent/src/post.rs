@@ -3,6 +3,7 @@
 use crate::stats::Counters;
 use jlb_protocol::keyed_hash::{FlowHash, HashKey};
 use jlb_protocol::message::{Control, FlowMessage};
+use jlb_protocol::packet::{self, Segment};
 use jlb_protocol::wire;
 use jlb_protocol::{
     Destination, DropReason, FlowKey, Ledger, NodeNumber, Outbox, PacketBuf, Transmit,
@@ -50,6 +51,33 @@ impl Post {
         let mut buf = self.outbox.buffer();
         let encoded = wire::encode_control(control, &mut buf);
         self.send(to, FlowHash::NONE, buf, encoded)
+    }
+
+    /// Hands a segment in a client's name to this machine's stack; false if it was dropped, which is
+    /// counted.
+    pub(crate) fn inject(&mut self, segment: &Segment) -> bool {
+        let mut buf = self.outbox.buffer();
+        self.ledger.created += 1;
+        let written = packet::write_segment(segment, &mut buf);
+        let pushed = written.and_then(|()| {
+            let transmit = Transmit {
+                to: Destination::Stack,
+                flow: FlowHash::NONE,
+                buf: core::mem::take(&mut buf),
+            };
+            self.outbox.push(transmit).map_err(|full| {
+                buf = full;
+                DropReason::OutboxFull
+            })
+        });
+        match pushed {
+            Ok(()) => self.ledger.delivered += 1,
+            Err(reason) => {
+                self.ledger.drop_for(reason);
+                self.outbox.recycle(buf);
+            }
+        }
+        pushed.is_ok()
     }
 
     /// The next message to send; it was counted as sent when it was queued.

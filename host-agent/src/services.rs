@@ -13,6 +13,7 @@ use jlb_protocol::{Protocol, ServiceNumber};
 #[derive(Clone, Debug)]
 struct Entry {
     number: ServiceNumber,
+    vip: IpAddr,
     gate: Gate,
     must_accept: bool,
     readings: Readings,
@@ -36,6 +37,7 @@ impl Services {
             .iter()
             .map(|service| Entry {
                 number: service.number,
+                vip: service.matching.vip,
                 gate: Gate::new(&service.admission),
                 must_accept: service.must_accept,
                 readings: Readings::default(),
@@ -82,6 +84,11 @@ impl Services {
     /// The service that has this address, protocol and port.
     pub(crate) fn find(&self, vip: IpAddr, protocol: Protocol, port: u16) -> Option<ServiceNumber> {
         self.map.find(vip, protocol, port)
+    }
+
+    /// The address of a service.
+    pub(crate) fn vip(&self, service: ServiceNumber) -> Option<IpAddr> {
+        self.entry(service).map(|entry| entry.vip)
     }
 
     /// Whether the address is a VIP.
@@ -214,6 +221,7 @@ impl Digest for Services {
         for entry in entries {
             let Entry {
                 number,
+                vip: _,
                 gate,
                 must_accept: _,
                 readings,

@@ -33,6 +33,8 @@ pub struct Counters {
     pub rejected_full: u64,
     /// Offers rejected because this host is draining.
     pub rejected_draining: u64,
+    /// Flows that were closed since they outlived the deadline of a drain.
+    pub drained: u64,
     /// Offers of new flows without a tracker that were passed on to one (R13).
     pub passed_on: u64,
     /// New flows accepted though no tracker was there (R13).
@@ -80,6 +82,8 @@ pub struct Counters {
     pub ended_disowned: u64,
     /// Flows of services that the configuration does not have any more.
     pub ended_no_service: u64,
+    /// UDP flows that were forgotten since they outlived the deadline of a drain.
+    pub ended_drained: u64,
     /// Closes queued for the ingress that has the flow in its cache.
     pub closes: u64,
     /// Closes that found no room, or whose ingress did not acknowledge them in time: the entry
@@ -151,6 +155,7 @@ impl Counters {
             Ending::Renewed => &mut self.ended_renewed,
             Ending::Disowned => &mut self.ended_disowned,
             Ending::NoService => &mut self.ended_no_service,
+            Ending::Drained => &mut self.ended_drained,
         };
         *count += 1;
     }
@@ -173,6 +178,8 @@ pub struct ServiceStats {
     pub queue: Option<AcceptQueue>,
     /// What its server said in its last health check.
     pub server: Server,
+    /// Whether new flows of it are rejected since it drains here, or the whole host does.
+    pub draining: bool,
 }
 
 /// The agent's books and gauges.

@@ -1,7 +1,7 @@
 //! An agent on a bench: packets and messages in, everything that it sends out, books checked
 //! after every call.
 
-use crate::config::{Admission, Config, Limits, Service, Timers};
+use crate::config::{Admission, Config, Drain, Limits, Service, Timers};
 use crate::{HostAgent, Socket, Stats, Verdict};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
@@ -117,6 +117,7 @@ pub(crate) fn config() -> Config {
             service_of(2, VIP4, Protocol::Udp, 53),
             service_of(3, VIP6, Protocol::Tcp, 443),
         ],
+        drain: Drain::default(),
         limits: Limits {
             max_flows: 64,
             max_rejects: 128,
@@ -205,6 +206,8 @@ pub(crate) struct Bed {
     settled: BTreeMap<NodeNumber, u64>,
     /// The numbers that were acknowledged last.
     acknowledged: BTreeMap<NodeNumber, u64>,
+    /// What was handed to the stack besides packets that came.
+    pub(crate) injected: Vec<Vec<u8>>,
 }
 
 impl Bed {
@@ -218,6 +221,7 @@ impl Bed {
             now,
             settled: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
+            injected: Vec::new(),
         }
     }
 
@@ -483,7 +487,9 @@ impl Bed {
         let mut all = Vec::new();
         while let Some(transmit) = self.agent.poll_transmit() {
             let Destination::Node(to) = transmit.to else {
-                panic!("the agent sends to nodes only")
+                self.injected.push(transmit.buf.as_slice().to_vec());
+                self.agent.recycle(transmit.buf);
+                continue;
             };
             let mut sent = read(to, &wire::decode(transmit.buf.as_slice()).unwrap());
             if let Sent::State { to, sequence, .. } = &mut sent

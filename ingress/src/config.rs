@@ -11,7 +11,7 @@ use jlb_protocol::{NodeNumber, ServiceNumber};
 pub struct PoolHost {
     /// The host's node number.
     pub node: NodeNumber,
-    /// Its share relative to the others, 1 to 65,535.
+    /// Its share relative to the others, 1 to 65,535; 0 if it gets no new flows.
     pub weight: u16,
     /// Whether it is asked only after the others.
     pub overflow: bool,

@@ -45,7 +45,7 @@ pub(crate) fn members<'a>(
     listed.chain(others)
 }
 
-/// The host that is asked next: of the active ones that were not tried (R6), the first in the flow's
+/// The host that is asked next: of the active ones that take new flows and were not tried (R6), the first in the flow's
 /// weighted rendezvous order, overflow hosts after the others. It is the same at every ingress, so that a repeat that comes
 /// through another one finds the same host.
 pub(crate) fn choose(
@@ -56,7 +56,8 @@ pub(crate) fn choose(
     tried: &Tried,
 ) -> Option<NodeNumber> {
     members(service, view)
-        .filter(|host| host.state == MemberState::Active && !tried.contains(host.node))
+        .filter(|host| host.state == MemberState::Active && host.weight > 0)
+        .filter(|host| !tried.contains(host.node))
         .min_by_key(|host| {
             let score = key.score(flow, host.node);
             let draw = weighted::draw(score, host.weight);

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::health::Health;
 use crate::metrics::{Identity, Metrics};
 use crate::reload::Reloads;
-use crate::report::Report;
+use crate::report::{DrainLine, Report};
 use crate::status::Status;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tracing::{debug, warn};
@@ -92,24 +93,7 @@ impl Admin {
             let admin = Rc::clone(&self);
             tokio::task::spawn_local(async move {
                 let _slot = slot;
-                let service = service_fn(|request| admin.answer(request));
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEADER_TIMEOUT)
-                    .serve_connection(TokioIo::new(stream), service);
-                let mut connection = std::pin::pin!(connection);
-                let served = tokio::select! {
-                    served = connection.as_mut() => served,
-                    () = tokio::time::sleep(CONNECTION_TIMEOUT) => {
-                        connection.as_mut().graceful_shutdown();
-                        tokio::time::timeout(LAST_ANSWER_TIMEOUT, connection)
-                            .await
-                            .unwrap_or(Ok(()))
-                    }
-                };
-                if let Err(error) = served {
-                    debug!(%error, "an admin connection ended early");
-                }
+                converse(stream, |request| admin.answer(request)).await;
             });
         }
     }
@@ -152,6 +136,7 @@ impl Admin {
             return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n".into());
         }
         let why_not = match self.report().await {
+            Ok(report) if report.draining.is_some() => Some("draining".to_owned()),
             Ok(report) => report.not_ready,
             Err(error) => Some(error.to_owned()),
         };
@@ -175,7 +160,7 @@ impl Admin {
     }
 
     /// What the node knows of itself and of all others.
-    async fn status_page(&self) -> Response<Full<Bytes>> {
+    pub(crate) async fn status_page(&self) -> Response<Full<Bytes>> {
         let report = match self.report().await {
             Ok(report) => report,
             Err(error) => return text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
@@ -209,6 +194,7 @@ impl Admin {
             "state": own.map(|line| word(line.member.state)),
             "incarnation": own.map(|line| line.member.incarnation),
             "not_ready": report.not_ready,
+            "draining": report.draining.as_ref().map(draining),
             "configuration": format!("{:016x}", report.configuration),
             "configuration_since": self.reloads.since(),
             "configuration_refused": self.reloads.refusal(),
@@ -222,7 +208,43 @@ impl Admin {
     }
 }
 
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+/// Answers the requests of one connection.
+pub(crate) async fn converse<S, A, F>(stream: S, answer: A)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    A: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Result<Response<Full<Bytes>>, Infallible>>,
+{
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service_fn(answer));
+    let mut connection = std::pin::pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = tokio::time::sleep(CONNECTION_TIMEOUT) => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(LAST_ANSWER_TIMEOUT, connection)
+                .await
+                .unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = served {
+        debug!(%error, "an admin connection ended early");
+    }
+}
+
+/// How far draining is, as JSON.
+fn draining(line: &DrainLine) -> serde_json::Value {
+    json!({
+        "by": line.by,
+        "since_seconds": line.since.as_secs_f64(),
+        "deadline_seconds": line.deadline.map(|deadline| deadline.as_secs_f64()),
+        "connections_left": line.left,
+    })
+}
+
+pub(crate) fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     let plain = hyper::header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -231,4 +253,4 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

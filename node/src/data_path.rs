@@ -1,11 +1,13 @@
 //! The data thread: one loop that owns the role, the link and all packet I/O.
 
 mod control;
+mod draining;
 mod life;
 mod members;
 mod report;
 
 pub(crate) use control::{Channels, Command, DataThread, Notice, Reconfiguration};
+pub(crate) use draining::{Allowance, Draining, FileDrain};
 pub(crate) use life::{Fresh, Life};
 pub(crate) use members::{Members, word};
 
@@ -40,6 +42,8 @@ pub(crate) struct DataPath<M> {
     pub(crate) names: BTreeMap<NodeNumber, String>,
     pub(crate) members: Members,
     pub(crate) life: Life<M>,
+    /// Who wants that this node drains.
+    pub(crate) draining: Draining,
     /// The TUN device's MTU, in bytes.
     pub(crate) max_inner: usize,
 }
@@ -140,7 +144,8 @@ struct Turn<M> {
 impl<M: Machine> Turn<M> {
     fn run(mut self, mut poller: Poller) -> Result<(), Error> {
         let mut ready = Vec::new();
-        self.handle_members(clock::now());
+        let now = self.act_on_draining(clock::now());
+        self.handle_members(now);
         loop {
             let before = clock::now();
             if self.ends.is_some_and(|end| end <= before) {
@@ -165,7 +170,7 @@ impl<M: Machine> Turn<M> {
             self.handle_timers(now)?;
             let now = self.handle_members(now);
             self.drain(now);
-            if self.handle_commands(now) {
+            if let Some(now) = self.handle_commands(now) {
                 let now = self.handle_members(now);
                 self.drain(now);
             }

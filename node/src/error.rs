@@ -34,6 +34,8 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// A node that was told something did not do it.
+    Control(String),
     /// The data thread panicked, or did not stop when told to.
     DataThread(String),
 }
@@ -91,6 +93,7 @@ impl std::fmt::Display for Error {
             Self::System { action, source } => {
                 write!(f, "can't {action}: {source}{}", mend(source.kind()))
             }
+            Self::Control(what) => f.write_str(what),
             Self::DataThread(what) => write!(f, "the data thread failed: {what}"),
         }
     }
@@ -103,7 +106,7 @@ impl std::error::Error for Error {
             | Self::Bind { source, .. }
             | Self::System { source, .. } => Some(source),
             Self::Setup(source) => Some(source),
-            Self::Config(_) | Self::DataThread(_) => None,
+            Self::Config(_) | Self::Control(_) | Self::DataThread(_) => None,
         }
     }
 }

@@ -6,7 +6,9 @@
 
 pub mod admin;
 pub mod clock;
+mod control_socket;
 mod data_path;
+mod drain;
 mod error;
 mod file_watch;
 mod health;
@@ -23,9 +25,12 @@ mod socket_watch;
 mod start;
 mod status;
 mod survey;
+#[cfg(test)]
+mod testing_folder;
 mod underlay;
 mod watch;
 
+pub use drain::{Deadline, Drain, drain, undrain};
 pub use error::Error;
 pub use report::{Report, Sample, SampleKind};
 pub use run::{Options, run, teardown};

@@ -30,8 +30,8 @@ mod host_agent;
 mod ingress;
 
 use crate::report::Report;
-use jlb_host_agent::Socket;
 use jlb_host_agent::signals::Signal;
+use jlb_host_agent::{Socket, Until};
 use jlb_ingress::Packet;
 use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View};
 use std::net::SocketAddr;
@@ -84,6 +84,12 @@ pub(crate) trait Machine: Send {
     fn set_health(&mut self, _now: Time, _service: ServiceNumber, _healthy: bool) {}
     /// What was measured on this host.
     fn handle_signal(&mut self, _signal: Signal) {}
+    /// The node gets nothing new, until its flows have closed or a deadline comes; or it does again.
+    fn handle_drain(&mut self, _now: Time, _until: Option<Until>) {}
+    /// The flows that are left to close, where the role has any of its own.
+    fn flows_left(&self) -> Option<u64> {
+        None
+    }
     /// A complete list of the machine's sockets, begun at `started`.
     fn handle_sockets(&mut self, _now: Time, _started: Time, _sockets: &[Socket]) {}
     /// The kernel destroyed a socket.

@@ -17,7 +17,8 @@ use crate::log::SetLevel;
 use crate::machine::RoleConfig;
 use crate::sampler::{self, Sampler};
 use crate::start::{
-    host_setup, ingress_setup, known_nodes, membership_config, message_keys, names, peers_of,
+    file_drain, host_setup, ingress_setup, known_nodes, membership_config, message_keys, names,
+    peers_of,
 };
 use crate::watch::Setup;
 use jlb_config::{ClusterConfig, ConfigError, Loaded, Node};
@@ -244,6 +245,7 @@ impl Reload {
             role,
             fingerprint: new.fingerprint(),
             keys,
+            drain: file_drain(node),
             membership: membership_config(&new, node, self.incarnation),
             known: known_nodes(&new),
             names: names(&new),

@@ -39,6 +39,19 @@ pub struct MemberLine {
     pub silence: Option<Duration>,
 }
 
+/// That a node drains, and how far that is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DrainLine {
+    /// By whose word: `file`, `command`, `stop`.
+    pub by: Vec<&'static str>,
+    /// For how long.
+    pub since: Duration,
+    /// How long it is until what is left is closed; zero afterwards, `None` for ever.
+    pub deadline: Option<Duration>,
+    /// Connections that are left, where the role has any of its own.
+    pub left: Option<u64>,
+}
+
 /// A consistent moment of the data thread, taken between two turns of its loop.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -58,6 +71,8 @@ pub struct Report {
     pub members: Vec<MemberLine>,
     /// Why the node can't do its work yet; `None` when it can.
     pub not_ready: Option<String>,
+    /// How far draining is; `None` if the node does not drain.
+    pub draining: Option<DrainLine>,
 }
 
 impl Report {

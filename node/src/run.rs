@@ -2,6 +2,7 @@
 
 use crate::admin::Admin;
 use crate::clock;
+use crate::control_socket::{self, ControlSocket};
 use crate::data_path::{Channels, Command, DataThread, Notice, word};
 use crate::error::Error;
 use crate::health::Health;
@@ -70,6 +71,12 @@ pub fn run(role: Role, options: &Options) -> Result<(), Error> {
     }
     let incarnation = incarnation::next(&options.state_dir, &node.name)?;
     let listener = Admin::listen(node.admin)?;
+    let control = ControlSocket::open(&options.state_dir, &node.name)
+        .inspect_err(|error| {
+            let path = control_socket::path(&options.state_dir, &node.name);
+            warn!(%error, path = %path.display(), "can't open the control socket; `jlb drain` will not work");
+        })
+        .ok();
     let names = start::names(&config);
     let (commands, inbox) = sync_channel(MAX_COMMANDS);
     let (notices, told) = mpsc::channel(MAX_NOTICES);
@@ -144,6 +151,7 @@ pub fn run(role: Role, options: &Options) -> Result<(), Error> {
         let plane = ControlPlane {
             admin,
             running: Rc::clone(&running),
+            control,
             ended: started.ended,
             silences: started.silences,
         };
@@ -200,6 +208,7 @@ fn hangups() -> Result<mpsc::Receiver<()>, Error> {
 struct ControlPlane {
     admin: Rc<Admin>,
     running: Rc<Running>,
+    control: Option<ControlSocket>,
     ended: oneshot::Receiver<Result<(), Error>>,
     silences: Silences,
 }
@@ -216,6 +225,7 @@ impl ControlPlane {
         let Self {
             admin,
             running,
+            control,
             ended,
             silences,
         } = self;
@@ -226,6 +236,7 @@ impl ControlPlane {
             error = keep_setup(&running) => error,
             error = watch_peers(&admin, &running, silences) => error,
             error = check_servers(&admin) => error,
+            error = obey(&admin, control) => error,
             _ = serving => Err(Error::system("serve admin requests")(std::io::Error::other(
                 "its task panicked; its last words are above",
             ))),
@@ -309,6 +320,17 @@ async fn check_servers(admin: &Admin) -> Result<(), Error> {
     Ok(())
 }
 
+/// Does what an operator on this machine says, if there is a socket for that.
+async fn obey(admin: &Rc<Admin>, control: Option<ControlSocket>) -> Result<(), Error> {
+    let Some(control) = control else {
+        return std::future::pending().await;
+    };
+    match control.serve(Rc::clone(admin)).await {
+        Ok(never) => match never {},
+        Err(error) => Err(Error::system("listen on the control socket")(error)),
+    }
+}
+
 /// Takes note of what the data thread tells, for as long as there is one.
 async fn listen(told: &mut mpsc::Receiver<Notice>, status: &Status) -> Result<(), Error> {
     while let Some(notice) = told.recv().await {
@@ -318,6 +340,12 @@ async fn listen(told: &mut mpsc::Receiver<Notice>, status: &Status) -> Result<()
             Notice::OwnState(state) => info!(state = word(state), "this node's state changed"),
             Notice::Paused(incarnation) => {
                 warn!(incarnation, "this node was paused, and begins a new life");
+            }
+            Notice::Undrained(incarnation) => {
+                info!(
+                    incarnation,
+                    "this node drains no more, and begins a new life"
+                );
             }
             Notice::DumpFailed(error) => error!(%error, "can't list the machine's sockets"),
             Notice::Failed(action, why) => warn!(why, "can't {action}"),

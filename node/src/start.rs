@@ -1,7 +1,7 @@
 //! From a valid configuration to a running data thread.
 
 use crate::clock;
-use crate::data_path::{Channels, DataPath, Fresh, Life, Members};
+use crate::data_path::{Channels, DataPath, Draining, FileDrain, Fresh, Life, Members};
 use crate::error::Error;
 use crate::incarnation;
 use crate::kernel::host_setup::HostSetup;
@@ -168,6 +168,7 @@ impl Start<'_> {
             channels: self.channels,
             names: self.names,
             members,
+            draining: Draining::new(clock::now(), file_drain(self.node)),
             life: Life::new(move || incarnation::next(&state_dir, &name), fresh),
             max_inner: usize::from(self.config.max_inner()),
         };
@@ -205,6 +206,14 @@ pub(crate) fn membership_config(
         host_timeout: timers.host_timeout,
         max_nodes: config.limits.max_nodes,
         fixed,
+    }
+}
+
+/// What the file says of a node's draining.
+pub(crate) const fn file_drain(node: &Node) -> FileDrain {
+    FileDrain {
+        drains: node.drain,
+        timeout: node.drain_timeout,
     }
 }
 

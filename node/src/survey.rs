@@ -1,10 +1,11 @@
 //! What every node of a cluster file says of itself: `jlb status`.
 
+use crate::drain::Progress;
 use crate::error::Error;
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::Request;
 use hyper::body::Bytes;
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use jlb_config::{ClusterConfig, Node, Style};
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -35,6 +37,8 @@ struct Said {
     refused: Option<String>,
     /// Why it is not ready.
     not_ready: Option<String>,
+    /// How far draining is.
+    draining: Option<Progress>,
 }
 
 /// One node of the file, and what it said or why it said nothing.
@@ -109,13 +113,29 @@ async fn ask(node: &Node) -> Line {
 
 /// The body of a node's `/status`.
 async fn get(admin: SocketAddr) -> Result<Bytes, String> {
+    let stream = TcpStream::connect(admin).await;
+    let stream = stream.map_err(|error| error.to_string())?;
+    exchange(stream, Method::GET, "/status", &admin.to_string()).await
+}
+
+/// The body of the answer to one request, or why there is none.
+pub(crate) async fn exchange<S>(
+    stream: S,
+    method: Method,
+    path: &str,
+    host: &str,
+) -> Result<Bytes, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let words = |error: &dyn std::error::Error| error.to_string();
-    let stream = TcpStream::connect(admin).await.map_err(|e| words(&e))?;
     let (mut requests, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|e| words(&e))?;
-    let request = Request::get("/status")
-        .header(HOST, admin.to_string())
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(HOST, host)
         .header(USER_AGENT, concat!("jlb/", env!("CARGO_PKG_VERSION")))
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())
@@ -154,6 +174,7 @@ fn read(name: &str, body: &[u8]) -> Result<Said, String> {
         configuration: text("configuration").unwrap_or_else(|| "?".into()),
         refused: text("configuration_refused"),
         not_ready: text("not_ready"),
+        draining: Progress::read(&page["draining"]),
     })
 }
 
@@ -208,8 +229,10 @@ impl Survey {
                     row[6] = said.incarnation.map_or("-".into(), |it| it.to_string());
                     row[7] = word(said.not_ready.is_none());
                     let refused = said.refused.as_ref();
+                    let draining = said.draining.as_ref();
                     refused
                         .map(|why| format!("refuses its file: {why}"))
+                        .or_else(|| draining.map(Progress::to_string))
                         .or_else(|| said.not_ready.clone())
                 }
             };
@@ -261,6 +284,7 @@ impl Survey {
                     node["configuration_refused"] = json!(said.refused);
                     node["ready"] = json!(said.not_ready.is_none());
                     node["not_ready"] = json!(said.not_ready);
+                    node["draining"] = json!(said.draining.as_ref().map(Progress::json));
                 }
                 Err(why) => node["error"] = json!(why),
             }

@@ -118,6 +118,8 @@ drop_reasons! {
     /// The last list of sockets did not show the closing flow: the next one tells whether it is over
     /// (R8).
     Vanishing = "vanishing",
+    /// The flow's host drains, and the time that its flows had is over: it is being reset.
+    Drained = "drained",
     /// A tracker that is not filled yet leads no search (R10, R11).
     NotFilled = "not_filled",
     /// A SYN that came as data (R7).

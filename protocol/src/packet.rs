@@ -17,6 +17,7 @@ pub mod checksum;
 mod echo;
 mod ip;
 mod layout;
+mod segment;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -24,6 +25,7 @@ mod transport;
 pub use answer::{write_reset, write_unreachable};
 pub use echo::answer_echo;
 pub use ip::MAX_EXTENSION_HEADERS;
+pub use segment::{Segment, write_segment};
 
 /// The flags of a TCP header (RFC 9293 section 3.1), the low eight control bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]

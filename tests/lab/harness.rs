@@ -18,7 +18,7 @@ use serde_json::Value;
 pub(crate) use capture::{Capture, Frame, read_pcap, tshark};
 pub(crate) use machine::{eventually, long, signal, turn};
 pub(crate) use metrics::Page;
-pub(crate) use namespace::{Background, Namespace, finish_connecting};
+pub(crate) use namespace::{Background, Namespace, Output, finish_connecting};
 
 /// The program under test.
 pub(crate) const JLB: &str = env!("CARGO_BIN_EXE_jlb");

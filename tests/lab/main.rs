@@ -15,6 +15,7 @@ mod admission;
 mod chaos;
 mod cleanup;
 mod closes;
+mod drain;
 mod garbage;
 mod harness;
 mod load;

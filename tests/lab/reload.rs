@@ -1,6 +1,6 @@
 //! Another cluster file while nodes run and connections are open.
 
-mod clients;
+pub(crate) mod clients;
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};

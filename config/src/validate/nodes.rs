@@ -1,6 +1,6 @@
 //! The nodes: numbers, names, roles, addresses, and whether those that talk can.
 
-use super::{Once, addresses, name, one_of, right, within};
+use super::{Once, addresses, draining, name, one_of, right, within};
 use crate::cluster::{ADMIN_PORT, LogLevel, Membership, Node, Underlay};
 use crate::overhead;
 use crate::problem::{Findings, Problem, quoted};
@@ -137,6 +137,10 @@ fn node(table: &NodeTable, seen: &mut Seen, findings: &mut Findings) -> Option<N
         Some(written) => one_of(written, LOG_LEVELS, "node.log", findings),
         None => Some(LogLevel::Info),
     };
+    let drain_timeout = match &table.drain_timeout {
+        Some(written) => draining::timeout(written, findings).map(Some),
+        None => Some(None),
+    };
     Some(Node {
         number: number?,
         name: name?,
@@ -145,6 +149,8 @@ fn node(table: &NodeTable, seen: &mut Seen, findings: &mut Findings) -> Option<N
         admin: admin?,
         tun: tun?,
         log: log?,
+        drain: table.drain.as_ref().is_some_and(|drain| *drain.get_ref()),
+        drain_timeout: drain_timeout?,
     })
 }
 

@@ -230,7 +230,7 @@ fn hosts(
             findings,
         );
         let weight = match &entry.weight {
-            Some(written) => within(written, 1..=65_535, "service.hosts.weight", findings)
+            Some(written) => within(written, 0..=65_535, "service.hosts.weight", findings)
                 .and_then(|weight| u16::try_from(weight).ok()),
             None => Some(1),
         };

@@ -290,3 +290,90 @@ fn a_shadow_is_asked_for_new_flows_alone_and_changes_nothing() {
     assert_eq!(pools.shadows().next().unwrap().choices, 0);
     assert!(pools.loads().all(|load| load.shadow_chosen == 0));
 }
+
+/// Three hosts, of which the first has this weight.
+fn with_first(weight: u16, overload: Overload) -> Pools {
+    let mut config = config(tracker(1), 3);
+    for service in &mut config.services {
+        service.hosts[0].weight = weight;
+        service.overload = overload;
+        service.overload_steps = 0;
+    }
+    Pools::new(&config.services, 5)
+}
+
+#[test]
+fn a_host_of_weight_0_is_never_chosen_and_still_asked_whose_flow_it_is() {
+    let nodes = nodes(3);
+    let is_active = |host| nodes.is_active_host(host);
+    let wait = core::time::Duration::from_secs(1);
+    for overload in [
+        Overload::Refuse,
+        Overload::MustAccept,
+        Overload::Pool,
+        Overload::Queue(wait),
+    ] {
+        let mut pools = with_first(0, overload);
+        for number in 1..=3 {
+            let room = if number == 1 { 1_000 } else { 5 };
+            pools.report(host(number), &report(1, room));
+        }
+        let pool = pools.get_mut(web()).unwrap();
+        for flow in 0..50 {
+            let flow = FlowHash(flow);
+            for left in [3, 0] {
+                let next = pool.next(is_active, flow, &Tried::NONE, left);
+                let chosen = next.map(|it| it.0);
+                assert!(chosen.is_some() && chosen != Some(host(1)), "{overload:?}");
+            }
+            assert_ne!(pool.for_waiting(is_active, flow), Some(host(1)));
+            let at_once = pool.next_at_once(is_active, flow, &Tried::NONE);
+            assert_ne!(at_once, Some(host(1)));
+        }
+        let mut tried = Tried::NONE;
+        tried.push(host(2));
+        tried.push(host(3));
+        assert_eq!(pool.next(is_active, FLOW, &tried, 3), None, "{overload:?}");
+        assert!(pool.live_hosts(&nodes).any(|it| it == host(1)));
+    }
+}
+
+#[test]
+fn a_host_that_gets_a_weight_again_is_chosen_again_with_what_was_known_of_it() {
+    let nodes = nodes(3);
+    let services = |weight| -> Vec<Service> {
+        let pools = with_first(weight, Overload::Refuse);
+        let services = pools.pools.iter().map(|pool| pool.service.clone());
+        services.collect()
+    };
+    let mut pools = with_first(1, Overload::Refuse);
+    let chosen = |pools: &mut Pools| -> usize {
+        let first = (0..30).filter(|_| take(pools, &nodes, &Tried::NONE) == Some(host(1)));
+        first.count()
+    };
+    assert_eq!(chosen(&mut pools), 10);
+    pools.reconfigure(&services(0));
+    assert_eq!(chosen(&mut pools), 0);
+    assert!(pools.get(web()).unwrap().has_active_host(&nodes));
+    pools.reconfigure(&services(1));
+    assert!(chosen(&mut pools) >= 9);
+    let loads: Vec<_> = pools.loads().filter(|it| it.host == host(1)).collect();
+    assert!(loads[0].chosen >= 19);
+}
+
+#[test]
+fn the_health_of_hosts_that_drain_does_not_count() {
+    let nodes = nodes(3);
+    let mut pools = with_first(0, Overload::Refuse);
+    for (number, healthy) in [(1, false), (2, false), (3, true)] {
+        let report = ServiceLoad {
+            healthy,
+            ..report(1, 9)
+        };
+        pools.report(host(number), &report);
+    }
+    // One of two is as much as the service allows; two of three would be too many.
+    for _ in 0..5 {
+        assert_eq!(take(&mut pools, &nodes, &Tried::NONE), Some(host(3)));
+    }
+}

@@ -33,7 +33,11 @@ impl Digest for Flow {
             protocol,
             state,
             cookie,
-            doubt,
+            numbers: _,
+            holds: _,
+            // These decide only what a reset says that is made when a drain's deadline has passed, beside
+            // the doubt.
+            is_cut: _,
             since,
             absent_since,
             last_packet,
@@ -43,7 +47,7 @@ impl Digest for Flow {
             dump: _,
         } = self;
         into.value(&(birth, protocol, state, cookie, ingress));
-        into.value(&doubt.map(|Doubt { isn, answered }| (isn, answered)));
+        into.value(&self.doubt().map(|Doubt { isn, answered }| (isn, answered)));
         into.time(*since);
         began.digest(into);
         let is_absent = *absent_since != PRESENT;

@@ -100,3 +100,16 @@ fn any_host_adds_the_views_other_hosts_once_each() {
     assert_eq!(listed(false), [(23, 5)]);
     assert_eq!(listed(true), [(23, 5), (21, 1), (22, 1), (24, 1)]);
 }
+
+#[test]
+fn a_host_of_weight_0_gets_no_new_flow_and_is_a_member_still() {
+    let service = service(&[(21, 0), (22, 1)], false);
+    let view = view_of(&[]);
+    for flow in flows().take(1_000) {
+        assert_eq!(first(&service, &view, flow), Some(node(22)));
+    }
+    assert_eq!(members(&service, &view).count(), 2);
+    let mut tried = Tried::NONE;
+    tried.push(node(22));
+    assert_eq!(choose(&service, &view, &key(), FlowHash(1), &tried), None);
+}

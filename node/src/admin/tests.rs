@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-fn admin(commands: SyncSender<Command>) -> Rc<Admin> {
+pub(crate) fn admin(commands: SyncSender<Command>) -> Rc<Admin> {
     let node = |number| NodeNumber::new(number).unwrap();
     let names = BTreeMap::from([(node(2), "beta".into()), (node(3), "gamma".into())]);
     let status = Status::new(names, [node(2), node(3)]);
@@ -31,7 +31,7 @@ fn admin(commands: SyncSender<Command>) -> Rc<Admin> {
 }
 
 /// The node itself, one that is there, and one that never was.
-fn members() -> Vec<MemberLine> {
+pub(crate) fn members() -> Vec<MemberLine> {
     let line = |number, name: &str, state, incarnation, silence| MemberLine {
         member: Member {
             node: NodeNumber::new(number).unwrap(),
@@ -70,7 +70,7 @@ fn data_thread(inbox: Receiver<Command>, not_ready: Option<&'static str>, reques
 }
 
 /// The answers to these requests, each on its own connection.
-fn ask(admin: &Rc<Admin>, requests: &[&str]) -> Vec<String> {
+pub(crate) fn ask(admin: &Rc<Admin>, requests: &[&str]) -> Vec<String> {
     let listener = Admin::listen(([127, 0, 0, 1], 0).into()).unwrap();
     let address = listener.local_addr().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,6 +1,6 @@
 //! Between the control plane and the data thread: commands one way, notices the other.
 
-use super::Turn;
+use super::{Allowance, FileDrain, Turn};
 use crate::machine::{Machine, RoleConfig};
 use crate::report::Report;
 use jlb_host_agent::signals::Signal;
@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Reconfigure(Box<Reconfiguration>, oneshot::Sender<()>),
     /// Tell the peers that this node is about to stop, and go on.
     Drain,
+    /// An operator has this node drain, or take new work again; or why that can't be.
+    Order(Option<Allowance>, oneshot::Sender<Result<(), &'static str>>),
     /// Tell the peers that this node is gone, and end the loop.
     Stop,
 }
@@ -38,6 +40,8 @@ pub(crate) struct Reconfiguration {
     pub(crate) fingerprint: u64,
     /// The secrets of the link.
     pub(crate) keys: MessageKeys,
+    /// Whether this node drains.
+    pub(crate) drain: FileDrain,
     /// How nodes watch each other.
     pub(crate) membership: jlb_membership::Config,
     /// The nodes of the file.
@@ -56,6 +60,8 @@ pub(crate) enum Notice {
     OwnState(MemberState),
     /// The node noticed that it had been paused, and began a new life with this incarnation.
     Paused(u32),
+    /// The node, which was drained and is not any more, began a new life with this incarnation.
+    Undrained(u32),
     /// The list of the machine's sockets can't be read.
     DumpFailed(crate::kernel::Error),
     /// What was tried, and why it failed. How often is counted elsewhere; this tells the reason, at
@@ -124,8 +130,8 @@ impl DataThread {
 const LAST_WORDS: Duration = Duration::from_millis(25);
 
 impl<M: Machine> Turn<M> {
-    /// Whether there is something to send now.
-    pub(super) fn handle_commands(&mut self, now: Time) -> bool {
+    /// Gives the time if there is something to send now: it may have gone on.
+    pub(super) fn handle_commands(&mut self, mut now: Time) -> Option<Time> {
         let mut acted = false;
         loop {
             match self.path.channels.commands.try_recv() {
@@ -142,12 +148,18 @@ impl<M: Machine> Turn<M> {
                     }
                 }
                 Ok(Command::Reconfigure(new, done)) => {
-                    self.reconfigure(now, *new);
+                    now = self.reconfigure(now, *new);
                     let _ = done.send(());
                     acted = true;
                 }
                 Ok(Command::Drain) => {
-                    self.path.members.set_state(now, MemberState::Draining);
+                    now = self.drain_to_stop(now);
+                    acted = true;
+                }
+                Ok(Command::Order(wanted, reply)) => {
+                    let done = self.order(now, wanted);
+                    now = done.unwrap_or(now);
+                    let _ = reply.send(done.map(|_| ()));
                     acted = true;
                 }
                 Ok(Command::Stop) => {
@@ -157,15 +169,15 @@ impl<M: Machine> Turn<M> {
                 }
                 Err(TryRecvError::Disconnected) => {
                     self.ends = Some(now);
-                    return acted;
+                    return acted.then_some(now);
                 }
-                Err(TryRecvError::Empty) => return acted,
+                Err(TryRecvError::Empty) => return acted.then_some(now),
             }
         }
     }
 
     /// Takes over another configuration: what waits stays queued, tables keep what they hold.
-    fn reconfigure(&mut self, now: Time, new: Reconfiguration) {
+    fn reconfigure(&mut self, now: Time, new: Reconfiguration) -> Time {
         let path = &mut self.path;
         path.machine.handle_config(now, new.role.clone());
         path.link.set_config(new.fingerprint);
@@ -173,6 +185,8 @@ impl<M: Machine> Turn<M> {
         path.members.handle_config(now, &new.membership, &new.known);
         path.names = new.names;
         self.config = Some(new.role);
+        let now = self.drain_by_file(now, new.drain);
         self.handle_link_events(now);
+        now
     }
 }

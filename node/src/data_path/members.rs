@@ -74,6 +74,21 @@ impl Members {
         self.membership.state()
     }
 
+    /// This node's role.
+    pub(super) const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether everybody of the file counts as active, whatever they say.
+    pub(super) const fn is_fixed(&self) -> bool {
+        self.membership.poll_timeout().is_none()
+    }
+
+    /// Whether this node is ranked only once it is filled (R10).
+    pub(super) fn has_to_be_filled(&self) -> bool {
+        self.role == Role::FlowTracker && !self.is_fixed()
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         self.membership.poll_timeout()
     }
@@ -295,7 +310,7 @@ impl<M: Machine> Turn<M> {
     fn obey(&mut self, now: Time, command: Command) -> Time {
         let (members, link) = (&mut self.path.members, &mut self.path.link);
         match command {
-            Command::Paused => return self.renew(),
+            Command::Paused => return self.renew(Notice::Paused),
             Command::RemovePeer(node) => link.remove_peer(node),
             Command::AddPeer(peer) => {
                 if let Some(address) = members.address(peer.node, peer.v4, peer.v6) {
@@ -359,9 +374,9 @@ impl<M: Machine> Turn<M> {
         }
     }
 
-    /// Begins a new life, and says when: the node was paused, and what it was sent before, and what it
-    /// knew, may be long out of date (R11).
-    fn renew(&mut self) -> Time {
+    /// Begins a new life, and says when: what the node was sent before, and what it knew, may be out of
+    /// date (R11), since it was paused or was not ranked for a while. The notice tells which.
+    pub(super) fn renew(&mut self, notice: impl Fn(u32) -> Notice) -> Time {
         let present = self.path.link.incarnation();
         let incarnation = self.path.life.next().unwrap_or_else(|error| {
             // By the wall clock a later start has a larger one all the same, and a node that ends here
@@ -383,13 +398,16 @@ impl<M: Machine> Turn<M> {
                 self.path.machine.handle_config(clock::now(), config);
             }
         }
+        self.path
+            .machine
+            .handle_drain(clock::now(), self.path.draining.until());
         // Writing to a disk, and making tables and giving up others, may take longer than the pause
         // did: it must not be taken for the next one.
         let now = clock::now();
         self.path.link.renew(now, incarnation);
         self.path.members.membership.renew(now, incarnation);
         self.path.members.heard = None;
-        self.notify(Notice::Paused(incarnation));
+        self.notify(notice(incarnation));
         now
     }
 }

@@ -40,6 +40,7 @@ impl<M: Machine> Turn<M> {
             );
         }
         self.path.members.report(&mut report);
+        self.report_draining(now, &mut report);
         let view = self.path.members.view();
         report.view = view.fingerprint();
         report.configuration = self.path.link.config_fingerprint();

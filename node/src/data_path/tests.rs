@@ -1,5 +1,6 @@
 use super::*;
 use crate::report::Report;
+use jlb_host_agent::Until;
 use jlb_membership::{Known, Membership};
 use jlb_packet_io::wait::Waker;
 use jlb_protocol::keyed_hash::FlowHash;
@@ -35,6 +36,8 @@ struct Script {
     /// The configurations that it was given.
     configs: Vec<RoleConfig>,
     filled: bool,
+    /// What it was told of draining.
+    drains: Vec<Option<Until>>,
     /// State machines made anew.
     renewed: u64,
     /// How long the machine is to keep its thread, once.
@@ -92,6 +95,10 @@ impl Machine for Scripted {
 
     fn handle_config(&mut self, _: Time, config: RoleConfig) {
         self.0.lock().unwrap().configs.push(config);
+    }
+
+    fn handle_drain(&mut self, _: Time, until: Option<Until>) {
+        self.0.lock().unwrap().drains.push(until);
     }
 
     fn is_filled(&self) -> bool {
@@ -261,6 +268,7 @@ fn start(number: u16, peers: &[u16], port: u16, setting: &Setting) -> Running {
             .map(|&peer| (node(peer), format!("node {peer}")))
             .collect(),
         members,
+        draining: Draining::default(),
         life,
         max_inner: 1_388,
     };
@@ -726,6 +734,7 @@ fn reconfiguration(number: u16, peers: &[u16], fingerprint: u64) -> Reconfigurat
             incarnation: 1,
             hash_key: jlb_protocol::keyed_hash::HashKey::new([1; 16]),
             services: Vec::new(),
+            drain: jlb_host_agent::config::Drain::default(),
             limits: jlb_host_agent::config::Limits {
                 max_flows: 1,
                 max_rejects: 1,
@@ -747,6 +756,7 @@ fn reconfiguration(number: u16, peers: &[u16], fingerprint: u64) -> Reconfigurat
         }),
         fingerprint,
         keys: MessageKeys::new(key(1), vec![key(2)]),
+        drain: FileDrain::default(),
         membership: settings,
         known: all
             .map(|number| {
@@ -836,6 +846,106 @@ fn a_state_machine_that_is_made_anew_has_the_latest_configuration() {
     assert_eq!((script.renewed, script.configs.len()), (1, 2));
     assert_eq!(script.configs[0], script.configs[1]);
     drop(script);
+    a.stop();
+    b.stop();
+}
+
+impl Running {
+    fn order(&self, wanted: Option<Allowance>) -> Result<(), &'static str> {
+        let (reply, done) = oneshot::channel();
+        self.commands.send(Command::Order(wanted, reply)).unwrap();
+        self.waker.wake();
+        done.blocking_recv().unwrap()
+    }
+}
+
+#[test]
+fn a_node_drains_by_command_and_by_file_and_comes_back() {
+    let (a, b, _) = pair_of(42, &INGRESS, &HOST);
+    a.report_when(|report| state(report, 43) == Some(MemberState::Active));
+    assert_eq!(b.report().draining, None);
+    b.order(Some(Allowance::For(PATIENCE * 6))).unwrap();
+    let report = a.report_when(|report| state(report, 43) == Some(MemberState::Draining));
+    assert_eq!(state(&report, 43), Some(MemberState::Draining));
+    let line = b.report().draining.unwrap();
+    assert_eq!((line.by, line.left), (vec!["command"], None));
+    assert!(line.deadline.unwrap() > PATIENCE * 5);
+    assert_eq!(b.order(None), Ok(()));
+    let report = a.report_when(|report| state(report, 43) == Some(MemberState::Active));
+    assert_eq!(state(&report, 43), Some(MemberState::Active));
+    {
+        let script = b.script.lock().unwrap();
+        let drains: Vec<bool> = script.drains.iter().map(Option::is_some).collect();
+        assert_eq!(drains, [false, true, false]);
+        assert_eq!(script.renewed, 0, "a host keeps what it knows");
+    }
+    // By the file, which no command takes back.
+    let mut new = reconfiguration(43, &[42], 77);
+    new.membership.role = Role::HostAgent;
+    new.membership.fixed = false;
+    new.known[0].role = Role::HostAgent;
+    new.known[1].role = Role::Ingress;
+    new.drain.drains = true;
+    b.reconfigure(&new);
+    a.report_when(|report| state(report, 43) == Some(MemberState::Draining));
+    assert!(b.order(None).unwrap_err().contains("drain = true"));
+    assert_eq!(b.report().draining.unwrap().by, ["file"]);
+    new.drain.drains = false;
+    b.reconfigure(&new);
+    let report = a.report_when(|report| state(report, 43) == Some(MemberState::Active));
+    assert_eq!(state(&report, 43), Some(MemberState::Active));
+    // A node that stops is past that.
+    b.commands.send(Command::Drain).unwrap();
+    assert!(b.order(None).unwrap_err().contains("stop"));
+    assert_eq!(b.report().draining.unwrap().by, ["stop"]);
+    a.stop();
+    b.stop();
+}
+
+#[test]
+fn a_tracker_that_drains_no_more_begins_a_new_life_and_is_filled_before_it_is_active() {
+    let (a, mut b, _) = pair_of(44, &TRACKER, &TRACKER);
+    a.script.lock().unwrap().filled = true;
+    b.script.lock().unwrap().filled = true;
+    b.waker.wake();
+    a.report_when(|report| state(report, 45) == Some(MemberState::Active));
+    b.order(Some(Allowance::AsFile)).unwrap();
+    let report = a.report_when(|report| state(report, 45) == Some(MemberState::Draining));
+    assert_eq!(state(&report, 45), Some(MemberState::Draining));
+    b.script.lock().unwrap().filled = false;
+    b.order(None).unwrap();
+    let joins = |report: &Report| {
+        let mut members = report.members.iter();
+        members.any(|line| {
+            line.member.node == node(45)
+                && line.member.incarnation == 146
+                && line.member.state == MemberState::Joining
+        })
+    };
+    assert!(joins(&a.report_when(joins)));
+    assert_eq!(b.script.lock().unwrap().renewed, 1);
+    b.script.lock().unwrap().filled = true;
+    b.waker.wake();
+    let report = a.report_when(|report| state(report, 45) == Some(MemberState::Active));
+    assert_eq!(state(&report, 45), Some(MemberState::Active));
+    let told: Vec<_> = std::iter::from_fn(|| b.notices.try_recv().ok()).collect();
+    let undrained = |notice: &Notice| matches!(notice, Notice::Undrained(146));
+    assert!(told.iter().any(undrained));
+    assert!(
+        !told
+            .iter()
+            .any(|notice| matches!(notice, Notice::Paused(_)))
+    );
+    a.stop();
+    b.stop();
+}
+
+#[test]
+fn in_a_fixed_list_a_tracker_can_not_be_drained() {
+    let (a, b, _) = pair(46);
+    let why = b.order(Some(Allowance::AsFile)).unwrap_err();
+    assert!(why.contains("static membership"), "{why}");
+    assert_eq!(b.report().draining, None);
     a.stop();
     b.stop();
 }

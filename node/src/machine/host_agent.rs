@@ -3,7 +3,7 @@
 use super::{Machine, RoleConfig, Taken};
 use crate::report::Report;
 use jlb_host_agent::signals::Signal;
-use jlb_host_agent::{HostAgent, Socket, Verdict};
+use jlb_host_agent::{HostAgent, Socket, Until, Verdict};
 use jlb_ingress::Packet;
 use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View};
 use std::net::SocketAddr;
@@ -61,6 +61,15 @@ impl Machine for HostAgent {
         if let RoleConfig::HostAgent(config) = config {
             Self::handle_config(self, now, config);
         }
+    }
+
+    fn handle_drain(&mut self, now: Time, until: Option<Until>) {
+        Self::handle_drain(self, now, until);
+    }
+
+    fn flows_left(&self) -> Option<u64> {
+        let stats = self.stats();
+        Some(u64::from(stats.flows_accepted) + u64::from(stats.flows_established))
     }
 
     same_as_the_role!();
@@ -198,6 +207,11 @@ impl Machine for HostAgent {
                 counts.accepted_full,
             ),
             (
+                "jlb_host_drain_closed_total",
+                "Connections that were closed since they outlived the deadline of a drain.",
+                counts.drained,
+            ),
+            (
                 "jlb_host_walked_total",
                 "Statements queued by walks: of flows that a tracker was not told of before, or of a bucket that it asked for.",
                 counts.walked,
@@ -268,6 +282,7 @@ impl Machine for HostAgent {
                 ("renewed", counts.ended_renewed),
                 ("disowned", counts.ended_disowned),
                 ("no_service", counts.ended_no_service),
+                ("drained", counts.ended_drained),
             ],
         );
         for (state, value) in [
@@ -342,6 +357,12 @@ impl Machine for HostAgent {
                 "Load that the host tells the trackers, 0 to 1, by service.",
                 labels,
                 f64::from(service.load) / 65_535.0,
+            );
+            report.gauge(
+                "jlb_host_service_draining",
+                "Whether the service gets no new flows here, since it drains or the whole host does.",
+                labels,
+                u64::from(service.draining),
             );
             if let Some(queue) = service.queue {
                 report.gauge(

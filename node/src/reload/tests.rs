@@ -279,3 +279,28 @@ fn hundreds_of_changes_in_a_burst_end_at_the_last_one() {
     });
     assert!(bed.counts()[0] <= 4, "{:?}", bed.counts());
 }
+
+#[test]
+fn draining_by_the_file_is_taken_over_and_back() {
+    let bed = Bed::new("drain");
+    let drained = |lines: &str| {
+        let line = "name = \"tracker-1\"\n";
+        policy("round-robin").replace(line, &format!("{line}{lines}\n"))
+    };
+    bed.follow(async {
+        bed.wait_for([0, 1, 0, 0]).await;
+        bed.replace(&drained("drain = true"));
+        bed.wait_for([1, 1, 0, 0]).await;
+        bed.replace(&drained("drain = true\ndrain_timeout = \"5m\""));
+        bed.wait_for([2, 1, 0, 0]).await;
+        bed.replace(&policy("round-robin"));
+        bed.wait_for([3, 1, 0, 0]).await;
+    });
+    let applied = bed.applied.lock().unwrap();
+    let drains: Vec<_> = applied.iter().map(|new| new.drain).collect();
+    let file = |drains, minutes: u64| crate::data_path::FileDrain {
+        drains,
+        timeout: (minutes > 0).then(|| Duration::from_secs(60 * minutes)),
+    };
+    assert_eq!(drains, [file(true, 0), file(true, 5), file(false, 0)]);
+}

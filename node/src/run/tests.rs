@@ -51,6 +51,7 @@ impl Bed {
         let plane = ControlPlane {
             admin: Rc::clone(&admin),
             running: Rc::new(Running::new(config(), None)),
+            control: None,
             ended,
             silences: Silences::new(Duration::from_millis(500), Membership::Dynamic),
         };

@@ -126,9 +126,21 @@ fn write_reply(
     payload: &[u8],
     out: &mut PacketBuf,
 ) -> Result<(), DropReason> {
+    write_ip(packet.dst, packet.src, protocol, header, payload, out)
+}
+
+/// Writes into `out` an IP packet between these two.
+pub(super) fn write_ip(
+    from: IpAddr,
+    to: IpAddr,
+    protocol: u8,
+    header: &[u8],
+    payload: &[u8],
+    out: &mut PacketBuf,
+) -> Result<(), DropReason> {
     let payload_len =
         u16::try_from(header.len() + payload.len()).map_err(|_| DropReason::TooBig)?;
-    match (packet.dst, packet.src) {
+    match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
             let mut ip = Ipv4Header::new(
                 payload_len,

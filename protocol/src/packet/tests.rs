@@ -4,3 +4,4 @@ mod answer;
 mod echo;
 mod parse;
 mod samples;
+mod segment;

@@ -97,6 +97,7 @@ impl Topology {
             incarnation,
             hash_key: self.hash_key,
             services: self.services.iter().filter(own).map(service).collect(),
+            drain: host::Drain::default(),
             limits: host::Limits {
                 max_flows: self.max_flows,
                 max_rejects: 10_000,

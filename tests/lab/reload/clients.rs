@@ -24,7 +24,7 @@ const LENGTH: usize = 1_000;
 type Asked<T> = Result<T, String>;
 
 /// A connection to a service of the lab.
-pub(super) fn connect(lab: &Lab, target: SocketAddr) -> io::Result<TcpStream> {
+pub(crate) fn connect(lab: &Lab, target: SocketAddr) -> io::Result<TcpStream> {
     let stream = lab.client().connect(target)?;
     stream.set_nodelay(true)?;
     Ok(stream)
@@ -58,7 +58,7 @@ fn ask(stream: &mut TcpStream) -> Asked<String> {
 }
 
 /// The host that answers on a connection, as it says.
-pub(super) fn host_of(stream: &mut TcpStream) -> Asked<String> {
+pub(crate) fn host_of(stream: &mut TcpStream) -> Asked<String> {
     let head = ask(stream)?;
     let mut lines = head.lines().filter_map(|line| line.split_once(": "));
     let said = lines.find(|(name, _)| name.eq_ignore_ascii_case(HOST_HEADER));
@@ -86,7 +86,7 @@ fn ask_all(mut streams: Vec<TcpStream>, over: &AtomicBool, answered: &AtomicU64)
 }
 
 /// Clients that ask until they are told to stop.
-pub(super) struct Clients {
+pub(crate) struct Clients {
     over: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
     opened: Arc<AtomicU64>,
@@ -96,7 +96,7 @@ pub(super) struct Clients {
 impl Clients {
     /// So many connections, to each VIP in turn, and one that is new all the while. All of them have
     /// been answered when this returns.
-    pub(super) fn start(lab: &Lab, connections: usize) -> Self {
+    pub(crate) fn start(lab: &Lab, connections: usize) -> Self {
         // Each connection is a file; the usual limit is 1,024.
         let limit = getrlimit(Resource::Nofile);
         let raised = Rlimit {
@@ -152,7 +152,7 @@ impl Clients {
 
     /// Stops all of them, and panics if any saw an error; returns how many answers there were on
     /// connections that stayed, and how many new connections.
-    pub(super) fn end(self) -> (u64, u64) {
+    pub(crate) fn end(self) -> (u64, u64) {
         self.over.store(true, Ordering::Relaxed);
         let results = self
             .threads
