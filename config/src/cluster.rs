@@ -171,7 +171,15 @@ pub struct Service {
     pub health: Option<HealthCheck>,
     /// If more of its hosts' weight than this is unhealthy, health is ignored; 0 to 100.
     pub max_unhealthy_percent: u8,
+    /// A host whose connections last less than this part of what the other hosts' do is not taken for idle; 0 to 100,
+    /// 0 for never.
+    pub min_life_percent: u8,
+    /// How long a host that is new, back or well again takes to its whole weight; `None` for at once.
+    pub slow_start: Option<Duration>,
 }
+
+/// [`Service::min_life_percent`] where the file says nothing.
+pub(crate) const DEFAULT_MIN_LIFE_PERCENT: u8 = 15;
 
 /// Overflow hosts that one search asks at most.
 const OVERFLOW_OFFERS: u8 = 2;

@@ -1,6 +1,8 @@
 //! The fingerprint of the cluster-wide settings, for nodes and operators to compare.
 
-use crate::cluster::{Admission, ClusterConfig, Membership, Node, Service, ServiceHost};
+use crate::cluster::{
+    Admission, ClusterConfig, DEFAULT_MIN_LIFE_PERCENT, Membership, Node, Service, ServiceHost,
+};
 use crate::health::{HealthCheck, HealthKind};
 use jlb_flow_tracker::config::Overload;
 use jlb_protocol::services::Ports;
@@ -111,7 +113,15 @@ impl Canonical {
             self.number(u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX));
         }
         self.number(u64::from(service.max_unhealthy_percent));
-        // A file without it has the fingerprint that it had before there was such a setting.
+        // A file without one of these has the fingerprint that it had before there was such a setting.
+        if service.min_life_percent != DEFAULT_MIN_LIFE_PERCENT {
+            self.text("life");
+            self.number(u64::from(service.min_life_percent));
+        }
+        if let Some(span) = service.slow_start {
+            self.text("slow start");
+            self.number(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
+        }
         if service.admission != Admission::default() {
             self.text("admission");
             self.admission(&service.admission);

@@ -88,6 +88,10 @@ pub(crate) fn right(path: &str) -> Option<&'static str> {
         "service.health.fall" => {
             "write how many failed checks make a host unhealthy, 1 to 100: fall = 3"
         }
+        "service.min_life_percent" => "write 0 to 100, 0 for never: min_life_percent = 15",
+        "service.slow_start" => {
+            "write 10ms to 24h, or leave the line out for none: slow_start = \"30s\""
+        }
         "service.max_unhealthy_percent" => "write 0 to 100: max_unhealthy_percent = 50",
         "timers.dead_host_reset" => {
             "write a number and a unit in quotes, or \"never\"; units are us, ms, s, m and h"

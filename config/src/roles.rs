@@ -148,6 +148,8 @@ impl ClusterConfig {
                 .collect(),
             any_host: service.any_host,
             max_unhealthy_percent: service.max_unhealthy_percent,
+            min_life_percent: service.min_life_percent,
+            slow_start: service.slow_start,
             policy: service.policy,
             shadow: service.shadow_policy,
             search_ttl: service.all_steps(),

@@ -53,6 +53,8 @@ pub(crate) struct ServiceTable {
     pub(crate) admission: Option<Spanned<AdmissionTable>>,
     pub(crate) health: Option<Spanned<HealthTable>>,
     pub(crate) max_unhealthy_percent: Option<Spanned<Number>>,
+    pub(crate) min_life_percent: Option<Spanned<Number>>,
+    pub(crate) slow_start: Option<Spanned<TimeSpan>>,
 }
 
 /// `admission` of a `[[service]]`.

@@ -108,6 +108,8 @@ fn full_shows_every_key_of_each_table() {
         "admission",
         "health",
         "max_unhealthy_percent",
+        "min_life_percent",
+        "slow_start",
     ] {
         assert!(
             text.contains(&format!("\n{key} = ")),
@@ -148,6 +150,7 @@ fn defaults_are_those_of_the_full_file() {
     assert_eq!(ours.search_ttl, theirs.search_ttl);
     assert_eq!(ours.overload, theirs.overload);
     assert_eq!(ours.max_unhealthy_percent, theirs.max_unhealthy_percent);
+    assert_eq!(ours.min_life_percent, theirs.min_life_percent);
     assert_eq!(minimal.config.membership, full.config.membership);
     assert_eq!(ours.hosts[0].weight, 1);
     assert_eq!(ours.hosts[0].max_connections, None);

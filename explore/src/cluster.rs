@@ -253,6 +253,8 @@ impl Cluster {
                 hosts: HOSTS.iter().map(pool_host).collect(),
                 any_host: false,
                 max_unhealthy_percent: 50,
+                min_life_percent: 15,
+                slow_start: None,
                 policy: tracker::PolicyKind::RoundRobin,
                 shadow: None,
                 search_ttl: self.case.search_ttl,

@@ -49,6 +49,14 @@ pub struct Service {
     /// with more than that unhealthy, health is ignored. Too small, and one failing server keeps
     /// getting flows; too large, and a check that is wrong everywhere takes all hosts out.
     pub max_unhealthy_percent: u8,
+    /// A host whose flows last less than this part of what those of the other hosts do is taken for one that
+    /// fails at once, by policies that look at connections or load: it does not count as idle. 0 to 100 percent; 0
+    /// for never. Too small, and a server that answers with errors draws flows; too large, and a host that is
+    /// faster than its weight says draws no more than that.
+    pub min_life_percent: u8,
+    /// How long a host that is new, back or well again takes to its whole weight, of which it has a tenth at first;
+    /// `None` for at once.
+    pub slow_start: Option<Duration>,
     /// How a host is chosen.
     pub policy: PolicyKind,
     /// A policy that is asked beside it on the same new flows, without effect.

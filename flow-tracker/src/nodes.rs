@@ -2,6 +2,7 @@
 
 use crate::records::Ranked;
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::time::Duration;
 use jlb_protocol::keyed_hash::{FlowHash, HashKey};
 use jlb_protocol::rank::{Ranking, Ranks};
@@ -81,6 +82,15 @@ impl Nodes {
             }
         }
         has_left
+    }
+
+    /// The hosts that are in service in another view, and are not in this one.
+    pub(crate) fn activated(&self, view: &View) -> Vec<NodeNumber> {
+        let hosts = view.members().iter().filter(|member| {
+            let is_active = member.state == MemberState::Active;
+            is_active && member.role == Role::HostAgent && !self.is_active_host(member.node)
+        });
+        hosts.map(|member| member.node).collect()
     }
 
     pub(crate) const fn reconfigure(&mut self, dead_host: Option<Duration>) {

@@ -4,12 +4,20 @@ use crate::config::{Overload, PoolHost, Service};
 use crate::nodes::Nodes;
 use crate::policy::{Candidate, Chooser, Policy, PolicyKind};
 use alloc::vec::Vec;
+use core::time::Duration;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{ServiceLoad, Tried};
 use jlb_protocol::planted::{self, Bug};
-use jlb_protocol::{NodeNumber, Role, ServiceNumber};
+use jlb_protocol::{NodeNumber, Role, ServiceNumber, Time};
+use lives::{Lives, Sums};
+use warmth::Warmth;
 
+mod all;
 mod digest;
+mod lives;
+mod warmth;
+
+pub(crate) use all::Pools;
 
 /// What a tracker knows of one host of one service, for the metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +34,13 @@ pub struct HostLoad {
     pub chosen: u64,
     /// New flows that the shadow policy would have asked it for first, ever.
     pub shadow_chosen: u64,
+    /// How long its flows last beside those of the others, in thousandths; `None` if that is not known, or not
+    /// looked at.
+    pub life: Option<u32>,
+    /// Choices for which it counted as more than it had reported, since its flows end too soon.
+    pub held_back: u64,
+    /// The part of its weight that counts, of [`Candidate::WARM`].
+    pub warmth: u16,
 }
 
 /// What a shadow policy would have done.
@@ -73,10 +88,13 @@ struct Host {
     grant: u32,
     chosen: u64,
     shadow_chosen: u64,
+    lives: Lives,
+    held_back: u64,
+    warmth: Warmth,
 }
 
 impl Host {
-    const fn new(config: PoolHost) -> Self {
+    fn new(config: PoolHost) -> Self {
         Self {
             config,
             connections: 0,
@@ -88,6 +106,9 @@ impl Host {
             grant: u32::MAX,
             chosen: 0,
             shadow_chosen: 0,
+            lives: Lives::default(),
+            held_back: 0,
+            warmth: Warmth::Warm,
         }
     }
 
@@ -96,7 +117,8 @@ impl Host {
         self.config.weight > 0 && is_active(self.config.node)
     }
 
-    fn candidate(&self) -> Candidate {
+    /// The host as policies see it, in a service with this slow start.
+    fn candidate(&self, now: Time, slow_start: Option<Duration>) -> Candidate {
         Candidate {
             host: self.config.node,
             weight: self.config.weight.max(1),
@@ -104,7 +126,13 @@ impl Host {
             sent: self.sent,
             limit: self.limit(),
             load: self.load,
+            warmth: self.warmth.part(now, slow_start),
         }
+    }
+
+    /// The connections that it is assumed to have.
+    const fn assumed(&self) -> u32 {
+        self.connections.saturating_add(self.sent)
     }
 
     /// The connections that it has room for: configured, or else as it reported.
@@ -117,7 +145,7 @@ impl Host {
     /// Whether one more flow can be expected to be taken.
     fn has_room(&self) -> bool {
         let limit = self.config.max_connections.unwrap_or(u32::MAX);
-        self.sent < self.room && self.candidate().assumed() < limit
+        self.sent < self.room && self.assumed() < limit
     }
 }
 
@@ -131,6 +159,8 @@ pub struct Pool {
     shadow: Option<Beside>,
     /// Kept between choices so that none allocates.
     candidates: Vec<Candidate>,
+    /// Whether the lives of its hosts' flows are compared.
+    compares: bool,
 }
 
 impl Pool {
@@ -142,8 +172,14 @@ impl Pool {
             chooser: Chooser::new(service.policy, seed),
             shadow: service.shadow.map(|kind| Beside::new(kind, seed)),
             candidates: Vec::with_capacity(service.hosts.len()),
+            compares: false,
             service: service.clone(),
         };
+        let minds = |shadow: &Beside| shadow.chooser.minds_load();
+        pool.compares = service.min_life_percent > 0
+            && (pool.chooser.minds_load()
+                || pool.shadow.as_ref().is_some_and(minds)
+                || pool.must_accept());
         pool.tell_policy();
         pool
     }
@@ -166,6 +202,7 @@ impl Pool {
     /// is asked last.
     pub fn next(
         &mut self,
+        now: Time,
         is_active: impl Fn(NodeNumber) -> bool,
         flow: FlowHash,
         tried: &Tried,
@@ -173,26 +210,26 @@ impl Pool {
     ) -> Option<(NodeNumber, u8)> {
         let is_usual = left >= self.service.overload_steps;
         let host = match self.service.overload {
-            Overload::Refuse => self.choose(&is_active, flow, tried, false)?,
+            Overload::Refuse => self.choose(now, &is_active, flow, tried, false)?,
             Overload::MustAccept => {
                 let mut untried = self.hosts.iter().filter(|host| {
                     host.is_in_service(&is_active) && !tried.contains(host.config.node)
                 });
                 if left == 0 || untried.nth(1).is_none() {
                     // The step 0 tells the host that it is the last.
-                    return self.least_loaded(&is_active, tried).map(|it| (it, 0));
+                    return self.least_loaded(now, &is_active, tried).map(|it| (it, 0));
                 }
-                self.choose(&is_active, flow, tried, false)?
+                self.choose(now, &is_active, flow, tried, false)?
             }
             Overload::Pool => {
                 let usual = is_usual
-                    .then(|| self.choose(&is_active, flow, tried, false))
+                    .then(|| self.choose(now, &is_active, flow, tried, false))
                     .flatten();
-                usual.or_else(|| self.choose(&is_active, flow, tried, true))?
+                usual.or_else(|| self.choose(now, &is_active, flow, tried, true))?
             }
             // Where nobody reports room, the flow waits for the next report.
             Overload::Queue(_) => is_usual
-                .then(|| self.with_room(&is_active, flow, tried))
+                .then(|| self.with_room(now, &is_active, flow, tried))
                 .flatten()?,
         };
         Some((host, left))
@@ -201,24 +238,24 @@ impl Pool {
     /// The host with the lowest load of those that are active and not tried, healthy if any is.
     fn least_loaded(
         &mut self,
+        now: Time,
         is_active: impl Fn(NodeNumber) -> bool,
         tried: &Tried,
     ) -> Option<NodeNumber> {
-        self.candidates.clear();
         let minds_health = self.minds_health(&is_active);
-        let candidates = self
-            .hosts
-            .iter()
-            .filter(|host| host.is_in_service(&is_active) && !tried.contains(host.config.node));
-        let least = candidates.min_by_key(|host| {
-            let is_ill = minds_health && !host.healthy;
-            let connections = u64::from(host.candidate().assumed());
-            // Of two that say nothing of their load, the one with fewer connections for its weight.
-            let share = (connections << 16) / u64::from(host.candidate().weight);
-            (is_ill, host.load, share)
+        let is_well = |host: &Host| host.healthy || !minds_health;
+        let is_asked =
+            |host: &Host| host.is_in_service(&is_active) && !tried.contains(host.config.node);
+        let any_well = self.hosts.iter().any(|it| is_asked(it) && is_well(it));
+        self.find_candidates(now, |host| is_asked(host) && is_well(host) == any_well);
+        let least = *self.candidates.iter().min_by_key(|candidate| {
+            // Of two that say nothing of their load, the one with fewer connections for its share.
+            let connections = u64::from(candidate.assumed()) << 24;
+            (candidate.load, connections / u64::from(candidate.share()))
         })?;
-        self.candidates.push(least.candidate());
-        Some(least.config.node)
+        self.candidates.clear();
+        self.candidates.push(least);
+        Some(least.host)
     }
 
     /// Whether the last host that is asked must take a flow.
@@ -262,47 +299,71 @@ impl Pool {
     /// The host to ask next of a flow that can't wait, however full hosts are believed to be.
     pub(crate) fn next_at_once(
         &mut self,
+        now: Time,
         is_active: impl Fn(NodeNumber) -> bool,
         flow: FlowHash,
         tried: &Tried,
     ) -> Option<NodeNumber> {
-        self.choose(is_active, flow, tried, false)
+        self.choose(now, is_active, flow, tried, false)
     }
 
     /// A host whose room a flow that has waited may take, whatever it said before.
     pub(crate) fn for_waiting(
         &mut self,
+        now: Time,
         is_active: impl Fn(NodeNumber) -> bool,
         flow: FlowHash,
     ) -> Option<NodeNumber> {
         // The shadow was asked when the flow came.
-        self.find_candidates(is_active, |host| host.grant > 0);
+        self.find_with_room(now, is_active, |host| host.grant > 0);
         self.pick(flow, false)
     }
 
     /// A host that reports room and was not tried, if there is one.
     fn with_room(
         &mut self,
+        now: Time,
         is_active: impl Fn(NodeNumber) -> bool,
         flow: FlowHash,
         tried: &Tried,
     ) -> Option<NodeNumber> {
-        self.find_candidates(is_active, |host| !tried.contains(host.config.node));
+        self.find_with_room(now, is_active, |host| !tried.contains(host.config.node));
         self.pick(flow, tried.is_empty())
     }
 
     /// The hosts that are active, healthy if any is, have room, and are wanted.
-    fn find_candidates(
+    fn find_with_room(
         &mut self,
+        now: Time,
         is_active: impl Fn(NodeNumber) -> bool,
         wanted: impl Fn(&Host) -> bool,
     ) {
-        self.candidates.clear();
         let minds_health = self.minds_health(&is_active);
-        for host in &self.hosts {
+        self.find_candidates(now, |host| {
             let is_fit = host.healthy || !minds_health;
-            if is_fit && host.has_room() && host.is_in_service(&is_active) && wanted(host) {
-                self.candidates.push(host.candidate());
+            is_fit && host.has_room() && host.is_in_service(&is_active) && wanted(host)
+        });
+    }
+
+    /// The hosts that are wanted, as policies see them.
+    fn find_candidates(&mut self, now: Time, wanted: impl Fn(&Host) -> bool) {
+        let slow_start = self.service.slow_start;
+        self.candidates.clear();
+        let mut sums = Sums::default();
+        for host in self.hosts.iter().filter(|host| wanted(host)) {
+            let candidate = host.candidate(now, slow_start);
+            sums.add(host.lives, &candidate);
+            self.candidates.push(candidate);
+        }
+        if !self.compares {
+            return;
+        }
+        // They come in the hosts' order.
+        let mut hosts = self.hosts.iter_mut();
+        for candidate in &mut self.candidates {
+            if let Some(host) = hosts.find(|host| host.config.node == candidate.host) {
+                let percent = self.service.min_life_percent;
+                host.held_back += u64::from(sums.weigh(host.lives, candidate, percent));
             }
         }
     }
@@ -328,6 +389,7 @@ impl Pool {
     /// One of the pool's usual hosts, or of its overflow hosts.
     fn choose(
         &mut self,
+        now: Time,
         is_active: impl Fn(NodeNumber) -> bool,
         flow: FlowHash,
         tried: &Tried,
@@ -338,18 +400,14 @@ impl Pool {
         // believed full is asked after those with room, one believed ill after all others, but each
         // is asked: only its own word refuses a client (S3).
         for (healthy, with_room) in [(true, true), (true, false), (false, true), (false, false)] {
-            self.candidates.clear();
-            for host in &self.hosts {
+            self.find_candidates(now, |host| {
                 let node = host.config.node;
-                if host.config.overflow == overflow
+                host.config.overflow == overflow
                     && (host.healthy || !minds_health) == healthy
                     && host.has_room() == with_room
                     && host.is_in_service(&is_active)
                     && (!tried.contains(node) || planted::is(Bug::AsksRejectedHostAgain))
-                {
-                    self.candidates.push(host.candidate());
-                }
-            }
+            });
             if !self.candidates.is_empty() {
                 return self.pick(flow, tried.is_empty());
             }
@@ -363,7 +421,7 @@ impl Pool {
         let (mut all, mut ill) = (0_u64, 0_u64);
         for host in &self.hosts {
             if host.is_in_service(&is_active) {
-                let weight = u64::from(host.candidate().weight);
+                let weight = u64::from(host.config.weight);
                 all += weight;
                 ill += if host.healthy { 0 } else { weight };
             }
@@ -379,6 +437,7 @@ impl Pool {
             host.grant = host.grant.saturating_sub(1);
             host.chosen += 1;
         }
+        self.compare(node);
     }
 
     /// The host is offered a flow that another tracker chose it for: it counts as sent, like one of
@@ -387,23 +446,70 @@ impl Pool {
         if let Some(host) = self.host_mut(node) {
             host.sent = host.sent.saturating_add(1);
         }
+        self.compare(node);
+    }
+
+    /// The lives of the hosts' flows go on: this one is offered another.
+    fn compare(&mut self, node: NodeNumber) {
+        if self.compares {
+            let connections = self.hosts.iter().map(|host| u64::from(host.connections));
+            let window = lives::window(self.hosts.len(), connections.sum());
+            for host in &mut self.hosts {
+                let to_it = host.config.node == node;
+                host.lives.pass(window, to_it, host.connections);
+            }
+        }
     }
 
     /// Takes a host's report; false if the host is not of this pool.
-    pub fn report(&mut self, node: NodeNumber, report: &ServiceLoad) -> bool {
+    pub fn report(&mut self, now: Time, node: NodeNumber, report: &ServiceLoad) -> bool {
         if self.service.any_host && !self.has(node) {
-            self.hosts.push(Host::new(joined(node)));
+            let mut host = Host::new(joined(node));
+            host.warmth = Warmth::Unheard;
+            self.hosts.push(host);
             self.tell_policy();
         }
         let Some(host) = self.host_mut(node) else {
             return false;
         };
+        if host.warmth == Warmth::Unheard || (report.healthy && !host.healthy) {
+            host.warmth = Warmth::Since(now);
+        }
         host.healthy = report.healthy;
         host.connections = report.connections;
         host.room = report.room;
         host.load = report.load;
         host.sent = 0;
         true
+    }
+
+    /// The host is in service now, and was not before.
+    fn returned(&mut self, now: Time, node: NodeNumber) {
+        if let Some(host) = self.host_mut(node)
+            && host.warmth != Warmth::Unheard
+        {
+            host.warmth = Warmth::Since(now);
+        }
+    }
+
+    /// What is known of every host, in order.
+    fn loads(&self, now: Time) -> impl Iterator<Item = HostLoad> {
+        let seen = move |host: &Host| host.candidate(now, self.service.slow_start);
+        let mut sums = Sums::default();
+        for host in &self.hosts {
+            sums.add(host.lives, &seen(host));
+        }
+        self.hosts.iter().map(move |host| HostLoad {
+            service: self.service.number,
+            host: host.config.node,
+            connections: host.connections,
+            load: host.load,
+            chosen: host.chosen,
+            shadow_chosen: host.shadow_chosen,
+            life: sums.life_per_mille(host.lives, &seen(host)),
+            held_back: host.held_back,
+            warmth: seen(host).warmth,
+        })
     }
 
     fn host_mut(&mut self, node: NodeNumber) -> Option<&mut Host> {
@@ -454,129 +560,6 @@ impl Pool {
         if self.hosts.len() != before {
             self.tell_policy();
         }
-    }
-}
-
-/// The pools of all services, sorted by number.
-#[derive(Clone, Debug)]
-pub(crate) struct Pools {
-    pools: Vec<Pool>,
-    seed: u64,
-}
-
-impl Pools {
-    pub(crate) fn new(services: &[Service], seed: u64) -> Self {
-        let mut pools: Vec<_> = services
-            .iter()
-            .map(|service| Pool::new(service, seed ^ u64::from(service.number.get())))
-            .collect();
-        pools.sort_by_key(|pool| pool.service.number);
-        pools.dedup_by_key(|pool| pool.service.number);
-        Self { pools, seed }
-    }
-
-    /// Takes over new services; what is known of hosts that stay, stays, and a policy that is the
-    /// same keeps its turns. A host that is new in a pool is asked after all others until its first
-    /// report: it may not have heard yet that it has the service, and would not answer.
-    pub(crate) fn reconfigure(&mut self, services: &[Service]) {
-        let mut new = Self::new(services, self.seed);
-        for pool in &mut new.pools {
-            let Some(old) = self.get_mut(pool.service.number) else {
-                continue;
-            };
-            for host in &mut pool.hosts {
-                let known = |old: &&Host| old.config.node == host.config.node;
-                if let Some(old) = old.hosts.iter().find(known) {
-                    *host = Host {
-                        config: host.config,
-                        ..old.clone()
-                    };
-                } else {
-                    host.room = 0;
-                }
-            }
-            if pool.service.any_host {
-                for host in &old.hosts {
-                    if !pool.has(host.config.node) {
-                        let config = joined(host.config.node);
-                        pool.hosts.push(Host {
-                            config,
-                            ..host.clone()
-                        });
-                    }
-                }
-            }
-            if old.chooser.kind() == pool.chooser.kind() {
-                pool.chooser = old.chooser.clone();
-            }
-            let kind = |shadow: &Beside| shadow.chooser.kind();
-            if old.shadow.as_ref().map(kind) == pool.shadow.as_ref().map(kind) {
-                pool.shadow = old.shadow.clone();
-            } else {
-                // What another shadow would have done is not told of this one.
-                pool.hosts
-                    .iter_mut()
-                    .for_each(|host| host.shadow_chosen = 0);
-            }
-            pool.tell_policy();
-        }
-        *self = new;
-    }
-
-    pub(crate) fn get(&self, service: ServiceNumber) -> Option<&Pool> {
-        let at = self.position(service)?;
-        self.pools.get(at)
-    }
-
-    pub(crate) fn get_mut(&mut self, service: ServiceNumber) -> Option<&mut Pool> {
-        let at = self.position(service)?;
-        self.pools.get_mut(at)
-    }
-
-    fn position(&self, service: ServiceNumber) -> Option<usize> {
-        self.pools
-            .binary_search_by_key(&service, |pool| pool.service.number)
-            .ok()
-    }
-
-    /// Takes a host's report; false if the host is not of that service's pool here.
-    pub(crate) fn report(&mut self, node: NodeNumber, report: &ServiceLoad) -> bool {
-        self.get_mut(report.service)
-            .is_some_and(|pool| pool.report(node, report))
-    }
-
-    /// Forgets hosts that are no members of the view any more.
-    pub(crate) fn retain(&mut self, nodes: &Nodes) {
-        for pool in &mut self.pools {
-            pool.retain(nodes);
-        }
-    }
-
-    /// What the shadow policies would have done, in order of services.
-    pub(crate) fn shadows(&self) -> impl Iterator<Item = Shadow> {
-        self.pools.iter().filter_map(|pool| {
-            let shadow = pool.shadow.as_ref()?;
-            Some(Shadow {
-                service: pool.service.number,
-                policy: shadow.chooser.kind(),
-                choices: shadow.choices,
-                same: shadow.same,
-            })
-        })
-    }
-
-    /// What is known of every host of every service, in order.
-    pub(crate) fn loads(&self) -> impl Iterator<Item = HostLoad> {
-        self.pools.iter().flat_map(|pool| {
-            pool.hosts.iter().map(|host| HostLoad {
-                service: pool.service.number,
-                host: host.config.node,
-                connections: host.connections,
-                load: host.load,
-                chosen: host.chosen,
-                shadow_chosen: host.shadow_chosen,
-            })
-        })
     }
 }
 

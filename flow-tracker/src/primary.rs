@@ -332,16 +332,16 @@ impl FlowTracker {
             .ok_or(DropReason::UnknownService)?;
         let is_active = |host| self.nodes.is_active_host(host);
         let next = if !pool.queues() {
-            pool.next(is_active, q.flow, &q.tried, step)
+            pool.next(now, is_active, q.flow, &q.tried, step)
         } else if self.surge.is_over(now, &q.key, q.isn) || self.records.is_owned(&q.key) {
             // Its host is gone, and the record can't say that it waits; or it has waited enough.
-            let host = pool.next_at_once(is_active, q.flow, &q.tried);
+            let host = pool.next_at_once(now, is_active, q.flow, &q.tried);
             host.map(|host| (host, step))
         } else if self.surge.has_line(service) {
             // First come, first served.
             None
         } else {
-            pool.next(is_active, q.flow, &q.tried, step)
+            pool.next(now, is_active, q.flow, &q.tried, step)
         };
         let Some((host, step)) = next else {
             let reason = if pool.has_active_host(&self.nodes) {

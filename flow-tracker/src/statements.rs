@@ -286,7 +286,7 @@ impl FlowTracker {
             None => return Err(DropReason::WrongNode),
         }
         for report in services.iter() {
-            if self.pools.report(from, &report) {
+            if self.pools.report(now, from, &report) {
                 self.share_room(now, from, report.service);
                 self.serve_waiting(now, report.service);
             } else {

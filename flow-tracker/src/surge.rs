@@ -371,7 +371,7 @@ impl FlowTracker {
             let flow = self.nodes.hash(&key);
             let is_active = |host| self.nodes.is_active_host(host);
             let pool = self.pools.get_mut(service);
-            let host = pool.and_then(|pool| pool.for_waiting(is_active, flow));
+            let host = pool.and_then(|pool| pool.for_waiting(now, is_active, flow));
             let Some(host) = host else {
                 return;
             };

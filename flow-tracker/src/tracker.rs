@@ -130,6 +130,7 @@ impl FlowTracker {
 
     /// Takes over a new view, with this node's own entry in it.
     pub fn handle_view(&mut self, now: Time, view: View) {
+        let returned = self.nodes.activated(&view);
         let has_left = self.nodes.set_view(view, now);
         self.records.rank(now, self.nodes.ranked());
         self.filling.set_view(&self.nodes, now, self.lease);
@@ -141,6 +142,7 @@ impl FlowTracker {
         if has_left {
             self.pools.retain(nodes);
         }
+        self.pools.returned(now, &returned);
         self.review_questions(now);
     }
 
@@ -255,8 +257,8 @@ impl FlowTracker {
     }
 
     /// What is known of each host of each service, in order of service number.
-    pub fn host_loads(&self) -> impl Iterator<Item = HostLoad> {
-        self.pools.loads()
+    pub fn host_loads(&self, now: Time) -> impl Iterator<Item = HostLoad> {
+        self.pools.loads(now)
     }
 
     /// What the shadow policies would have done, in order of service number.

@@ -76,6 +76,8 @@ pub fn run(bytes: &[u8]) {
             hosts: hosts.clone(),
             any_host: matching.service.get() == 1,
             max_unhealthy_percent: 50,
+            min_life_percent: 15,
+            slow_start: Some(Duration::from_secs(1)),
             policy,
             shadow: Some(PolicyKind::RoundRobin),
             search_ttl: 2,

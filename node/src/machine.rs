@@ -121,6 +121,6 @@ pub(crate) trait Machine: Send {
     }
     /// The role's books.
     fn ledger(&self) -> Ledger;
-    /// Adds the role's own samples.
-    fn report(&self, names: &dyn Fn(NodeNumber) -> String, report: &mut Report);
+    /// Adds the role's own samples of now.
+    fn report(&self, now: Time, names: &dyn Fn(NodeNumber) -> String, report: &mut Report);
 }

@@ -116,6 +116,9 @@ pub struct Cluster {
     pub search_ttl: u8,
     /// What happens after these.
     pub overload: Overload,
+    /// The part of what other hosts' jobs last below which trackers take a host for one that fails at once, in
+    /// percent; 0 for never.
+    pub min_life_percent: u8,
     /// What trackers hear of hosts.
     pub reports: Reports,
     /// What else they learn from.
@@ -147,6 +150,7 @@ impl Cluster {
             admits: Admits::Always,
             search_ttl: 4,
             overload: Overload::Refuse,
+            min_life_percent: 15,
             reports: Reports {
                 interval: 1.0,
                 on_change: None,

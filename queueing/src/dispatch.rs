@@ -108,6 +108,7 @@ impl Policy {
                 sent: 0,
                 limit: None,
                 load: 0,
+                warmth: Candidate::WARM,
             })
             .collect();
         let mut chooser = Chooser::new(kind, seed);

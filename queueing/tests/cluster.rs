@@ -5,7 +5,7 @@
 use jlb_flow_tracker::policy::PolicyKind;
 use jlb_queueing::{
     Admits, Chooses, Cluster, Fault, Hears, JoinShortest, Measured, Mistake, Overload, Reports,
-    estimate,
+    Work, estimate,
 };
 
 fn close(what: &str, measured: f64, expected: f64, part: f64) {
@@ -156,19 +156,23 @@ fn late_reports_cost_and_reports_on_change_mend_it() {
 
 #[test]
 fn a_host_that_fails_fast_draws_jobs_until_its_health_check_notices() {
-    let failed = |noticed| {
+    let failed = |noticed, min_life_percent| {
         let mut cluster = Cluster {
             jobs: 40_000,
             reports: AT_ONCE,
+            min_life_percent,
             ..Cluster::srlb(0.5)
         };
         cluster.hosts[0].fault = Some(Fault { from: 0.0, noticed });
         least_connections(&cluster).failed_part()
     };
-    let (never, noticed) = (failed(None), failed(Some(30.0)));
+    let (never, noticed) = (failed(None, 0), failed(Some(30.0), 0));
     println!("{never:.3} {noticed:.4}");
     // Its share would be a twelfth.
     assert!(never > 0.25 && noticed < 0.03);
+    let compared = failed(None, 15);
+    println!("where lives are compared {compared:.4}");
+    assert!((0.01..0.09).contains(&compared));
 }
 
 #[test]
@@ -187,4 +191,49 @@ fn several_seeds_agree_within_their_interval() {
     let found = estimate(&means);
     println!("{:.3} ± {:.3}", found.mean, found.half_width);
     assert!(found.half_width < 0.05 * found.mean);
+}
+
+#[test]
+fn comparing_lives_makes_no_difference_to_hosts_that_are_well() {
+    let base = Cluster {
+        reports: Reports {
+            interval: 1.0,
+            on_change: Some(0.1),
+        },
+        jobs: 40_000,
+        ..Cluster::srlb(0.88)
+    };
+    let mut unequal = base.clone();
+    for (at, host) in unequal.hosts.iter_mut().enumerate() {
+        host.cores = [1.0, 2.0, 4.0][at % 3];
+    }
+    let mut fast = base.clone();
+    fast.hosts[0].speed = 4.0;
+    let tailed = Cluster {
+        work: Work::BoundedPareto {
+            exponent: 1.5,
+            span: 1_000.0,
+        },
+        ..base.clone()
+    };
+    for (what, cluster) in [
+        ("equal", base),
+        ("unequal, not weighted", unequal),
+        ("one of four times the speed", fast),
+        ("heavy tails", tailed),
+    ] {
+        for seed in 1..=3 {
+            let cluster = Cluster {
+                seed,
+                ..cluster.clone()
+            };
+            let without = Cluster {
+                min_life_percent: 0,
+                ..cluster.clone()
+            };
+            let (with, without) = (least_connections(&cluster), least_connections(&without));
+            close(what, with.mean(), without.mean(), 0.02);
+            close(what, with.quantile(990), without.quantile(990), 0.02);
+        }
+    }
 }

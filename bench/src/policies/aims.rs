@@ -29,7 +29,7 @@ pub(crate) struct Aim {
 }
 
 /// What the tables say.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Verdict {
     /// The best combination of all that know no more than trackers do.
     pub(crate) best: Option<Name>,

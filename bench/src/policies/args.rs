@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::plan::{GRID, REPORTS, TRACKERS};
+
 /// `jlb bench`: measure, and say what came out.
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
@@ -24,6 +26,9 @@ pub(crate) struct PoliciesOptions {
     /// A minute's version: fewer loads and seeds, shorter runs
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Make these experiments alone, by their names; then nothing is judged
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = NAMES)]
+    pub(crate) only: Vec<String>,
     /// Write all figures as JSON to this file; - is standard output, which then has nothing else
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -70,6 +75,11 @@ pub(crate) struct PoliciesOptions {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1_024))]
     pub(crate) threads: Option<u16>,
 }
+
+/// Names of the experiments.
+const NAMES: [&str; 7] = [
+    "facts", GRID, REPORTS, TRACKERS, "others", "failing", "tried",
+];
 
 fn load(written: &str) -> Result<f64, String> {
     let load: f64 = written

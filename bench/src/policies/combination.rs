@@ -34,6 +34,8 @@ pub(crate) struct Combination {
     pub(crate) overload: Overload,
     pub(crate) reports: Reports,
     pub(crate) hears: Hears,
+    /// Whether trackers compare how long hosts' jobs last.
+    pub(crate) compares: bool,
 }
 
 impl Combination {
@@ -58,6 +60,15 @@ impl Combination {
                 on_change: None,
             },
             hears: Hears::default(),
+            compares: true,
+        }
+    }
+
+    /// Where trackers do not compare how long hosts' jobs last: `min_life_percent = 0`.
+    pub(crate) const fn not_comparing(self) -> Self {
+        Self {
+            compares: false,
+            ..self
         }
     }
 
@@ -99,7 +110,8 @@ impl Combination {
             Who::Random => "random".to_owned(),
             Who::Knowing(policy) => format!("{}, all known", policy.name()),
             Who::OwnConnections => "least connections of its own".to_owned(),
-            Who::Tracker(policy) => policy.name().to_owned(),
+            Who::Tracker(policy) if self.compares => policy.name().to_owned(),
+            Who::Tracker(policy) => format!("{}, lives not compared", policy.name()),
         }
     }
 
@@ -149,6 +161,11 @@ impl Combination {
             overload: self.overload,
             reports: self.reports,
             hears: self.hears,
+            min_life_percent: if self.compares {
+                setting.min_life_percent
+            } else {
+                0
+            },
             ..setting.clone()
         };
         match self.who {

@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) at: f64,
     /// The loads of the large table.
     pub(crate) loads: Vec<f64>,
+    /// The experiments that were made; none stands for all.
+    pub(crate) only: Vec<String>,
 }
 
 impl Settings {
@@ -41,15 +43,20 @@ impl Settings {
             change_ms: options.change_ms,
             at: options.at,
             loads: options.grid_loads(),
+            only: options.only.clone(),
         }
     }
 
     /// The command that gives the same figures again.
     pub(crate) fn command(&self) -> String {
         let loads: Vec<String> = self.loads.iter().map(f64::to_string).collect();
+        let only = match self.only.as_slice() {
+            [] => String::new(),
+            names => format!(" --only {}", names.join(",")),
+        };
         format!(
             "jlb bench policies --seed {} --seeds {} --jobs {} --hosts {} --cores {} --trackers {} --work-ms {} \
-             --delay-us {} --interval-ms {} --change-ms {} --at {} --loads {}",
+             --delay-us {} --interval-ms {} --change-ms {} --at {} --loads {}{only}",
             self.seeds.first().copied().unwrap_or(0),
             self.seeds.len(),
             self.jobs,

@@ -290,6 +290,7 @@ impl Plan<'_> {
         combinations.extend([
             policy(PolicyKind::RoundRobin),
             policy(PolicyKind::LeastConnections),
+            self.recommended().not_comparing(),
             self.recommended(),
             self.recommended().admitting(Admits::Threshold(1.0), 3),
         ]);
@@ -305,11 +306,16 @@ impl Plan<'_> {
 
     /// A host that answers at once, with errors.
     fn failing(&self) -> Section {
-        let load = 0.6;
         let mut lines = Vec::new();
-        for (name, noticed) in [
-            ("never noticed", None),
-            ("health check notices after 3 s", Some(3_000.0)),
+        for (load, name, noticed) in [
+            (0.6, "never noticed, load 0.6", None),
+            (0.3, "never noticed, load 0.3", None),
+            (0.88, "never noticed, load 0.88", None),
+            (
+                0.6,
+                "health check notices after 3 s, load 0.6",
+                Some(3_000.0),
+            ),
         ] {
             let mut cluster = self.setting(load);
             cluster.hosts[0].fault = Some(Fault {
@@ -317,22 +323,25 @@ impl Plan<'_> {
                 noticed: noticed.map(|after| self.options.units(after)),
             });
             let mut combinations = vec![Combination::known(Who::OwnConnections)];
+            for policy in [PolicyKind::RoundRobin, PolicyKind::Random] {
+                combinations.push(Combination::tracker(policy, self.each_interval()));
+            }
             for policy in [
-                PolicyKind::RoundRobin,
+                PolicyKind::MaxConnections,
                 PolicyKind::TwoChoices,
                 PolicyKind::LeastConnections,
             ] {
-                combinations.push(Combination::tracker(policy, self.each_interval()));
-                if policy != PolicyKind::RoundRobin {
-                    combinations.push(Combination::tracker(policy, self.on_change()));
+                for reports in [self.each_interval(), self.on_change()] {
+                    let now = Combination::tracker(policy, reports);
+                    combinations.extend([now.not_comparing(), now]);
                 }
             }
-            combinations.push(self.recommended());
+            combinations.extend([self.recommended().not_comparing(), self.recommended()]);
             lines.extend(self.lines(&combinations, name, &cluster));
         }
         Section {
             name: "failing",
-            title: format!("One host fails at once whatever it is given, at load {load}"),
+            title: "One host fails at once whatever it is given".to_owned(),
             lines,
         }
     }

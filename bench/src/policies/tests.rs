@@ -25,6 +25,7 @@ fn errors_of_options_say_what_to_write() {
         told(&["--hosts", "2"])
     );
     assert!(told(&["--seeds", "1"]).contains("2..=1000"));
+    assert!(told(&["--only", "facts,all"]).contains("failing"));
 }
 
 #[test]
@@ -33,6 +34,21 @@ fn the_load_of_the_oracle_is_in_the_large_table() {
     assert_eq!(options.grid_loads(), [0.5, 0.8, 0.9]);
     assert_eq!(parsed(&[]).unwrap().grid_loads().len(), 9);
     assert!(parsed(&["--quick"]).unwrap().grid_loads().contains(&0.88));
+}
+
+#[test]
+fn one_experiment_can_be_made_alone() {
+    let arguments = ["--jobs", "1000", "--seeds", "2", "--only", "failing"];
+    let options = parsed(&arguments).unwrap();
+    let document = compare(&options).unwrap();
+    let names: Vec<_> = document.tables.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["failing"]);
+    assert!(document.settings.command().ends_with(" --only failing"));
+    let known: Vec<_> = sections(&parsed(&[]).unwrap())
+        .iter()
+        .map(|it| it.name.to_owned())
+        .collect();
+    assert!(parsed(&["--only", &known.join(",")]).is_ok());
 }
 
 #[test]

@@ -106,6 +106,9 @@ fn every_cluster_wide_setting_makes_a_difference() {
             "search_ttl = 2",
             "search_ttl = 2\nmax_unhealthy_percent = 49",
         ),
+        ("search_ttl = 2", "search_ttl = 2\nmin_life_percent = 14"),
+        ("search_ttl = 2", "search_ttl = 2\nslow_start = \"30s\""),
+        ("search_ttl = 2", "search_ttl = 2\nslow_start = \"31s\""),
         (
             "search_ttl = 2",
             "search_ttl = 2\nhealth = { kind = \"tcp\" }",

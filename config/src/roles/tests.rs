@@ -53,13 +53,19 @@ fn what_is_said_of_hosts_that_fail_reaches_the_roles() {
     );
     let text = text.replacen(
         "search_ttl = 2",
-        "search_ttl = 2\nmax_unhealthy_percent = 20",
+        "search_ttl = 2\nmax_unhealthy_percent = 20\nmin_life_percent = 30\nslow_start = \"2m\"",
         1,
     );
     let config = cluster(&text.replacen("hosts = [\"web-3\"]", "hosts = \"any\"", 1));
     let tracker = config.flow_tracker("tr-1").unwrap();
     assert_eq!(tracker.dead_host, None);
-    assert_eq!(tracker.services[0].max_unhealthy_percent, 20);
+    let [first, second] = tracker.services.first_chunk().unwrap();
+    assert_eq!(
+        (first.max_unhealthy_percent, first.min_life_percent),
+        (20, 30)
+    );
+    assert_eq!(first.slow_start, Some(Duration::from_secs(120)));
+    assert_eq!((second.min_life_percent, second.slow_start), (15, None));
     assert!(tracker.services[1].any_host);
     let ingress = config.ingress("in-1").unwrap();
     assert!(ingress.services[1].any_host && ingress.dead_host.is_none());

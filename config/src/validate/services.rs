@@ -2,7 +2,7 @@
 
 use super::nodes::Known;
 use super::{Once, addresses, admission, health, name, one_of, overload, right, within};
-use crate::cluster::{Admission, Node, Service, ServiceHost};
+use crate::cluster::{Admission, DEFAULT_MIN_LIFE_PERCENT, Node, Service, ServiceHost};
 use crate::problem::{Findings, Problem, did_you_mean, quoted};
 use crate::schema::{Document, ServiceTable, Table};
 use crate::timers::Timers;
@@ -13,6 +13,8 @@ use jlb_protocol::services::Ports;
 use jlb_protocol::{NodeNumber, Protocol, Role, ServiceNumber};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 use toml::Spanned;
 
 const PROTOCOLS: &[(&str, Protocol)] = &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
@@ -20,6 +22,10 @@ const PROTOCOLS: &[(&str, Protocol)] = &[("tcp", Protocol::Tcp), ("udp", Protoco
 const DEFAULT_SEARCH_TTL: u8 = 4;
 
 const DEFAULT_MAX_UNHEALTHY_PERCENT: u8 = 50;
+
+/// A shorter slow start is over before it has an effect, a longer one is surely a mistake.
+const SLOW_STARTS: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(24 * 60 * 60);
 
 /// The services in the file's order; `None` if any of them has errors.
 pub(crate) fn services(
@@ -127,6 +133,12 @@ fn service(
         }
         None => Some(DEFAULT_MAX_UNHEALTHY_PERCENT),
     };
+    let min_life_percent = match &table.min_life_percent {
+        Some(written) => within(written, 0..=100, "service.min_life_percent", findings)
+            .and_then(|percent| u8::try_from(percent).ok()),
+        None => Some(DEFAULT_MIN_LIFE_PERCENT),
+    };
+    let slow_start = slow_start(table, policy, findings);
     let admission = match &table.admission {
         Some(written) => admission::admission(written, health.as_ref(), protocol, findings),
         None => Some(Admission::default()),
@@ -147,7 +159,33 @@ fn service(
         admission: admission?,
         health: health?,
         max_unhealthy_percent: max_unhealthy_percent?,
+        min_life_percent: min_life_percent?,
+        slow_start: slow_start?,
     })
+}
+
+/// How long a host starts slowly; the outer `None` is an error, the inner one not at all.
+fn slow_start(
+    table: &ServiceTable,
+    policy: Option<PolicyKind>,
+    findings: &mut Findings,
+) -> Option<Option<Duration>> {
+    let Some(written) = &table.slow_start else {
+        return Some(None);
+    };
+    let span = written.get_ref().0;
+    let (message, label, help) = if !SLOW_STARTS.contains(&span) {
+        let message = format!("`slow_start` is {span:?}, not 10ms to 24h");
+        (message, "out of range", right("service.slow_start"))
+    } else if policy == Some(PolicyKind::ConsistentHash) {
+        let message = "no host starts slowly under consistent-hash: its flows keep to their hosts";
+        let help = "leave `slow_start` out, or write another policy";
+        (message.to_owned(), "not used", help)
+    } else {
+        return Some(Some(span));
+    };
+    findings.error(Problem::at(written.span(), message, label).help(help));
+    None
 }
 
 /// All host agents of the file, each with a weight of 1.

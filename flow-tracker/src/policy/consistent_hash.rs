@@ -128,6 +128,10 @@ impl Policy for ConsistentHash {
     }
 
     fn assigned(&mut self, _host: NodeNumber, _candidates: &[Candidate]) {}
+
+    fn minds_load(&self) -> bool {
+        false
+    }
 }
 
 impl Digest for ConsistentHash {

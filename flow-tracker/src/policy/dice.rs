@@ -48,7 +48,7 @@ pub(super) fn by_weight(
     let shares = || {
         let all = candidates.iter().enumerate();
         let others = all.filter(|(at, _)| Some(*at) != except);
-        others.map(|(at, candidate)| (at, u64::from(candidate.weight.max(1))))
+        others.map(|(at, candidate)| (at, u64::from(candidate.share())))
     };
     let total: u64 = shares().map(|(_, weight)| weight).sum();
     let place = (u128::from(number) * u128::from(total)) >> 64;

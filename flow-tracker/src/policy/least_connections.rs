@@ -23,10 +23,10 @@ impl LeastConnections {
     }
 }
 
-/// Compares connections per weight without dividing: a / b < c / d as a * d < c * b.
+/// Compares connections per share without dividing: a / b < c / d as a * d < c * b.
 pub(super) fn compare(a: &Candidate, b: &Candidate) -> Ordering {
-    let left = u64::from(a.assumed()) * u64::from(b.weight);
-    let right = u64::from(b.assumed()) * u64::from(a.weight);
+    let left = u64::from(a.assumed()) * u64::from(b.share());
+    let right = u64::from(b.assumed()) * u64::from(a.share());
     left.cmp(&right)
 }
 

@@ -45,8 +45,11 @@ fn assumed(candidate: &Candidate) -> u128 {
 
 impl Policy for LeastLoad {
     fn choose(&self, _flow: FlowHash, candidates: &[Candidate]) -> Option<NodeNumber> {
-        self.turn
-            .least(candidates, |a, b| assumed(a).cmp(&assumed(b)))
+        self.turn.least(candidates, |a, b| {
+            let left = assumed(a) * u128::from(b.warmth);
+            let right = assumed(b) * u128::from(a.warmth);
+            left.cmp(&right)
+        })
     }
 
     fn assigned(&mut self, _host: NodeNumber, _candidates: &[Candidate]) {

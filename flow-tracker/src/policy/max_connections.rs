@@ -33,9 +33,12 @@ impl Policy for MaxConnections {
         };
         let largest = candidates.iter().filter_map(by_weight).max();
         let largest = u64::from(largest.unwrap_or(1).max(1));
-        let limit = |candidate: &Candidate| match candidate.limit {
-            Some(limit) => u128::from(limit),
-            None => u128::from(largest * u64::from(candidate.weight)),
+        let limit = |candidate: &Candidate| {
+            let whole = match candidate.limit {
+                Some(limit) => u64::from(limit),
+                None => largest * u64::from(candidate.weight),
+            };
+            u128::from(whole) * u128::from(candidate.warmth)
         };
         self.turn.least(candidates, |a, b| {
             let left = u128::from(a.assumed()) * limit(b);

@@ -33,9 +33,20 @@ pub struct Candidate {
     pub limit: Option<u32>,
     /// The load that it reported last, 0 (idle) to 65,535 (full).
     pub load: u16,
+    /// The part of its weight that counts, 1 to [`Self::WARM`]: less than all while it starts slowly.
+    pub warmth: u16,
 }
 
 impl Candidate {
+    /// The warmth of a host whose whole weight counts.
+    pub const WARM: u16 = 256;
+
+    /// Its share relative to the others now: its weight, as far as it counts, in parts of [`Self::WARM`].
+    #[must_use]
+    pub fn share(&self) -> u32 {
+        u32::from(self.weight.max(1)) * u32::from(self.warmth.max(1))
+    }
+
     /// The connections that the host is assumed to have.
     #[must_use]
     pub const fn assumed(&self) -> u32 {
@@ -55,6 +66,12 @@ pub trait Policy: Digest {
 
     /// The flow was offered to `host`, which [`Self::choose`] took from these candidates.
     fn assigned(&mut self, host: NodeNumber, candidates: &[Candidate]);
+
+    /// Whether it looks at hosts' connections or load: then a host whose flows end sooner than they should draws
+    /// more of them, and its candidate is made to count as more.
+    fn minds_load(&self) -> bool {
+        true
+    }
 }
 
 /// Makes [`PolicyKind`] and [`Chooser`] of a table of policies: what one is for, its type, and its name
@@ -170,6 +187,10 @@ impl Policy for Chooser {
 
     fn assigned(&mut self, host: NodeNumber, candidates: &[Candidate]) {
         self.policy_mut().assigned(host, candidates);
+    }
+
+    fn minds_load(&self) -> bool {
+        self.policy().minds_load()
     }
 }
 

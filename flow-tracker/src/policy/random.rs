@@ -31,6 +31,10 @@ impl Policy for Random {
     fn assigned(&mut self, _host: NodeNumber, _candidates: &[Candidate]) {
         self.dice.throw();
     }
+
+    fn minds_load(&self) -> bool {
+        false
+    }
 }
 
 impl Digest for Random {

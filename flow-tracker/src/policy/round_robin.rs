@@ -35,14 +35,14 @@ impl RoundRobin {
                 // Fibonacci hashing (Knuth, TAOCP vol. 3, 6.4): only has to spread.
                 let mixed = (self.seed ^ u64::from(candidate.host.get()))
                     .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                i64::try_from((mixed >> 48) * u64::from(candidate.weight)).unwrap_or(0)
+                i64::try_from((mixed >> 48) * u64::from(candidate.share())).unwrap_or(0)
             })
     }
 }
 
-/// What a host gains in a turn: its weight, in fractions fine enough to tell equal hosts apart.
+/// What a host gains in a turn: its share, in fractions fine enough to tell equal hosts apart.
 fn gain(candidate: &Candidate) -> i64 {
-    i64::from(candidate.weight) << 16
+    i64::from(candidate.share()) << 16
 }
 
 impl Policy for RoundRobin {
@@ -67,6 +67,10 @@ impl Policy for RoundRobin {
         if let Some(credit) = self.credit.get_mut(&host) {
             *credit -= total;
         }
+    }
+
+    fn minds_load(&self) -> bool {
+        false
     }
 }
 

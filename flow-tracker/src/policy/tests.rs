@@ -18,6 +18,7 @@ fn candidates(weights: &[u16]) -> Vec<Candidate> {
             sent: 0,
             limit: None,
             load: 0,
+            warmth: Candidate::WARM,
         })
         .collect()
 }
@@ -142,6 +143,25 @@ fn a_share_by_a_wrong_weight_is_found() {
     ));
     let off = (made[&2] as f64 - 20_000.0).abs() / 20_000.0 * 100.0;
     assert!(off > 2.0, "{off} %");
+}
+
+#[test]
+fn a_host_that_starts_slowly_has_a_part_of_its_share() {
+    for kind in kinds().filter(|kind| *kind != PolicyKind::ConsistentHash) {
+        for limit in [None, Some(100_000)] {
+            let mut all = candidates(&[1; 3]);
+            all[1].warmth = Candidate::WARM / 4;
+            for candidate in &mut all {
+                candidate.limit = limit;
+            }
+            let made = choices(&mut policy(kind, 5, &all), &mut all, 9_000);
+            let counts = counts(&made);
+            for (host, share) in [(1, 4_000_usize), (2, 1_000), (3, 4_000)] {
+                let off = if kind == PolicyKind::Random { 150 } else { 50 };
+                assert!(counts[&host].abs_diff(share) <= off, "{kind:?} {counts:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -14,13 +14,20 @@ impl Digest for Pool {
     fn digest(&self, into: &mut Digester<'_>) {
         // The candidates are scratch of one choice.
         let Self {
-            service: _,
+            service,
             hosts,
             chooser,
             // It has no effect.
             shadow: _,
             candidates: _,
+            compares,
         } = self;
+        for host in hosts {
+            if *compares {
+                host.lives.digest(into);
+            }
+            host.warmth.digest(service.slow_start, into);
+        }
         if self.queues() {
             hosts.iter().for_each(|host| into.value(&host.grant));
         }
@@ -42,6 +49,10 @@ impl Digest for Host {
             grant: _,
             chosen: _,
             shadow_chosen: _,
+            held_back: _,
+            // Where they decide anything, the pool tells them.
+            lives: _,
+            warmth: _,
         } = self;
         into.value(&(config.node, connections, room, load, healthy, sent));
     }

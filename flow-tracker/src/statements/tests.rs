@@ -379,7 +379,10 @@ fn reported_load_decides_who_is_asked() {
     bed.open(&key, Intent::Syn, 5);
     assert_eq!(bed.settle_one().host(), host(1));
 
-    let it = bed.trackers[&tracker(1)].host_loads().next().unwrap();
+    let it = bed.trackers[&tracker(1)]
+        .host_loads(bed.now)
+        .next()
+        .unwrap();
     assert_eq!(
         (it.host, it.connections, it.load, it.chosen),
         (host(1), 10, 7, 1)

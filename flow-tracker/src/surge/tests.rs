@@ -4,7 +4,7 @@ use crate::testbed::{Bed, FlowSent, birth, host, ingress, other_ingress, tracker
 use alloc::vec::Vec;
 use core::time::Duration;
 use jlb_protocol::message::{FlowKind, Intent, Reason, ServiceLoad};
-use jlb_protocol::{DropReason, FlowKey, MemberState};
+use jlb_protocol::{DropReason, FlowKey, MemberState, Time};
 
 const LONGEST: Duration = Duration::from_millis(800);
 
@@ -134,7 +134,7 @@ fn takes(bed: &mut Bed, number: u16) -> usize {
     let it = bed.trackers.get_mut(&tracker(number)).unwrap();
     let pool = it.pools.get_mut(web()).unwrap();
     let mut count = 0;
-    while let Some(host) = pool.for_waiting(|_| true, flow) {
+    while let Some(host) = pool.for_waiting(Time::ZERO, |_| true, flow) {
         pool.assigned(host);
         count += 1;
     }
@@ -156,7 +156,7 @@ fn trackers_share_the_room_of_a_host_by_its_report_alone() {
         for number in 1..=3 {
             let it = bed.trackers.get_mut(&tracker(number)).unwrap();
             let pool = it.pools.get_mut(web()).unwrap();
-            assert!(pool.report(host(1), &load));
+            assert!(pool.report(Time::ZERO, host(1), &load));
             distances.push(pool.share(host(1), (u32::from(number) - 1, 3)));
         }
         distances.sort_unstable();

@@ -116,6 +116,8 @@ pub(crate) fn config(me: NodeNumber, hosts: u16) -> Config {
         hosts: hosts.clone(),
         any_host: false,
         max_unhealthy_percent: 50,
+        min_life_percent: 15,
+        slow_start: None,
         policy: PolicyKind::RoundRobin,
         shadow: None,
         search_ttl: TTL,

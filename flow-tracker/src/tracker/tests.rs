@@ -1,13 +1,13 @@
 use crate::FlowTracker;
 use crate::config::{Config, PolicyKind};
 use crate::testbed::{
-    Bed, birth, config, host, ingress, open, packet, statement, tracker, view, web,
+    Bed, birth, config, host, ingress, open, packet, statement, tracker, view, view_with, web,
 };
 use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 use core::time::Duration;
 use jlb_protocol::message::{Control, FlowKind, FlowState, Intent, List, Reason};
-use jlb_protocol::{FlowKey, Message, Time};
+use jlb_protocol::{FlowKey, MemberState, Message, Time};
 
 fn big(max_flows: u32) -> Config {
     let mut config = config(tracker(1), 4);
@@ -48,6 +48,33 @@ fn a_million_ipv6_flows_take_no_more_than_68_bytes_each() {
     // 36 for key and timer, 24 for the record with the id of the attempt before, 6 for the index.
     assert!(per_flow <= 68, "{per_flow} bytes");
     assert_eq!(stats.ledger.imbalance(), 0);
+}
+
+#[test]
+fn a_host_that_comes_back_into_service_starts_slowly() {
+    let mut config = config(tracker(1), 2);
+    for service in &mut config.services {
+        service.slow_start = Some(Duration::from_secs(10));
+    }
+    let all = view(2, 2);
+    let mut it = FlowTracker::new(config, all.clone(), 1, Time::ZERO);
+    let warmth = |it: &FlowTracker, now| {
+        let loads = it.host_loads(now).filter(|load| load.service == web());
+        loads.map(|load| load.warmth).collect::<Vec<_>>()
+    };
+    let at = Time::from_millis;
+    assert_eq!(warmth(&it, at(0)), [256, 256]);
+    it.handle_view(at(1_000), view_with(&all, host(2), MemberState::Down));
+    it.handle_view(at(2_000), all.clone());
+    assert_eq!(warmth(&it, at(2_000)), [256, 25]);
+    // A view that says it again begins nothing anew.
+    it.handle_view(at(7_000), all.clone());
+    assert_eq!(warmth(&it, at(7_000)), [256, 140]);
+    assert_eq!(warmth(&it, at(12_000)), [256, 256]);
+    // One that drained, and stays after all.
+    it.handle_view(at(20_000), view_with(&all, host(1), MemberState::Draining));
+    it.handle_view(at(21_000), all);
+    assert_eq!(warmth(&it, at(21_000)), [25, 256]);
 }
 
 #[test]

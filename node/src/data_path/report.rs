@@ -22,14 +22,14 @@ impl<M: Machine> Turn<M> {
                 .cloned()
                 .unwrap_or_else(|| NodeNumber::to_string(&node))
         };
-        self.path.machine.report(&name, &mut report);
+        let now = clock::now();
+        self.path.machine.report(now, &name, &mut report);
         report.counter(
             "jlb_notices_lost_total",
             "Events that were not logged and do not show in the peers' state, since too many waited.",
             &[],
             self.notices_lost,
         );
-        let now = clock::now();
         for (node, _) in self.path.link.sessions() {
             let heard = self.path.link.last_heard(node).unwrap_or(self.started);
             report.gauge(

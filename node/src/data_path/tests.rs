@@ -132,7 +132,7 @@ impl Machine for Scripted {
         self.0.lock().unwrap().ledger.clone()
     }
 
-    fn report(&self, _: &dyn Fn(NodeNumber) -> String, _: &mut Report) {}
+    fn report(&self, _: Time, _: &dyn Fn(NodeNumber) -> String, _: &mut Report) {}
 }
 
 /// A data thread, and the other ends of its channels.

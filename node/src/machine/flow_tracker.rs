@@ -3,6 +3,7 @@
 use super::{Machine, RoleConfig, Taken};
 use crate::report::Report;
 use jlb_flow_tracker::FlowTracker;
+use jlb_flow_tracker::policy::Candidate;
 use jlb_ingress::Packet;
 use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, Time, Transmit, View};
 
@@ -37,7 +38,7 @@ impl Machine for FlowTracker {
         self.stats().ledger
     }
 
-    fn report(&self, names: &dyn Fn(NodeNumber) -> String, report: &mut Report) {
+    fn report(&self, now: Time, names: &dyn Fn(NodeNumber) -> String, report: &mut Report) {
         let stats = self.stats();
         report.gauges(&[
             ("jlb_tracker_flows", "Records.", stats.flows),
@@ -258,7 +259,7 @@ impl Machine for FlowTracker {
                 ("unlisted", stats.records_unlisted),
             ],
         );
-        for load in self.host_loads() {
+        for load in self.host_loads(now) {
             let host = names(load.host);
             let labels: &[(&'static str, &dyn ToString)] =
                 &[("service", &load.service), ("host", &host)];
@@ -279,6 +280,26 @@ impl Machine for FlowTracker {
                 "Load that the host reported last, 0 to 1, by service.",
                 labels,
                 f64::from(load.load) / 65_535.0,
+            );
+            report.counter(
+                "jlb_tracker_held_back_total",
+                "Choices for which the host counted as more than it had reported, since its flows end too soon.",
+                labels,
+                load.held_back,
+            );
+            if let Some(life) = load.life {
+                report.gauge(
+                    "jlb_tracker_host_life_ratio",
+                    "How long the host's flows last beside those of the service's other hosts, as far as is known.",
+                    labels,
+                    f64::from(life) / 1_000.0,
+                );
+            }
+            report.gauge(
+                "jlb_tracker_host_weight_ratio",
+                "Part of the host's weight that counts, 0 to 1: less than 1 while it starts slowly.",
+                labels,
+                f64::from(load.warmth) / f64::from(Candidate::WARM),
             );
             if self.shadows().any(|shadow| shadow.service == load.service) {
                 report.counter(

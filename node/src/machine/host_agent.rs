@@ -82,7 +82,7 @@ impl Machine for HostAgent {
         self.stats().ledger
     }
 
-    fn report(&self, _names: &dyn Fn(NodeNumber) -> String, report: &mut Report) {
+    fn report(&self, _now: Time, _names: &dyn Fn(NodeNumber) -> String, report: &mut Report) {
         let stats = self.stats();
         let counts = stats.counters;
         report.counters(&[

@@ -33,7 +33,7 @@ impl Machine for Ingress {
         Self::ledger(self).clone()
     }
 
-    fn report(&self, names: &dyn Fn(NodeNumber) -> String, report: &mut Report) {
+    fn report(&self, _now: Time, names: &dyn Fn(NodeNumber) -> String, report: &mut Report) {
         let stats = self.stats();
         report.counters(&[
             (

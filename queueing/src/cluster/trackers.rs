@@ -6,13 +6,16 @@ use jlb_flow_tracker::config::{Overload, PoolHost, Service};
 use jlb_flow_tracker::policy::PolicyKind;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{ServiceLoad, Tried};
-use jlb_protocol::{NodeNumber, Protocol, ServiceNumber};
+use jlb_protocol::{NodeNumber, Protocol, ServiceNumber, Time};
 
 /// The only service.
 pub(super) const SERVICE: ServiceNumber = match ServiceNumber::new(1) {
     Some(service) => service,
     None => unreachable!(),
 };
+
+/// Pools ask for the time for slow starts alone, which there are none of.
+const NOW: Time = Time::ZERO;
 
 /// The node number of the host at this place.
 pub(super) fn node(place: usize) -> Option<NodeNumber> {
@@ -65,16 +68,16 @@ impl Trackers {
         match self {
             Self::Pools(pools) => {
                 let pool = pools.get_mut(usize::from(tracker))?;
-                let (host, _) = pool.next(|_| true, flow, tried, 0)?;
+                let (host, _) = pool.next(NOW, |_| true, flow, tried, 0)?;
                 pool.assigned(host);
                 Some(place(host))
             }
             Self::Forgetful(pools, reports) => {
                 let pool = pools.get_mut(usize::from(tracker))?;
-                let (host, _) = pool.next(|_| true, flow, tried, 0)?;
+                let (host, _) = pool.next(NOW, |_| true, flow, tried, 0)?;
                 pool.assigned(host);
                 if let Some(Some(load)) = reports.get(place(host)) {
-                    pool.report(host, load);
+                    pool.report(NOW, host, load);
                 }
                 Some(place(host))
             }
@@ -121,7 +124,7 @@ impl Trackers {
         if let (Self::Pools(pools), Some(host)) = (self, node(host))
             && let Some(pool) = pools.get_mut(usize::from(tracker))
         {
-            pool.report(host, load);
+            pool.report(NOW, host, load);
         }
     }
 
@@ -134,7 +137,7 @@ impl Trackers {
         }
         if let (Self::Pools(pools) | Self::Forgetful(pools, _), Some(host)) = (self, node(host)) {
             for pool in pools {
-                pool.report(host, load);
+                pool.report(NOW, host, load);
             }
         }
     }
@@ -156,6 +159,8 @@ fn service(cluster: &Cluster, policy: PolicyKind) -> Service {
         hosts: hosts.collect(),
         any_host: false,
         max_unhealthy_percent: 50,
+        min_life_percent: cluster.min_life_percent,
+        slow_start: None,
         policy,
         shadow: None,
         search_ttl: cluster.search_ttl,

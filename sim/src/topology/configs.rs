@@ -61,6 +61,8 @@ impl Topology {
             overload_steps: service.overload_steps,
             any_host: false,
             max_unhealthy_percent: 50,
+            min_life_percent: 15,
+            slow_start: None,
         };
         tracker::Config {
             node,
