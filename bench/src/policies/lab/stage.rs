@@ -172,11 +172,11 @@ impl Stage {
         }
     }
 
-    /// Rejects so far, by the trackers.
+    /// Rejects so far, by the hosts: each passes two trackers, which both count it.
     async fn rejects(&self) -> Result<u64> {
         let all = self.lab.metrics().await?;
         let of = |name: &str| all.iter().filter_map(|it| it.samples.sum(name, &[])).sum();
-        Ok(of("jlb_tracker_rejects_total"))
+        Ok(of("jlb_host_rejects_total"))
     }
 
     /// Gives servers their commands.
