@@ -22,7 +22,7 @@ const SHOWN: [Shown; 7] = [
         row.policy == "least-connections" && row.admission == "always"
     }),
     (
-        "the same, < 1 a core of three",
+        "least-connections, < 1 a core, TTL 3",
         "green",
         "green dashed",
         |row| row.policy == "least-connections" && row.admission.starts_with("< 1 "),
