@@ -198,6 +198,7 @@ impl LabOptions {
         Services {
             policy: &self.policy,
             tcp_lines: &self.tcp_service,
+            ..Services::of(&self.policy)
         }
     }
 }

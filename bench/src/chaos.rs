@@ -332,7 +332,7 @@ impl<'a> Chaos<'a> {
 }
 
 /// A lab of the usual kind, with so many nodes.
-fn lab_options(counts: Counts) -> LabOptions {
+pub(crate) fn lab_options(counts: Counts) -> LabOptions {
     LabOptions {
         seconds: 0,
         connections: 1,

@@ -38,6 +38,10 @@ pub struct Services<'a> {
     pub policy: &'a str,
     /// Lines that each TCP service has beside the usual ones.
     pub tcp_lines: &'a [String],
+    /// The list of their hosts, as the file has it; `None`: all, alike.
+    pub hosts: Option<&'a str>,
+    /// Lines that `[timers]` has beside the usual ones.
+    pub timer_lines: &'a [String],
 }
 
 impl<'a> Services<'a> {
@@ -46,6 +50,8 @@ impl<'a> Services<'a> {
         Self {
             policy,
             tcp_lines: &[],
+            hosts: None,
+            timer_lines: &[],
         }
     }
 }
@@ -65,7 +71,22 @@ pub fn write(plan: &Plan, services: Services<'_>) -> Result<()> {
         return Ok(());
     }
     let all: Vec<&Node> = plan.all().collect();
-    write_file(plan, &all, services, FILE_OF_SPARES)
+    write_file(plan, &all, services, FILE_OF_SPARES)?;
+    Ok(())
+}
+
+/// Puts another cluster file in the place of the one that nodes run, who take it over by themselves; returns its
+/// fingerprint.
+///
+/// # Errors
+/// When it cannot be written, or is not a valid cluster: then the old one stays.
+pub fn replace(plan: &Plan, services: Services<'_>) -> Result<u64> {
+    let nodes: Vec<&Node> = plan.nodes.iter().collect();
+    let directory = plan.directory();
+    let new = format!("{FILE}.new");
+    let fingerprint = write_file(plan, &nodes, services, &new)?;
+    fs::rename(directory.join(&new), directory.join(FILE)).doing(format_args!("rename {new}"))?;
+    Ok(fingerprint)
 }
 
 /// The cluster file that a node is started with.
@@ -75,16 +96,17 @@ pub fn path(plan: &Plan, node: &Node) -> PathBuf {
         .join(if spare { FILE_OF_SPARES } else { FILE })
 }
 
-fn write_file(plan: &Plan, nodes: &[&Node], services: Services<'_>, name: &str) -> Result<()> {
+/// Returns the fingerprint.
+fn write_file(plan: &Plan, nodes: &[&Node], services: Services<'_>, name: &str) -> Result<u64> {
     let path = plan.directory().join(name);
     fs::write(&path, text(plan, nodes, services))
         .doing(format_args!("write {}", path.display()))?;
     check(&path)
 }
 
-fn check(path: &Path) -> Result<()> {
+fn check(path: &Path) -> Result<u64> {
     ClusterConfig::load(path)
-        .map(|_| ())
+        .map(|loaded| loaded.config.fingerprint())
         .map_err(|error| LabError::new(format!("the lab's cluster file is refused: {error}")))
 }
 
@@ -99,6 +121,9 @@ fn text(plan: &Plan, nodes: &[&Node], services: Services<'_>) -> String {
     if !plan.spares.is_empty() {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "dead_host_reset = \"{DEAD_HOST_RESET}\"");
+    }
+    for line in services.timer_lines {
+        let _ = writeln!(text, "{line}");
     }
     for node in nodes {
         let underlay: IpAddr = if plan.ipv6_underlay {
@@ -117,7 +142,9 @@ fn text(plan: &Plan, nodes: &[&Node], services: Services<'_>) -> String {
             Plan::admin(node),
         );
     }
-    let hosts = if plan.spares.is_empty() {
+    let hosts = if let Some(hosts) = services.hosts {
+        hosts.to_owned()
+    } else if plan.spares.is_empty() {
         let hosts = nodes.iter().filter(|node| node.role == Role::Host);
         let hosts: Vec<String> = hosts.map(|node| format!("\"{}\"", node.name)).collect();
         format!("[{}]", hosts.join(", "))

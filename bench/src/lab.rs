@@ -256,7 +256,7 @@ impl Lab {
     }
 
     /// Runs `work` in the router's namespace, from where all nodes can be reached.
-    async fn beside_nodes<T: Send + 'static>(
+    pub(crate) async fn beside_nodes<T: Send + 'static>(
         &self,
         work: impl FnOnce(&tokio::runtime::Runtime) -> Result<T> + Send + 'static,
     ) -> Result<T> {

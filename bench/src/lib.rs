@@ -25,6 +25,7 @@ pub mod process_id;
 pub mod processes;
 pub mod scrape;
 pub mod state;
+mod timer;
 pub mod topology;
 pub mod web;
 

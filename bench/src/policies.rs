@@ -1,9 +1,13 @@
-//! `jlb bench policies`: ways of choosing hosts, compared in a simulation of servers and of what trackers know.
+//! `jlb bench policies`: ways of choosing hosts, compared in a simulation of servers and of what trackers know, and in
+//! a lab on real TCP.
 
 mod aims;
 mod args;
 mod combination;
 mod document;
+#[cfg(test)]
+mod for_tests;
+mod lab;
 mod measure;
 mod page;
 mod plan;
@@ -16,11 +20,12 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::error::{Doing, LabError, Result};
-use crate::run::say;
+use crate::run::{INTERRUPTED, root, say, unless_interrupted};
 use aims::{judge, missed_facts};
 pub use args::BenchArgs;
-use args::{BenchCommand, PoliciesOptions};
-use document::{Document, Settings};
+use args::{BenchCommand, PoliciesOptions, Where};
+use document::{Document, Figures, Settings};
+use lab::text::LabText;
 use measure::measure;
 use plan::{GRID, sections};
 use text::Text;
@@ -40,6 +45,13 @@ pub fn bench(args: &BenchArgs) -> ExitCode {
 fn run(options: &PoliciesOptions) -> Result<ExitCode> {
     let json = options.json.as_deref();
     let html = options.html.as_deref();
+    if options.place != Where::Simulator {
+        root()?;
+    } else if !options.lab.lab_part.is_empty() {
+        let error =
+            LabError::new("--lab-part says what to run in the lab, and nothing is run there");
+        return Err(error.mend("add --in lab, or --in both"));
+    }
     // Found out before the long work, not after it.
     for file in [json, html].into_iter().flatten() {
         if file != Path::new("-") {
@@ -49,32 +61,65 @@ fn run(options: &PoliciesOptions) -> Result<ExitCode> {
             return Err(error.mend("name a file: --html policies.html"));
         }
     }
-    let document = compare(options)?;
-    let text = Text {
-        tables: &document.tables,
-        verdict: &document.verdict,
-        unit: f64::from(document.settings.work_ms),
+    let mut figures = Figures {
+        simulator: match options.place {
+            Where::Lab => None,
+            Where::Simulator | Where::Both => Some(compare(options)?),
+        },
+        lab: None,
     };
+    if options.place != Where::Simulator {
+        let Some(lab) = unless_interrupted(lab::compare(options))? else {
+            return Ok(ExitCode::from(INTERRUPTED));
+        };
+        figures.lab = Some(lab);
+    }
     if json == Some(Path::new("-")) {
-        say(format_args!("{}\n", document.json()?))?;
+        say(format_args!("{}\n", figures.json()?))?;
     } else {
-        let seeds = &document.settings.seeds;
-        say(format_args!("seeds {seeds:?}\n{text}"))?;
+        tell(&figures)?;
         if let Some(file) = json {
-            create(file, &document.json()?)?;
+            create(file, &figures.json()?)?;
         }
     }
     if let Some(file) = html {
-        create(file, &page::page(&document))?;
+        create(file, &page::page(&figures))?;
     }
-    for missed in &document.missed_facts {
+    let mut good = true;
+    for missed in figures.simulator.iter().flat_map(|it| &it.missed_facts) {
         eprintln!("jlb bench: the model is wrong: {missed}");
+        good = false;
     }
-    Ok(if document.missed_facts.is_empty() {
+    let broken = figures
+        .lab
+        .as_ref()
+        .map_or(0, lab::document::LabFigures::broken);
+    if broken > 0 {
+        eprintln!("jlb bench: {broken} jobs failed in the lab that should not have");
+        good = false;
+    }
+    Ok(if good {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// All tables in a terminal.
+fn tell(figures: &Figures) -> Result<()> {
+    if let Some(document) = &figures.simulator {
+        let seeds = &document.settings.seeds;
+        let text = Text {
+            tables: &document.tables,
+            verdict: &document.verdict,
+            unit: f64::from(document.settings.work_ms),
+        };
+        say(format_args!("seeds {seeds:?}\n{text}"))?;
+    }
+    match &figures.lab {
+        Some(lab) => say(format_args!("{}", LabText(lab))),
+        None => Ok(()),
+    }
 }
 
 fn create(file: &Path, text: &str) -> Result<()> {

@@ -24,7 +24,7 @@ use crate::report::Report;
 use crate::state::State;
 
 /// Exit status after a signal, as shells have it for Ctrl-C.
-const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 /// How often the progress bar moves and processes are looked after.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -52,15 +52,20 @@ pub fn lab(args: LabArgs) -> ExitCode {
     })
 }
 
-fn root() -> Result<()> {
+pub(crate) fn root() -> Result<()> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
     Err(LabError::new("labs are made and taken down by root alone").mend("use sudo"))
 }
 
-/// Drives what builds a lab, until it is done or a signal comes; takes away first what others left.
+/// The exit status of what builds a lab, at its end or after a signal.
 fn to_the_end(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
+    Ok(unless_interrupted(work)?.unwrap_or(ExitCode::from(INTERRUPTED)))
+}
+
+/// Drives what builds a lab, until it is done or a signal comes (`None`); takes away first what others left.
+pub(crate) fn unless_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<Option<T>> {
     for id in leftovers::sweep()? {
         eprintln!("took away lab {id}, whose process was gone");
     }
@@ -69,10 +74,10 @@ fn to_the_end(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> 
         let mut signals = Signals::new()?;
         tokio::select! {
             // Both branches end with the lab gone, or kept: it goes when `work` is dropped.
-            result = work => result,
+            result = work => result.map(Some),
             () = signals.any() => {
                 eprintln!("\njlb lab: interrupted, taking the lab down");
-                Ok(ExitCode::from(INTERRUPTED))
+                Ok(None)
             }
         }
     })

@@ -9,6 +9,11 @@
 //! | `GET /drip/N/MS`   | the same bytes without an end, N every MS milliseconds          |
 //! | `POST /upload`     | `LENGTH SUM`: how much arrived, and its FNV-1a in hexadecimal   |
 //! | `POST /receipts`   | such a line for each piece as it arrives                        |
+//! | `GET /work/US`     | a short text when the station has done US microseconds of work  |
+//! | `GET /station`     | a short text, or an error if the station fails                  |
+//! | `POST /station/..` | `sharing` or `queue` `/CORES/PERCENT`: a new one; `failing`: it fails |
+//!
+//! A station is a server of a number of cores, in a time that is reckoned: it needs no processor.
 //!
 //! Every answer says in `x-host` which host gave it. Beside HTTP there is a UDP echo.
 
@@ -16,12 +21,15 @@ pub(crate) mod body;
 mod echo;
 #[cfg(test)]
 pub(crate) mod for_tests;
+mod station;
+pub(crate) mod workers;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +49,7 @@ use tokio::time::MissedTickBehavior;
 use crate::content::Fnv;
 use crate::error::{Doing, LabError, Result};
 use body::Answer;
+use workers::Workers;
 
 /// Names the host in every answer.
 pub const HOST_HEADER: &str = "x-host";
@@ -55,6 +64,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const MOST_BYTES: u64 = 1 << 40;
 /// The most that `/drip` sends at a tick.
 const MOST_DRIPPED: u64 = 1 << 20;
+/// The most work that `/work` does.
+const MOST_WORK: Duration = Duration::from_secs(3_600);
 /// A pause after the kernel refused to hand out a connection (out of files).
 const BREATH: Duration = Duration::from_millis(10);
 
@@ -128,9 +139,17 @@ fn serve(args: LabWebArgs) -> Result<()> {
     tasks.block_on(&runtime, async move {
         let name = HeaderValue::from_str(&args.name).doing("use that --name in a header")?;
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let workers = Rc::new(Workers::new());
+        let working = Rc::clone(&workers);
+        let mut working = tokio::task::spawn_local(async move { working.run().await });
         for address in args.listen {
             let listener = listen(address).doing(format_args!("listen on {address}"))?;
-            tokio::task::spawn_local(accept(listener, name.clone(), Arc::clone(&room)));
+            tokio::task::spawn_local(accept(
+                listener,
+                name.clone(),
+                Arc::clone(&room),
+                Rc::clone(&workers),
+            ));
         }
         for address in args.echo {
             let socket = echo::bind(address).doing(format_args!("echo on {address}"))?;
@@ -140,10 +159,10 @@ fn serve(args: LabWebArgs) -> Result<()> {
         let mut terminate = signal(SignalKind::terminate()).doing("wait for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).doing("wait for SIGINT")?;
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+            ended = &mut working => ended.doing("run the station")?,
         }
-        Ok(())
     })
 }
 
@@ -163,7 +182,12 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-async fn accept(listener: TcpListener, name: HeaderValue, room: Arc<Semaphore>) {
+async fn accept(
+    listener: TcpListener,
+    name: HeaderValue,
+    room: Arc<Semaphore>,
+    workers: Rc<Workers>,
+) {
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
             return;
@@ -177,8 +201,9 @@ async fn accept(listener: TcpListener, name: HeaderValue, room: Arc<Semaphore>) 
         };
         let _ = stream.set_nodelay(true);
         let name = name.clone();
+        let workers = Rc::clone(&workers);
         tokio::task::spawn_local(async move {
-            let service = service_fn(|request| answer(request, name.clone()));
+            let service = service_fn(|request| answer(request, name.clone(), Rc::clone(&workers)));
             // An error here is the client's business: it went away, or sent no HTTP.
             let _ = hyper::server::conn::http1::Builder::new()
                 .half_close(true)
@@ -192,6 +217,7 @@ async fn accept(listener: TcpListener, name: HeaderValue, room: Arc<Semaphore>) 
 async fn answer(
     request: Request<Incoming>,
     name: HeaderValue,
+    workers: Rc<Workers>,
 ) -> std::result::Result<Response<Answer>, Infallible> {
     let path = request.uri().path().to_owned();
     let mut words = path.trim_start_matches('/').splitn(2, '/');
@@ -207,6 +233,23 @@ async fn answer(
             text(&name, "at last\n")
         }
         (&Method::GET, "drip", _) => drip(second),
+        (&Method::GET, "work", Some(work)) => {
+            let work = Duration::from_micros(work).min(MOST_WORK);
+            if workers.is_failing() {
+                status(StatusCode::INTERNAL_SERVER_ERROR)
+            } else if workers.work(work).await {
+                text(&name, "done\n")
+            } else {
+                status(StatusCode::SERVICE_UNAVAILABLE)
+            }
+        }
+        (&Method::GET, "station", None) if workers.is_failing() => {
+            status(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+        (&Method::GET, "station", None) => text(&name, "at work\n"),
+        (&Method::POST, "station", _) if workers.command(second.unwrap_or_default()) => {
+            text(&name, "as you wish\n")
+        }
         (&Method::GET, "close", _) => {
             let mut response = text(&name, "bye\n");
             response

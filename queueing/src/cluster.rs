@@ -2,6 +2,7 @@
 //! report late and have a say of their own, and messages that take time.
 
 mod agent;
+mod arrivals;
 mod run;
 mod timeline;
 mod trackers;
@@ -9,8 +10,9 @@ mod trackers;
 use crate::admission::Admits;
 use crate::dispatch::Dispatch;
 use crate::measured::Measured;
-use crate::server::Server;
+use crate::server::{Discipline, Server};
 use crate::work::Work;
+pub use arrivals::{Arrival, Arrivals};
 use jlb_flow_tracker::policy::PolicyKind;
 
 /// A host.
@@ -20,6 +22,8 @@ pub struct Host {
     pub cores: f64,
     /// Work that a core does in a unit of time.
     pub speed: f64,
+    /// Who is served when there are more jobs than cores.
+    pub discipline: Discipline,
     /// Its weight in the pool.
     pub weight: u16,
     /// What is wrong with it.
@@ -33,13 +37,14 @@ impl Host {
         Self {
             cores,
             speed: 1.0,
+            discipline: Discipline::Sharing,
             weight: 1,
             fault: None,
         }
     }
 
     pub(crate) fn server(&self) -> Server {
-        Server::new(self.cores, self.speed)
+        Server::of(self.discipline, self.cores, self.speed)
     }
 }
 
@@ -133,6 +138,9 @@ pub struct Cluster {
     pub jobs: u32,
     /// Jobs before these, which fill the hosts.
     pub warm_up: u32,
+    /// Which responses are timed. `false`: of the jobs that end while it is measured, as fits a long run. `true`: of
+    /// those that arrive while it is, each followed to its end, as a client times them.
+    pub to_the_end: bool,
     /// Decides all chance.
     pub seed: u64,
     /// What is wrong with the trackers.
@@ -161,6 +169,7 @@ impl Cluster {
             load,
             jobs: 200_000,
             warm_up: 20_000,
+            to_the_end: false,
             seed: 1,
             planted: None,
         }
@@ -171,6 +180,12 @@ impl Cluster {
     pub fn capacity(&self) -> f64 {
         let each = self.hosts.iter().map(|host| host.cores * host.speed);
         each.sum()
+    }
+
+    /// The jobs of a run, those of the warm-up first, without end.
+    #[must_use]
+    pub fn arrivals(&self) -> Arrivals {
+        Arrivals::new(self)
     }
 
     /// Runs it: Poisson arrivals.

@@ -17,10 +17,12 @@ mod server;
 mod work;
 
 pub use admission::Admits;
-pub use cluster::{Chooses, Cluster, Fault, Hears, Host, Mistake, Overload, Reports};
+pub use cluster::{
+    Arrival, Arrivals, Chooses, Cluster, Fault, Hears, Host, Mistake, Overload, Reports,
+};
 pub use confidence::{Estimate, estimate};
 pub use dispatch::{Dispatch, JoinShortest, Policy, Random, SegmentRouting, TwoChoices};
 pub use experiment::{Experiment, Outcome};
-pub use measured::Measured;
-pub use server::Server;
+pub use measured::{Measured, variation};
+pub use server::{Discipline, Done, Server};
 pub use work::Work;

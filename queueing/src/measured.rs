@@ -27,9 +27,23 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// Of these responses; all else is zero.
+    #[must_use]
+    pub fn of(responses: Vec<f64>) -> Self {
+        let mut measured = Self::default();
+        measured.set_responses(responses);
+        measured
+    }
+
     pub(crate) fn set_responses(&mut self, mut responses: Vec<f64>) {
         responses.sort_unstable_by(f64::total_cmp);
         self.responses = responses;
+    }
+
+    /// How many responses were timed.
+    #[must_use]
+    pub fn timed(&self) -> usize {
+        self.responses.len()
     }
 
     /// The mean response time.
@@ -72,7 +86,8 @@ fn ratio(part: u64, all: u64) -> f64 {
 }
 
 /// The coefficient of variation: the standard deviation over the mean; 0 where all is 0.
-pub(crate) fn variation(values: impl Iterator<Item = f64> + Clone) -> f64 {
+#[must_use]
+pub fn variation(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let count: f64 = values.clone().map(|_| 1.0).sum();
     let mean = values.clone().sum::<f64>() / count;
     if mean.is_nan() || mean == 0.0 {

@@ -1,23 +1,41 @@
-//! A server that shares its cores evenly among its jobs.
+//! A server: its cores, and how its jobs get them.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// Who is served when there are more jobs than cores.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Discipline {
+    /// All, each as much as the others: processor sharing, as processes have it under an even scheduler.
+    #[default]
+    Sharing,
+    /// Who came first; the others wait: as many workers as cores, each with one job at a time.
+    Queue,
+}
 
 /// A job in service: it is done when the server has given each of its jobs so much work.
 #[derive(Clone, Copy, Debug)]
 struct Job {
     done_at: f64,
     arrived: f64,
-    from: u16,
+    mark: u16,
+}
+
+/// A job that waits for a core.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    work: f64,
+    arrived: f64,
+    mark: u16,
 }
 
 /// A job that is done.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Done {
-    /// From its arrival in the cluster to its end.
-    pub(crate) response: f64,
-    /// Who sent it here.
-    pub(crate) from: u16,
+pub struct Done {
+    /// From its arrival, as the caller said it, to its end.
+    pub response: f64,
+    /// The caller's mark.
+    pub mark: u16,
 }
 
 impl PartialEq for Job {
@@ -41,7 +59,8 @@ impl Ord for Job {
     }
 }
 
-/// A server under processor sharing: of `n` jobs on `cores` cores each gets `min(1, cores / n)` of a core.
+/// A server. Under [`Discipline::Sharing`] each of `n` jobs on `cores` cores gets `min(1, cores / n)` of a core; under
+/// [`Discipline::Queue`] no more than `cores` are in service, a core each.
 ///
 /// Every job in service gets the same, so one sum of what each was given says when any of them is done: an
 /// arrival or departure costs the logarithm of their number.
@@ -50,7 +69,10 @@ pub struct Server {
     cores: f64,
     /// Work that a core does in a unit of time.
     speed: f64,
+    discipline: Discipline,
     jobs: BinaryHeap<Job>,
+    /// Who waits for a core, in order of arrival.
+    waiting: VecDeque<Waiting>,
     /// The work that a job in service since the beginning would have been given.
     given: f64,
     /// When `given` was true.
@@ -58,13 +80,21 @@ pub struct Server {
 }
 
 impl Server {
-    /// An idle server with so many cores, each so fast (1 is as the work is measured).
+    /// An idle server under processor sharing with so many cores, each so fast (1 is as the work is measured).
     #[must_use]
     pub const fn new(cores: f64, speed: f64) -> Self {
+        Self::of(Discipline::Sharing, cores, speed)
+    }
+
+    /// The same under any discipline; a queue wants a whole number of cores.
+    #[must_use]
+    pub const fn of(discipline: Discipline, cores: f64, speed: f64) -> Self {
         Self {
             cores,
             speed,
+            discipline,
             jobs: BinaryHeap::new(),
+            waiting: VecDeque::new(),
             given: 0.0,
             at: 0.0,
         }
@@ -76,16 +106,19 @@ impl Server {
         self.cores * self.speed
     }
 
-    /// Jobs in service.
+    /// Jobs in service, and those that wait for it.
     #[must_use]
     pub fn jobs(&self) -> usize {
-        self.jobs.len()
+        self.jobs.len() + self.waiting.len()
     }
 
-    /// What each job gets in a unit of time.
+    fn in_service(&self) -> f64 {
+        f64::from(u32::try_from(self.jobs.len()).unwrap_or(u32::MAX))
+    }
+
+    /// What each job in service gets in a unit of time.
     fn rate(&self) -> f64 {
-        let jobs = u32::try_from(self.jobs.len()).unwrap_or(u32::MAX);
-        self.speed * (self.cores / f64::from(jobs.max(1))).min(1.0)
+        self.speed * (self.cores / self.in_service().max(1.0)).min(1.0)
     }
 
     fn advance(&mut self, now: f64) {
@@ -98,13 +131,26 @@ impl Server {
         self.take(now, work, now, 0);
     }
 
-    /// A job arrives that `from` sent here, and that came into the cluster at `arrived`.
-    pub(crate) fn take(&mut self, now: f64, work: f64, arrived: f64, from: u16) {
+    /// A job arrives of which the caller knows the mark, and whose response counts from `arrived`.
+    pub fn take(&mut self, now: f64, work: f64, arrived: f64, mark: u16) {
         self.advance(now);
-        self.jobs.push(Job {
-            done_at: self.given + work,
+        let job = Waiting {
+            work,
             arrived,
-            from,
+            mark,
+        };
+        if self.discipline == Discipline::Queue && self.in_service() >= self.cores {
+            self.waiting.push_back(job);
+        } else {
+            self.serve(job);
+        }
+    }
+
+    fn serve(&mut self, job: Waiting) {
+        self.jobs.push(Job {
+            done_at: self.given + job.work,
+            arrived: job.arrived,
+            mark: job.mark,
         });
     }
 
@@ -121,12 +167,15 @@ impl Server {
     }
 
     /// The next job is done now.
-    pub(crate) fn complete(&mut self, now: f64) -> Option<Done> {
+    pub fn complete(&mut self, now: f64) -> Option<Done> {
         self.advance(now);
         let job = self.jobs.pop()?;
+        if let Some(next) = self.waiting.pop_front() {
+            self.serve(next);
+        }
         Some(Done {
             response: now - job.arrived,
-            from: job.from,
+            mark: job.mark,
         })
     }
 }

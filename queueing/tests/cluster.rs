@@ -4,8 +4,8 @@
 
 use jlb_flow_tracker::policy::PolicyKind;
 use jlb_queueing::{
-    Admits, Chooses, Cluster, Fault, Hears, JoinShortest, Measured, Mistake, Overload, Reports,
-    Work, estimate,
+    Admits, Chooses, Cluster, Discipline, Fault, Hears, Host, JoinShortest, Measured, Mistake,
+    Overload, Reports, Work, estimate,
 };
 
 fn close(what: &str, measured: f64, expected: f64, part: f64) {
@@ -236,4 +236,62 @@ fn comparing_lives_makes_no_difference_to_hosts_that_are_well() {
             close(what, with.quantile(990), without.quantile(990), 0.02);
         }
     }
+}
+
+/// One host of one core.
+fn single(discipline: Discipline, work: Work, load: f64) -> Cluster {
+    let host = Host {
+        discipline,
+        ..Host::new(1.0)
+    };
+    Cluster {
+        hosts: vec![host],
+        work,
+        jobs: 400_000,
+        ..Cluster::srlb(load)
+    }
+}
+
+#[test]
+fn a_queue_takes_what_pollaczek_and_khinchine_say_and_sharing_does_not_care() {
+    let (load, squared_variation) = (0.6, 10.0);
+    let uneven = Work::Hyperexponential { squared_variation };
+    let oracle = |cluster: &Cluster| cluster.run(Chooses::Oracle(&mut JoinShortest)).mean();
+    // The mean wait: load (1 + squared variation) / 2 / (1 - load); and the job's own work.
+    let expected = 1.0 + load * (1.0 + squared_variation) / 2.0 / (1.0 - load);
+    let queue = oracle(&single(Discipline::Queue, uneven, load));
+    close("M/G/1, a queue", queue, expected, 0.05);
+    // Under processor sharing only the mean of the work counts.
+    let sharing = oracle(&single(Discipline::Sharing, uneven, load));
+    close("M/G/1, sharing", sharing, 1.0 / (1.0 - load), 0.05);
+    let even = oracle(&single(Discipline::Queue, Work::Exponential, load));
+    close("M/M/1, a queue", even, 1.0 / (1.0 - load), 0.05);
+}
+
+#[test]
+fn jobs_that_are_followed_to_their_ends_are_all_timed_and_agree_with_long_runs() {
+    let followed = Cluster {
+        to_the_end: true,
+        jobs: 20_000,
+        ..Cluster::srlb(0.7)
+    };
+    let measured = least_connections(&followed);
+    assert_eq!(measured.timed() as u64, measured.arrived);
+    let usual = least_connections(&Cluster {
+        to_the_end: false,
+        ..followed.clone()
+    });
+    close("mean", measured.mean(), usual.mean(), 0.03);
+    // A short run without a warm-up: who only looks at what has ended by then misses the long jobs.
+    let short = |to_the_end| {
+        let cluster = Cluster {
+            to_the_end,
+            jobs: 40,
+            warm_up: 0,
+            ..followed.clone()
+        };
+        least_connections(&cluster)
+    };
+    assert_eq!(short(true).timed(), 40);
+    assert!(short(false).timed() < 40 && short(false).mean() < short(true).mean());
 }

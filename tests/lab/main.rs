@@ -21,6 +21,7 @@ mod harness;
 mod load;
 mod metrics;
 mod overload;
+mod policies;
 mod reload;
 mod restart;
 mod routes;

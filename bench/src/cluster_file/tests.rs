@@ -106,3 +106,35 @@ fn lines_are_added_to_the_tcp_services_alone() {
     let error = write(&plan, services).unwrap_err().to_string();
     assert!(error.contains("cluster file is refused"), "{error}");
 }
+
+#[test]
+fn another_file_takes_the_place_of_the_first_unless_it_is_refused() {
+    let counts = Counts {
+        ingress: 1,
+        trackers: 1,
+        hosts: 2,
+    };
+    let plan = Plan::new(format!("r{}", std::process::id()), counts, false);
+    fs::create_dir_all(plan.directory()).unwrap();
+    let _directory = Directory(plan.directory());
+    write(&plan, Services::of("round-robin")).unwrap();
+    let timer_lines = ["load_interval = \"77ms\"".to_owned()];
+    let services = Services {
+        hosts: Some("[{ name = \"host-1\", weight = 3 }, \"host-2\"]"),
+        timer_lines: &timer_lines,
+        ..Services::of("random")
+    };
+    let fingerprint = replace(&plan, services).unwrap();
+    let load = || ClusterConfig::load(&plan.directory().join(FILE)).unwrap();
+    let cluster = load().config;
+    assert_eq!(cluster.fingerprint(), fingerprint);
+    assert_eq!(cluster.timers.load_interval.as_millis(), 77);
+    let weights: Vec<u16> = cluster.services()[0]
+        .hosts
+        .iter()
+        .map(|host| host.weight)
+        .collect();
+    assert_eq!(weights, [3, 1]);
+    assert!(replace(&plan, Services::of("nonsense")).is_err());
+    assert_eq!(load().config.fingerprint(), fingerprint);
+}

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::aims::Verdict;
-use super::args::PoliciesOptions;
+use super::args::{PoliciesOptions, Serving};
+use super::lab::document::LabFigures;
 use super::measure::Table;
 use crate::error::{Doing, Result};
 
@@ -11,6 +12,8 @@ use crate::error::{Doing, Result};
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Settings {
     pub(crate) version: String,
+    /// How hosts serve.
+    pub(crate) serving: String,
     pub(crate) seeds: Vec<u64>,
     pub(crate) jobs: u32,
     pub(crate) hosts: u16,
@@ -32,6 +35,7 @@ impl Settings {
     pub(crate) fn new(options: &PoliciesOptions, seeds: Vec<u64>) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            serving: options.serving.name().to_owned(),
             seeds,
             jobs: options.timed_jobs(),
             hosts: options.hosts,
@@ -54,9 +58,14 @@ impl Settings {
             [] => String::new(),
             names => format!(" --only {}", names.join(",")),
         };
+        let serving = if self.serving == Serving::Sharing.name() {
+            String::new()
+        } else {
+            format!(" --serving {}", self.serving)
+        };
         format!(
             "jlb bench policies --seed {} --seeds {} --jobs {} --hosts {} --cores {} --trackers {} --work-ms {} \
-             --delay-us {} --interval-ms {} --change-ms {} --at {} --loads {}{only}",
+             --delay-us {} --interval-ms {} --change-ms {} --at {} --loads {}{serving}{only}",
             self.seeds.first().copied().unwrap_or(0),
             self.seeds.len(),
             self.jobs,
@@ -73,7 +82,7 @@ impl Settings {
     }
 }
 
-/// Everything that was measured.
+/// Everything that was simulated.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Document {
     pub(crate) settings: Settings,
@@ -83,7 +92,16 @@ pub(crate) struct Document {
     pub(crate) tables: Vec<Table>,
 }
 
-impl Document {
+/// All figures that there are: those of the simulator as they are without a lab, those of the lab beside them.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Figures {
+    #[serde(flatten)]
+    pub(crate) simulator: Option<Document>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lab: Option<LabFigures>,
+}
+
+impl Figures {
     /// As JSON.
     pub(crate) fn json(&self) -> Result<String> {
         serde_json::to_string_pretty(self).doing("write the figures as JSON")

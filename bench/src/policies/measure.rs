@@ -16,6 +16,17 @@ pub(crate) struct Figure {
     pub(crate) plus_minus: f64,
 }
 
+impl Figure {
+    /// Of independent runs.
+    pub(crate) fn of(runs: &[f64]) -> Self {
+        let found = estimate(runs);
+        Self {
+            mean: short(found.mean),
+            plus_minus: short(found.half_width),
+        }
+    }
+}
+
 /// What a line showed over all seeds. Times are in units of the mean work.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
@@ -108,8 +119,8 @@ pub(crate) fn measure(
 }
 
 /// What one run showed, without its responses.
-struct Shown {
-    mean: f64,
+pub(crate) struct Shown {
+    pub(crate) mean: f64,
     p50: f64,
     p95: f64,
     p99: f64,
@@ -123,7 +134,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(measured: &Measured) -> Self {
+    pub(crate) fn new(measured: &Measured) -> Self {
         Self {
             mean: measured.mean(),
             p50: measured.quantile(500),
@@ -140,14 +151,9 @@ impl Shown {
     }
 }
 
-fn row(line: &Line, runs: &[Shown], unit: f64) -> Row {
-    let figure = |of: fn(&Shown) -> f64| {
-        let found = estimate(&runs.iter().map(of).collect::<Vec<_>>());
-        Figure {
-            mean: short(found.mean),
-            plus_minus: short(found.half_width),
-        }
-    };
+/// What the runs of a line say together; `unit` is the mean work in milliseconds.
+pub(crate) fn row(line: &Line, runs: &[Shown], unit: f64) -> Row {
+    let figure = |of: fn(&Shown) -> f64| Figure::of(&runs.iter().map(of).collect::<Vec<_>>());
     Row {
         setting: line.setting.clone(),
         load: line.cluster.load,

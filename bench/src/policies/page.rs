@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::aims::Name;
-use super::document::Document;
+use super::aims::{Aim, Name};
+use super::document::{Document, Figures};
+use super::lab::page as lab_page;
 use super::measure::{Figure, Row, Table};
 use super::plan::{GRID, REPORTS, TRACKERS};
 use super::plot::{Plot, Scale, Series, bars, escaped};
@@ -12,7 +13,7 @@ use super::plot::{Plot, Scale, Series, bars, escaped};
 type Is = fn(&Row) -> bool;
 
 /// The page.
-pub(crate) fn page(document: &Document) -> String {
+pub(crate) fn page(all: &Figures) -> String {
     let mut page = String::new();
     let _ = write!(
         page,
@@ -21,40 +22,55 @@ pub(crate) fn page(document: &Document) -> String {
          <style>{}</style></head><body>",
         include_str!("page.css")
     );
-    head(&mut page, document);
-    let of = |name: &str| document.tables.iter().find(|table| table.name == name);
-    if let Some(grid) = of(GRID) {
-        over_load(&mut page, document, grid);
-        pairs(&mut page, grid);
+    page.push_str("<h1>Ways of choosing hosts, compared</h1>");
+    if let Some(document) = &all.simulator {
+        simulated(&mut page, document);
     }
-    if let Some(reports) = of(REPORTS) {
-        late(&mut page, reports);
-    }
-    if let Some(trackers) = of(TRACKERS) {
-        shared(&mut page, trackers);
-    }
-    if let Some(failing) = of("failing") {
-        drawn(&mut page, failing);
+    if let Some(lab) = &all.lab {
+        lab_page::plots(&mut page, lab);
     }
     page.push_str("<h2>All figures</h2>");
-    for table in &document.tables {
-        figures(&mut page, table, f64::from(document.settings.work_ms));
+    if let Some(document) = &all.simulator {
+        for table in &document.tables {
+            figures(&mut page, table, f64::from(document.settings.work_ms));
+        }
+    }
+    if let Some(lab) = &all.lab {
+        lab_page::tables(&mut page, lab);
     }
     page.push_str("</body></html>\n");
     page
+}
+
+fn simulated(page: &mut String, document: &Document) {
+    head(page, document);
+    let of = |name: &str| document.tables.iter().find(|table| table.name == name);
+    if let Some(grid) = of(GRID) {
+        over_load(page, document, grid);
+        pairs(page, grid);
+    }
+    if let Some(reports) = of(REPORTS) {
+        late(page, reports);
+    }
+    if let Some(trackers) = of(TRACKERS) {
+        shared(page, trackers);
+    }
+    if let Some(failing) = of("failing") {
+        drawn(page, failing);
+    }
 }
 
 fn head(page: &mut String, document: &Document) {
     let settings = &document.settings;
     let _ = write!(
         page,
-        "<h1>Ways of choosing hosts, compared</h1>\
-         <p>{} hosts of {} cores under processor sharing, {} trackers that each lead an equal part of the flows, Poisson \
+        "<p>{} hosts of {} cores ({}), {} trackers that each lead an equal part of the flows, Poisson \
          arrivals, work of {} ms on average, {} µs from node to node. Times are in units of the mean work. Simulated: \
          the trackers' pools and policies are the program's own.</p>\
          <p class=\"soft\">Seeds {:?}, {} jobs each, version {}. The same again: <code>{}</code></p>",
         settings.hosts,
         settings.cores,
+        escaped(&settings.serving),
         settings.trackers,
         settings.work_ms,
         settings.delay_us,
@@ -81,8 +97,13 @@ fn head(page: &mut String, document: &Document) {
             let _ = write!(page, "<p><b>{what}:</b> {}</p>", escaped(&words(name)));
         }
     }
+    aims(page, &document.verdict.aims);
+}
+
+/// What should be so, and whether it is.
+pub(crate) fn aims(page: &mut String, aims: &[Aim]) {
     page.push_str("<ul>");
-    for aim in &document.verdict.aims {
+    for aim in aims {
         let (class, word) = if aim.met {
             ("met", "met")
         } else {
@@ -403,7 +424,8 @@ fn drawn(page: &mut String, table: &Table) {
     }
 }
 
-fn figure(figure: &Figure) -> String {
+/// A figure and how far it may be off.
+pub(crate) fn figure(figure: &Figure) -> String {
     format!("{:.3} ±{:.3}", figure.mean, figure.plus_minus)
 }
 

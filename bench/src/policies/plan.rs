@@ -49,16 +49,22 @@ pub(crate) fn sections(options: &PoliciesOptions) -> Vec<Section> {
     ]
 }
 
-struct Plan<'a> {
-    options: &'a PoliciesOptions,
+/// What the experiments have in common.
+pub(crate) struct Plan<'a> {
+    pub(crate) options: &'a PoliciesOptions,
 }
 
 impl Plan<'_> {
-    fn setting(&self, load: f64) -> Cluster {
+    /// The usual setting at a load.
+    pub(crate) fn setting(&self, load: f64) -> Cluster {
         let options = self.options;
         let jobs = options.timed_jobs();
+        let host = Host {
+            discipline: options.serving.into(),
+            ..Host::new(f64::from(options.cores))
+        };
         Cluster {
-            hosts: vec![Host::new(f64::from(options.cores)); usize::from(options.hosts)],
+            hosts: vec![host; usize::from(options.hosts)],
             trackers: options.trackers,
             delay: options.units(f64::from(options.delay_us) / 1_000.0),
             jobs,
@@ -77,11 +83,13 @@ impl Plan<'_> {
         }
     }
 
-    fn each_interval(&self) -> Reports {
+    /// Reports each interval alone.
+    pub(crate) fn each_interval(&self) -> Reports {
         self.each(f64::from(self.options.interval_ms), None)
     }
 
-    fn on_change(&self) -> Reports {
+    /// Reports on change too.
+    pub(crate) fn on_change(&self) -> Reports {
         let gap = f64::from(self.options.change_ms);
         self.each(f64::from(self.options.interval_ms), Some(gap))
     }
@@ -144,7 +152,7 @@ impl Plan<'_> {
     }
 
     /// Least connections with reports on change, where secondaries count what they pass on.
-    fn recommended(&self) -> Combination {
+    pub(crate) fn recommended(&self) -> Combination {
         Combination::tracker(PolicyKind::LeastConnections, self.on_change()).passing()
     }
 
@@ -201,7 +209,13 @@ impl Plan<'_> {
         }
     }
 
-    fn lines(&self, combinations: &[Combination], setting: &str, cluster: &Cluster) -> Vec<Line> {
+    /// These combinations in a setting.
+    pub(crate) fn lines(
+        &self,
+        combinations: &[Combination],
+        setting: &str,
+        cluster: &Cluster,
+    ) -> Vec<Line> {
         let line = |&combination: &Combination| Line {
             setting: setting.to_owned(),
             cluster: cluster.clone(),
@@ -262,7 +276,7 @@ impl Plan<'_> {
             squared_variation: 10.0,
         };
         let many = Cluster {
-            hosts: vec![Host::new(cores); 100],
+            hosts: vec![base.hosts[0]; 100],
             ..base.clone()
         };
         let settings = [

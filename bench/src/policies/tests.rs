@@ -1,18 +1,5 @@
+use super::for_tests::parsed;
 use super::*;
-use clap::Parser;
-
-#[derive(Parser)]
-struct Cli {
-    #[command(flatten)]
-    bench: BenchArgs,
-}
-
-fn parsed(arguments: &[&str]) -> std::result::Result<PoliciesOptions, String> {
-    let all = ["jlb", "policies"].iter().chain(arguments);
-    let cli = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
-    let BenchCommand::Policies(options) = cli.bench.command;
-    Ok(options)
-}
 
 #[test]
 fn errors_of_options_say_what_to_write() {
@@ -69,10 +56,14 @@ fn all_figures_are_read_back_as_they_were_written_and_the_page_has_them() {
         verdict: judge(&tables[0], options.at),
         tables,
     };
-    let json = document.json().unwrap();
-    let read: Document = serde_json::from_str(&json).unwrap();
-    assert_eq!(read, document);
-    let page = page::page(&document);
+    let figures = Figures {
+        simulator: Some(document.clone()),
+        lab: None,
+    };
+    let json = figures.json().unwrap();
+    let read: Figures = serde_json::from_str(&json).unwrap();
+    assert_eq!(read, figures);
+    let page = page::page(&figures);
     assert!(page.contains("<svg") && page.contains("a &lt; b") && !page.contains("NaN"));
     assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
     let command = document.settings.command();

@@ -36,7 +36,10 @@ pub(crate) fn start_for(room: usize) -> Server {
                 .unwrap();
             tokio::task::spawn_local(echo::run(socket));
             let name = HeaderValue::from_static("h1");
-            tokio::task::spawn_local(accept(listener, name, Arc::new(Semaphore::new(room))));
+            let workers = Rc::new(Workers::new());
+            let room = Arc::new(Semaphore::new(room));
+            tokio::task::spawn_local(accept(listener, name, room, Rc::clone(&workers)));
+            tokio::task::spawn_local(async move { workers.run().await });
             let _ = stopped.await;
         });
     });

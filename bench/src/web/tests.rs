@@ -134,3 +134,27 @@ fn each_piece_of_an_upload_gets_its_receipt() {
         }
     }
 }
+
+#[test]
+fn work_takes_its_time_and_a_failing_station_says_so_at_once() {
+    let (http, _) = start();
+    let ask = |line: &str| {
+        let request = format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        exchange(http, request.as_bytes()).0
+    };
+    let begin = tokio::time::Instant::now();
+    assert!(ask("GET /work/20000").starts_with("HTTP/1.1 200"));
+    assert!(begin.elapsed() >= Duration::from_millis(20));
+    assert!(ask("GET /station").starts_with("HTTP/1.1 200"));
+    assert!(ask("POST /station/failing").starts_with("HTTP/1.1 200"));
+    for line in ["GET /work/3000000000", "GET /station"] {
+        let head = ask(line);
+        assert!(head.starts_with("HTTP/1.1 500"), "{line}: {head}");
+        assert!(head.contains("x-host: h1"), "{line}: {head}");
+    }
+    assert!(ask("POST /station/sharing/2/50").starts_with("HTTP/1.1 200"));
+    let begin = tokio::time::Instant::now();
+    assert!(ask("GET /work/10000").starts_with("HTTP/1.1 200"));
+    assert!(begin.elapsed() >= Duration::from_millis(20));
+    assert!(ask("POST /station/nothing").starts_with("HTTP/1.1 404"));
+}

@@ -617,7 +617,10 @@ fn a_host_that_gets_a_weight_again_is_chosen_again_with_what_was_known_of_it() {
     assert!(pools.get(web()).unwrap().has_active_host(&nodes));
     pools.reconfigure(&services(1));
     assert!(chosen(&mut pools) >= 9);
-    let loads: Vec<_> = pools.loads(Time::ZERO).filter(|it| it.host == host(1)).collect();
+    let loads: Vec<_> = pools
+        .loads(Time::ZERO)
+        .filter(|it| it.host == host(1))
+        .collect();
     assert!(loads[0].chosen >= 19);
 }
 

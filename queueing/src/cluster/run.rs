@@ -1,13 +1,13 @@
 //! One run, event by event.
 
 use super::agent::Agent;
+use super::arrivals::{Arrival, Arrivals};
 use super::timeline::{Event, Search, Timeline};
 use super::trackers::{SERVICE, Trackers, node};
 use super::{Chooses, Cluster, Mistake, Overload};
 use crate::events::Departures;
 use crate::measured::{Measured, variation};
 use crate::server::Server;
-use crate::work::exponential;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{ServiceLoad, Tried};
 use rand::rngs::SmallRng;
@@ -15,6 +15,8 @@ use rand::{RngExt, SeedableRng};
 
 /// The work that an error costs.
 const ERROR: f64 = 0.001;
+/// What rounding may take from a time.
+const HAIR: f64 = 1e-9;
 
 pub(super) struct Run<'c, 'o> {
     cluster: &'c Cluster,
@@ -24,13 +26,16 @@ pub(super) struct Run<'c, 'o> {
     trackers: Trackers,
     departures: Departures,
     timeline: Timeline,
-    /// Arrivals and work: the same for all that is compared.
-    chance: SmallRng,
+    arrivals: Arrivals,
     /// Who leads which search, and the oracles' lots.
     lots: SmallRng,
     now: f64,
     /// When measuring began.
     begun: Option<f64>,
+    /// How long was measured, from the first arrival that counts to the last.
+    lasted: f64,
+    /// Jobs that have not ended.
+    open: u64,
     reports: u64,
     /// Moments at which the spread was looked at.
     looks: u32,
@@ -40,8 +45,8 @@ pub(super) struct Run<'c, 'o> {
 
 impl<'c, 'o> Run<'c, 'o> {
     pub(super) fn new(cluster: &'c Cluster, chooses: Chooses<'o>) -> Self {
-        let mut chance = SmallRng::seed_from_u64(cluster.seed);
-        let mut lots = SmallRng::seed_from_u64(chance.random());
+        let arrivals = cluster.arrivals();
+        let mut lots = SmallRng::seed_from_u64(arrivals.lots);
         let hosts = &cluster.hosts;
         let mut timeline = Timeline::default();
         let mut agents = Vec::new();
@@ -59,10 +64,12 @@ impl<'c, 'o> Run<'c, 'o> {
             chooses,
             departures: Departures::new(hosts.len()),
             timeline,
-            chance,
+            arrivals,
             lots,
             now: 0.0,
             begun: None,
+            lasted: 0.0,
+            open: 0,
             reports: 0,
             looks: 0,
             responses: Vec::new(),
@@ -74,12 +81,11 @@ impl<'c, 'o> Run<'c, 'o> {
     }
 
     pub(super) fn measure(mut self) -> Measured {
-        let gap = 1.0 / (self.cluster.load * self.cluster.capacity());
         let all = u64::from(self.cluster.warm_up) + u64::from(self.cluster.jobs);
-        let mut next_arrival = gap * exponential(&mut self.chance);
         let mut arrived = 0;
         while arrived < all {
             let planned = self.timeline.next_at().unwrap_or(f64::INFINITY);
+            let next_arrival = self.arrivals.next_at();
             let done = self.departures.next();
             match done {
                 Some((at, host)) if at <= planned && at <= next_arrival => {
@@ -91,13 +97,13 @@ impl<'c, 'o> Run<'c, 'o> {
                     self.happens();
                 }
                 _ => {
-                    self.now = next_arrival;
+                    let arrival = self.arrivals.draw();
+                    self.now = arrival.at;
                     if arrived == u64::from(self.cluster.warm_up) {
                         self.begun = Some(self.now);
                     }
                     arrived += 1;
-                    self.arrives(arrived);
-                    next_arrival += gap * exponential(&mut self.chance);
+                    self.arrives(arrived, arrival);
                 }
             }
         }
@@ -105,15 +111,43 @@ impl<'c, 'o> Run<'c, 'o> {
         while self.timeline.next_at().is_some_and(|at| at <= self.now) {
             self.happens();
         }
+        self.lasted = self.now - self.begun.unwrap_or(self.now);
+        if self.cluster.to_the_end {
+            self.follow();
+        }
         self.result()
+    }
+
+    /// Follows all jobs that there are to their ends.
+    fn follow(&mut self) {
+        while self.open > 0 {
+            let planned = self.timeline.next_at().unwrap_or(f64::INFINITY);
+            match self.departures.next() {
+                Some((at, host)) if at <= planned => {
+                    self.now = at;
+                    self.departs(host);
+                }
+                _ if planned.is_finite() => {
+                    self.now = planned;
+                    self.happens();
+                }
+                _ => break,
+            }
+        }
     }
 
     const fn is_measured(&self) -> bool {
         self.begun.is_some()
     }
 
-    fn arrives(&mut self, number: u64) {
-        let work = self.cluster.work.draw(&mut self.chance);
+    /// Whether what becomes now of a job that arrived then counts.
+    fn is_timed(&self, arrived: f64) -> bool {
+        self.begun
+            .is_some_and(|begun| arrived >= begun || !self.cluster.to_the_end)
+    }
+
+    fn arrives(&mut self, number: u64, Arrival { work, .. }: Arrival) {
+        self.open += 1;
         let trackers = self.cluster.trackers.max(1);
         let tracker = self.lots.random_range(0..trackers);
         let further = self.lots.random_range(1..trackers.max(2));
@@ -177,7 +211,10 @@ impl<'c, 'o> Run<'c, 'o> {
                     self.timeline.plan(at, Event::Passed { host, secondary });
                 }
             }
-            None => self.measured.refused += u64::from(self.is_measured()),
+            None => {
+                self.measured.refused += u64::from(self.is_timed(search.arrived));
+                self.open = self.open.saturating_sub(1);
+            }
         }
     }
 
@@ -194,7 +231,7 @@ impl<'c, 'o> Run<'c, 'o> {
                 if self.cluster.hears.rejects {
                     self.tell(host, &search, &load);
                 }
-                self.measured.rejects += u64::from(self.is_measured());
+                self.measured.rejects += u64::from(self.is_timed(search.arrived));
                 self.trackers.ended(search.tracker, host);
                 let forgets = self.cluster.planted == Some(Mistake::ForgetsTried);
                 if let Some(node) = node(host).filter(|_| !forgets) {
@@ -268,7 +305,7 @@ impl<'c, 'o> Run<'c, 'o> {
         let work = if fails { ERROR } else { search.work };
         server.take(self.now, work, search.arrived, search.tracker);
         self.departures.predict(host, server);
-        if self.begun.is_some() {
+        if self.is_timed(search.arrived) {
             self.measured.failed += u64::from(fails);
             if let Some(given) = self.measured.given.get_mut(host) {
                 *given += 1;
@@ -284,8 +321,11 @@ impl<'c, 'o> Run<'c, 'o> {
         let done = server.complete(self.now);
         self.departures.predict(host, server);
         if let Some(done) = done {
-            self.trackers.ended(done.from, host);
-            if self.is_measured() && self.failing(host).is_none() {
+            self.trackers.ended(done.mark, host);
+            self.open = self.open.saturating_sub(1);
+            // By a hair it may be earlier than the first arrival that counts.
+            let arrived = self.now - done.response + HAIR;
+            if self.is_timed(arrived) && self.failing(host).is_none() {
                 self.responses.push(done.response);
             }
         }
@@ -317,7 +357,7 @@ impl<'c, 'o> Run<'c, 'o> {
     /// The host tells all trackers of its load.
     fn report(&mut self, host: usize) {
         if let Some(load) = self.load(host) {
-            self.reports += u64::from(self.is_measured());
+            self.reports += u64::from(self.is_measured() && self.lasted == 0.0);
             let at = self.now + self.cluster.delay;
             self.timeline.plan(at, Event::Reported { host, load });
         }
@@ -325,9 +365,8 @@ impl<'c, 'o> Run<'c, 'o> {
 
     #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     fn result(mut self) -> Measured {
-        let lasted = self.now - self.begun.unwrap_or(self.now);
         let hosts = self.servers.len().max(1) as f64;
-        self.measured.reports = self.reports as f64 / (lasted * hosts);
+        self.measured.reports = self.reports as f64 / (self.lasted * hosts);
         let looks = f64::from(self.looks.max(1));
         self.measured.spread /= looks;
         self.measured.fairness /= looks;
