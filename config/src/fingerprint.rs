@@ -106,7 +106,10 @@ impl Canonical {
             self.number(u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX));
         }
         self.number(u64::from(service.max_unhealthy_percent));
-        // A file without it has the fingerprint that it had before there was such a setting.
+        // A file without these has the fingerprint that it had before there were such settings.
+        if service.direct_hunt {
+            self.text("direct hunt");
+        }
         if service.admission != Admission::default() {
             self.text("admission");
             self.admission(&service.admission);

@@ -258,6 +258,7 @@ impl Cluster {
                 search_ttl: self.case.search_ttl,
                 overload: tracker::Overload::Refuse,
                 overload_steps: 0,
+                direct_hunt: self.case.hunts,
             }],
             limits: tracker::Limits {
                 max_flows: 4,
@@ -278,7 +279,8 @@ impl Cluster {
     }
 
     pub(crate) fn host_config(&self, place: Place, incarnation: u32) -> host::Config {
-        let is_full = self.case.full_hosts.contains(&place);
+        let is_listed = self.case.full_hosts.contains(&place);
+        let is_full = is_listed && !(self.case.hunts && incarnation > 1);
         host::Config {
             node: self.number(place),
             incarnation,

@@ -10,6 +10,7 @@ use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{NodeNumber, Role, ServiceNumber};
 
 mod digest;
+mod hunt;
 
 /// What a tracker knows of one host of one service, for the metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

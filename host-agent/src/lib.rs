@@ -16,6 +16,7 @@ pub mod config;
 mod delivery;
 mod digest;
 mod flows;
+mod hunt;
 mod life;
 mod load;
 mod offers;

@@ -112,6 +112,8 @@ pub struct Plan {
     pub router_ms: Span,
     /// Chance that a run's hosts have an admission limit.
     pub limited: u64,
+    /// Chance that a TCP service's searches are direct hunts.
+    pub hunts: u64,
     /// Chance that a destroy event is lost.
     pub lost_events: Span,
     /// Chance that a dump misses a live socket; none is missed twice in a row.
@@ -183,6 +185,7 @@ impl Default for Plan {
             scatter: 0,
             router_ms: Span::new(50, 500),
             limited: 600,
+            hunts: 300,
             lost_events: Span::new(0, 200),
             missed_sockets: Span::new(0, 30),
             narrow: 150,
@@ -320,6 +323,7 @@ impl Plan {
             ("tier_loss", Span::just(self.tier_loss)),
             ("random_isns", Span::just(self.random_isns)),
             ("limited", Span::just(self.limited)),
+            ("hunts", Span::just(self.hunts)),
             ("narrow", Span::just(self.narrow)),
             ("scatter", Span::just(self.scatter)),
         ];
