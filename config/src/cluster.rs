@@ -163,6 +163,8 @@ pub struct Service {
     pub shadow_policy: Option<PolicyKind>,
     /// Offers that a search may make before the overload policy decides, 1 to 16 (R6).
     pub search_ttl: u8,
+    /// Whether a host that rejects passes the Offer straight to the next candidate (R6).
+    pub direct_hunt: bool,
     /// What happens when no host takes a flow (R6).
     pub overload: Overload,
     /// What its hosts look at before they take a connection.

@@ -122,6 +122,9 @@ impl Canonical {
             self.text("slow start");
             self.number(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
         }
+        if service.direct_hunt {
+            self.text("direct hunt");
+        }
         if service.admission != Admission::default() {
             self.text("admission");
             self.admission(&service.admission);

@@ -51,6 +51,7 @@ pub(crate) fn right(path: &str) -> Option<&'static str> {
         "service.policy" => PolicyKind::HELP,
         "service.shadow_policy" => PolicyKind::SHADOW_HELP,
         "service.search_ttl" => "write 1 to 16 offers: search_ttl = 4",
+        "service.hunt" => "write hunt = \"plain\" or \"direct\", or leave the line out",
         "service.overload" => {
             "write overload = \"refuse\", \"queue\", \"pool\" or \"must-accept\", or leave the line out"
         }

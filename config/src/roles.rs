@@ -155,6 +155,7 @@ impl ClusterConfig {
             search_ttl: service.all_steps(),
             overload: service.overload,
             overload_steps: service.overload_steps(),
+            direct_hunt: service.direct_hunt,
         });
         let (limits, timers) = (&self.limits, &self.timers);
         Ok(Config {

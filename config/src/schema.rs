@@ -46,6 +46,7 @@ pub(crate) struct ServiceTable {
     pub(crate) policy: Option<Spanned<Text>>,
     pub(crate) shadow_policy: Option<Spanned<Text>>,
     pub(crate) search_ttl: Option<Spanned<Number>>,
+    pub(crate) hunt: Option<Spanned<Text>>,
     pub(crate) overload: Option<Spanned<Text>>,
     pub(crate) overflow: Option<Spanned<HostsValue>>,
     pub(crate) queue_timeout: Option<Spanned<TimeSpan>>,

@@ -100,6 +100,7 @@ fn full_shows_every_key_of_each_table() {
         "hosts",
         "policy",
         "search_ttl",
+        "hunt",
         "overload",
         "shadow_policy",
         "overflow",

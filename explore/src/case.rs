@@ -17,6 +17,9 @@ pub struct Case {
     pub(crate) frees: u8,
     /// For how long a flow that nobody takes waits, in units of time; 0 where it is refused.
     pub(crate) queue: u32,
+    /// Whether a host that rejects passes the Offer straight to the next one; where it does, the full hosts
+    /// have room in their next lives.
+    pub(crate) hunts: bool,
     /// How often the client's SYN of each life arrives at an ingress, whichever.
     pub(crate) syns: [u8; 2],
     /// How often data of each life arrives at an ingress.
@@ -62,6 +65,7 @@ const NOTHING: Case = Case {
     full_hosts: &[],
     frees: 0,
     queue: 0,
+    hunts: false,
     syns: [1, 0],
     data: [0, 0],
     fins: 0,
@@ -372,6 +376,93 @@ impl Case {
             is_small: true,
             ..NOTHING
         },
+        Self {
+            name: "hunt",
+            words: "as full, and the host passes the Offer straight to the next one",
+            syns: [2, 0],
+            data: [1, 0],
+            duplicates: 1,
+            full_hosts: &[HOSTS[1]],
+            hunts: true,
+            is_small: true,
+            ..NOTHING
+        },
+        Self {
+            name: "hunt-losses",
+            words: "as losses-full, in a direct hunt",
+            syns: [2, 0],
+            losses: 2,
+            timers: [6, 0, 12],
+            full_hosts: &[HOSTS[1]],
+            hunts: true,
+            must_serve: true,
+            is_patient: true,
+            is_small: true,
+            ..NOTHING
+        },
+        Self {
+            name: "hunt-views-primary",
+            words: "as views-primary, in a direct hunt: another primary goes on with it",
+            syns: [2, 0],
+            subjects: &[TRACKERS[0]],
+            beliefs: 2,
+            full_hosts: &[HOSTS[1]],
+            hunts: true,
+            is_small: true,
+            ..NOTHING
+        },
+        Self {
+            name: "hunt-views-secondary",
+            words: "as views-secondary, in a direct hunt",
+            syns: [2, 0],
+            data: [1, 0],
+            subjects: &[TRACKERS[1]],
+            beliefs: 2,
+            full_hosts: &[HOSTS[1]],
+            hunts: true,
+            is_small: true,
+            ..NOTHING
+        },
+        Self {
+            name: "hunt-views-host",
+            words: "as views-host, in a direct hunt: the host that passes the Offer on is believed down",
+            syns: [2, 0],
+            data: [1, 0],
+            subjects: &[HOSTS[1]],
+            beliefs: 2,
+            wrong_at_once: 1,
+            full_hosts: &[HOSTS[1]],
+            hunts: true,
+            is_small: true,
+            ..NOTHING
+        },
+        Self {
+            name: "hunt-crash-views",
+            words: "as crash-views, in a direct hunt",
+            syns: [1, 0],
+            data: [1, 0],
+            subjects: &[TRACKERS[0]],
+            crashes: 1,
+            beliefs: 2,
+            full_hosts: &[HOSTS[1]],
+            hunts: true,
+            is_small: true,
+            ..NOTHING
+        },
+        Self {
+            name: "hunt-crash-host",
+            words: "the agent of the host that passes the Offer on crashes, and has room in its next life",
+            syns: [2, 0],
+            data: [1, 0],
+            subjects: &[HOSTS[1]],
+            crashes: 1,
+            beliefs: 1,
+            dumps: 2,
+            full_hosts: &[HOSTS[1]],
+            hunts: true,
+            is_small: true,
+            ..NOTHING
+        },
     ];
 
     /// The bounds in words.
@@ -409,6 +500,9 @@ impl Case {
         if self.queue > 0 {
             let (queue, frees) = (self.queue, self.frees);
             words += &format!("; flows wait for {queue} units, hosts get room {frees} times");
+        }
+        if self.hunts {
+            words += " in their first lives; direct hunts";
         }
         if self.acks_are_prompt {
             words += "; Acks arrive at once";

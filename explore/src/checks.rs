@@ -67,6 +67,19 @@ pub(crate) fn check_search(case: &Case, world: &mut World, offer: Offer) -> Opti
         return None;
     }
     let Offer { life, step, host } = offer;
+    // A host of a hunt is asked again under its number, while another one to which it has passed the Offer
+    // may have accepted: it answers as before.
+    let Asked {
+        life: latest,
+        steps,
+    } = world.asked;
+    // What is passed on of a life that its client has left tells nothing of a search.
+    if case.hunts && world.client.has_left(life) {
+        return None;
+    }
+    if case.hunts && latest == Some(life) && steps[host.host_index()] == Some(step) {
+        return None;
+    }
     let mut hosts = HOSTS.into_iter().zip(&world.kernels);
     match hosts.find(|(_, kernel)| kernel.has(life)) {
         // Its owner is asked each time, under any step (R7).

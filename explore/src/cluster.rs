@@ -264,6 +264,7 @@ impl Cluster {
                     tracker::Overload::Refuse
                 },
                 overload_steps: if self.case.queue > 0 { 2 } else { 0 },
+                direct_hunt: self.case.hunts,
             }],
             limits: tracker::Limits {
                 max_flows: 4,
@@ -289,7 +290,8 @@ impl Cluster {
         incarnation: u32,
         is_freed: bool,
     ) -> host::Config {
-        let is_full = self.case.full_hosts.contains(&place) && !is_freed;
+        let is_listed = self.case.full_hosts.contains(&place);
+        let is_full = is_listed && !is_freed && !(self.case.hunts && incarnation > 1);
         host::Config {
             node: self.number(place),
             incarnation,

@@ -114,6 +114,9 @@ impl Machine {
                 let tracker = cluster.number(tracker);
                 agent.handle_peer_wire(machine.clock, tracker, wire::WIRE_VERSION);
             }
+            for host in HOSTS.into_iter().filter(|_| cluster.case.hunts) {
+                agent.handle_peer_wire(machine.clock, cluster.number(host), wire::WIRE_VERSION);
+            }
             for _ in 0..2 {
                 machine.dump(None);
             }

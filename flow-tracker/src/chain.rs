@@ -5,7 +5,7 @@ use crate::primary::{Done, Ended, Question};
 use crate::record::{Accept, Claim, Event, Life, Next, Owned, Record, State, Waits};
 use crate::tracker::FlowTracker;
 use jlb_flow_table::Handle;
-use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::message::{FlowKind, FlowMessage, Hunt, Intent, Path, Reason, Tried};
 use jlb_protocol::{Birth, DropReason, FlowKey, NodeNumber, OfferNumber, Role, Time};
 
 /// Where this tracker stands in the path of an answer.
@@ -122,8 +122,10 @@ impl FlowTracker {
             ),
             Some((handle, record)) => {
                 let answers = record.isn == isn;
+                let was_passed = self.was_passed_to(message, &record, host);
+                self.out.stats.hunts_taken += u64::from(was_passed && binds);
                 let claim = match message.intent {
-                    _ if answers && !binds => Claim::Overriding,
+                    _ if (answers && !binds) || was_passed => Claim::Overriding,
                     Intent::MidFlow => Claim::Owner,
                     Intent::Syn | Intent::Datagram => Claim::Offered,
                 };
@@ -176,7 +178,10 @@ impl FlowTracker {
         let record = record.begun_by(began, held.map(|(_, before)| before));
         let place = found.map(|(handle, _)| handle);
         match self.records.put(now, message.key, place, record) {
-            Ok(()) => self.searches.end(now, &message.key),
+            Ok(()) => {
+                self.note_passed(now, &message.key, isn, host);
+                self.searches.end(now, &message.key);
+            }
             // R2: a new flow that only the host knows of is not passed on. One that the
             // secondary has recorded, or that was owned before, may be.
             Err(full) if binds && message.intent != Intent::MidFlow => return Err(full),
@@ -228,7 +233,8 @@ impl FlowTracker {
         primary: NodeNumber,
     ) -> Ended {
         if let Some((handle, record)) = self.records.find(&message.key) {
-            let matches = record.is_asked(message.offer) && record.state.host() == Some(host);
+            let is_asked = record.is_asked(message.offer) && record.state.host() == Some(host);
+            let matches = is_asked || self.was_passed_to(message, &record, host);
             match message.intent {
                 Intent::MidFlow if matches => {
                     self.disown_mid_flow(message, host, handle, record);
@@ -327,7 +333,8 @@ impl FlowTracker {
         // R5: a Reject counts only if host and offer number match. The secondary has checked that;
         // its host may be another than the one proposed here (R1), and its step a lower one.
         let counts = if alone {
-            record.is_asked(message.offer) && record.state.host() == Some(host)
+            let is_asked = record.is_asked(message.offer) && record.state.host() == Some(host);
+            is_asked || self.was_passed_to(message, &record, host)
         } else {
             record.is_asked_by(message.offer)
         };
@@ -335,6 +342,7 @@ impl FlowTracker {
             return Err(DropReason::StaleReject);
         }
         let disowned = self.disown_attempt(now, message, host, handle, record)?;
+        self.check_hunt(message, host);
         self.out.stats.rejects += 1;
         match disowned {
             Disowned::Free(tried) => {
@@ -438,6 +446,7 @@ impl FlowTracker {
             },
             birth,
             tried: Tried::NONE,
+            hunt: Hunt::NONE,
             reason: Reason::None,
             load: 0,
             packet: &[],

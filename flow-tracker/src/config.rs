@@ -68,6 +68,9 @@ pub struct Service {
     /// How many of the search's Offers are kept for that: for the overflow hosts, or for those that
     /// report room while the flow waits.
     pub overload_steps: u8,
+    /// Whether a host that rejects passes the Offer straight to the next candidate (R6), in place of
+    /// giving it back to the primary. Not used for UDP, whose attempts are not told apart.
+    pub direct_hunt: bool,
 }
 
 /// Bounds (R14).

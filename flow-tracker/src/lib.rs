@@ -16,6 +16,7 @@ mod chain;
 pub mod config;
 mod digest;
 mod filling;
+mod hunt;
 mod nodes;
 #[cfg(test)]
 mod noise;

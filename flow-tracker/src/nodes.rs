@@ -226,6 +226,12 @@ impl Nodes {
         self.host_state(node) == Some(MemberState::Active)
     }
 
+    /// The life of a host, where it is known.
+    pub(crate) fn incarnation(&self, host: NodeNumber) -> Option<u32> {
+        let member = self.view.member(host)?;
+        Some(member.incarnation).filter(|&incarnation| incarnation != 0)
+    }
+
     /// Whether the host is believed alive.
     pub(crate) fn is_live_host(&self, node: NodeNumber) -> bool {
         self.host_state(node).is_some_and(is_live)

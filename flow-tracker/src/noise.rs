@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use jlb_protocol::message::{
-    BucketDigest, Control, FlowKind, FlowMessage, FlowState, FlowStatement, Intent, List, Listed,
-    Path, Reason, ServiceLoad, Tried,
+    BucketDigest, Control, FlowKind, FlowMessage, FlowState, FlowStatement, Hunt, Intent, List,
+    Listed, Path, Reason, ServiceLoad, Tried,
 };
 use jlb_protocol::view::Member;
 use jlb_protocol::{
@@ -286,6 +286,7 @@ proptest! {
                         path: parts.path,
                         birth: parts.birth,
                         tried,
+                        hunt: Hunt::NONE,
                         reason: parts.reason,
                         load: 0,
                         packet: if parts.kind.fields().packet { &packet } else { &[] },

@@ -4,7 +4,7 @@ use crate::config::Overload;
 use crate::primary::{Done, Ended, Question};
 use crate::record::{Event, Next, Record, State};
 use crate::tracker::FlowTracker;
-use jlb_protocol::message::{FlowKind, FlowMessage, Path, Reason};
+use jlb_protocol::message::{FlowKind, FlowMessage, Hunt, Path, Reason};
 use jlb_protocol::{DropReason, OfferNumber, Time};
 
 impl FlowTracker {
@@ -121,6 +121,7 @@ impl FlowTracker {
             },
             birth: None,
             tried: q.tried,
+            hunt: Hunt::NONE,
             reason,
             load,
             packet: &[],

@@ -14,6 +14,7 @@ use warmth::Warmth;
 
 mod all;
 mod digest;
+mod hunt;
 mod lives;
 mod warmth;
 

@@ -3,7 +3,7 @@
 use crate::record::{Life, Offered, Owned, Record, State};
 use crate::tracker::FlowTracker;
 use jlb_protocol::keyed_hash::FlowHash;
-use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::message::{FlowKind, FlowMessage, Hunt, Intent, Path, Reason, Tried};
 use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{Birth, DropReason, FlowKey, NodeNumber, OfferNumber, Protocol, Role, Time};
 
@@ -33,6 +33,8 @@ pub(crate) struct Question<'a> {
     /// The secondary that Offers go through; `None` if the view has no other tracker.
     pub(crate) partner: Option<NodeNumber>,
     pub(crate) tried: Tried,
+    /// The hosts among which the next Offer may be passed on.
+    pub(crate) hunt: Hunt,
     /// The host that the ingress itself has asked with the next number, and that may yet answer.
     pub(crate) first: Option<NodeNumber>,
     /// A tracker that the ingress has asked before, and that does not act (R11).
@@ -58,6 +60,7 @@ impl FlowTracker {
             ingress,
             partner: self.nodes.partner(self.nodes.ranks(flow)),
             tried: message.tried,
+            hunt: Hunt::NONE,
             first: None,
             without: None,
             packet: message.packet,
@@ -253,7 +256,7 @@ impl FlowTracker {
     }
 
     /// Adds the hosts that are known to have said no in this attempt.
-    fn add_known_tried(&self, q: &mut Question<'_>) {
+    pub(crate) fn add_known_tried(&self, q: &mut Question<'_>) {
         for host in self.searches.tried(&q.key, q.isn).iter() {
             q.tried.push(host);
         }
@@ -320,7 +323,10 @@ impl FlowTracker {
 
     /// One step of the search: chooses a host that was not asked yet, records it, and sends the
     /// Offer. Without steps or hosts left, the overload policy decides (R6).
-    pub(crate) fn ask_next(&mut self, now: Time, q: Question<'_>) -> Ended {
+    pub(crate) fn ask_next(&mut self, now: Time, mut q: Question<'_>) -> Ended {
+        if let Some(next) = self.still_hunted(&mut q) {
+            return self.ask_hunted(now, &q, next);
+        }
         let cost = u8::from(!planted::is(Bug::AsksRejectedHostAgain));
         let Some(step) = q.steps.checked_sub(cost) else {
             return self.nobody(now, &q, Reason::Exhausted);
@@ -364,6 +370,7 @@ impl FlowTracker {
             self.out.stats.overflow_offers += u64::from(pool.is_overflow(host));
             self.out.stats.last_offers += u64::from(step == 0 && pool.must_accept());
         }
+        q.hunt = self.begin_hunt(now, &q, host, step);
         self.send_offer(&q, host, step);
         Ok(Done::Consumed)
     }
@@ -383,6 +390,7 @@ impl FlowTracker {
             },
             birth: None,
             tried: q.tried,
+            hunt: self.known_hunt(q, host, step),
             reason: Reason::None,
             load: 0,
             packet: q.packet,
@@ -412,6 +420,7 @@ impl FlowTracker {
             },
             birth: Some(birth),
             tried: Tried::NONE,
+            hunt: Hunt::NONE,
             reason: Reason::None,
             load: 0,
             packet: &[],

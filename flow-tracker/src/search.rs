@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 use jlb_flow_table::FlowTable;
-use jlb_protocol::message::Tried;
+use jlb_protocol::message::{Hunt, Tried};
 use jlb_protocol::{FlowKey, NodeNumber, Time};
 
 mod digest;
@@ -17,6 +17,8 @@ struct Search {
     /// The id of the attempt.
     isn: u32,
     tried: Tried,
+    /// The hosts that are asked one after the other, where the search is a direct hunt.
+    hunt: Hunt,
 }
 
 /// The searches under way, and for a while those that ended: what a host that said no had stated
@@ -58,11 +60,42 @@ impl Searches {
         self.table.get(self.table.find(key)?)
     }
 
+    /// The hosts that this attempt's direct hunt asks.
+    pub(crate) fn hunt(&self, key: &FlowKey, isn: u32) -> Hunt {
+        self.find(key)
+            .filter(|search| search.isn == isn)
+            .map_or(Hunt::NONE, |search| search.hunt)
+    }
+
+    /// The attempt has no such list after all.
+    pub(crate) fn forget_hunt(&mut self, key: &FlowKey, isn: u32) {
+        let found = self.table.find(key);
+        if let Some(search) = found.and_then(|handle| self.table.get_mut(handle))
+            && search.isn == isn
+        {
+            search.hunt = Hunt::NONE;
+        }
+    }
+
     /// Keeps the hosts that said no to this attempt; what is known of another attempt is
     /// forgotten. False if there is no room.
     #[must_use]
     pub(crate) fn remember(&mut self, now: Time, key: FlowKey, isn: u32, tried: Tried) -> bool {
-        let search = Search { isn, tried };
+        let hunt = self.hunt(&key, isn);
+        self.remember_hunt(now, key, isn, tried, hunt)
+    }
+
+    /// The same, with the hosts that the attempt's hunt asks.
+    #[must_use]
+    pub(crate) fn remember_hunt(
+        &mut self,
+        now: Time,
+        key: FlowKey,
+        isn: u32,
+        tried: Tried,
+        hunt: Hunt,
+    ) -> bool {
+        let search = Search { isn, tried, hunt };
         let handle = match self.table.find(&key) {
             Some(handle) => {
                 if let Some(value) = self.table.get_mut(handle) {

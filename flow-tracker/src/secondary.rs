@@ -5,7 +5,7 @@ use crate::primary::{Done, Ended};
 use crate::record::{Life, Offered, Owned, Record, State};
 use crate::tracker::FlowTracker;
 use jlb_flow_table::Handle;
-use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::message::{FlowKind, FlowMessage, Hunt, HuntHost, Intent, Path, Reason, Tried};
 use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{DropReason, NodeNumber, OfferNumber, Role, Time};
 
@@ -49,6 +49,13 @@ impl FlowTracker {
             // Scores are the same in all views: such a chain only descends, and so ends.
             let steps = message.offer.step.saturating_add(1);
             self.out.stats.offers_taken_as_opens += 1;
+            if self
+                .searches
+                .hunt(&message.key, message.offer.isn)
+                .is_empty()
+            {
+                self.adopt_hunt(now, message);
+            }
             let question = self.question(message, ingress, steps);
             return self.lead(now, question);
         }
@@ -78,7 +85,12 @@ impl FlowTracker {
                 return Ok(Done::Consumed);
             }
         };
-        let offer = FlowMessage {
+        let known = self.searches.hunt(&message.key, message.offer.isn);
+        let mut offer = FlowMessage {
+            hunt: match message.intent {
+                Intent::Syn => known.passing(false),
+                Intent::MidFlow | Intent::Datagram => Hunt::NONE,
+            },
             offer: OfferNumber {
                 step,
                 ..message.offer
@@ -116,6 +128,11 @@ impl FlowTracker {
                 if !counted && let Some(pool) = self.pools.get_mut(message.key.service()) {
                     pool.passed(host);
                 }
+                offer.hunt = if host == proposed && step == message.offer.step {
+                    self.take_hunt(now, message)
+                } else {
+                    offer.hunt.naming(host, step)
+                };
                 host
             }
         };
@@ -139,6 +156,7 @@ impl FlowTracker {
             .filter(|(_, record)| record.is_asked_by(message.offer))
             .ok_or(DropReason::StaleAnswer)?;
         let OfferNumber { isn, step } = message.offer;
+        self.adopt_hunt(now, message);
         let mut q = self.question(message, ingress, step);
         q.tried = self.searches.tried(&message.key, isn);
         if q.tried.contains(host) {
@@ -175,6 +193,9 @@ impl FlowTracker {
         let Some((_, record)) = found.filter(|_| binding) else {
             return proposal;
         };
+        if let Some(HuntHost { host, step, .. }) = self.due_in_hunt(message, &record) {
+            return Bound::Ask { host, step };
+        }
         let same = record.isn == isn;
         let goes_on = !message.tried.is_empty();
         let host_is_live = record

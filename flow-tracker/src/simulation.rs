@@ -117,13 +117,16 @@ struct World {
     isns: u32,
     restarts: u32,
     overload: Overload,
+    hunts: bool,
     /// What was delivered, to be shown when a run fails.
     log: Vec<String>,
 }
 
 impl World {
-    fn new(overload: Overload) -> Self {
-        let bed = Bed::with(TRACKERS, HOSTS, |config| configure(config, overload));
+    fn new(overload: Overload, hunts: bool) -> Self {
+        let bed = Bed::with(TRACKERS, HOSTS, |config| {
+            configure(config, overload, hunts);
+        });
         let keys = (0..FLOWS).map(|nth| bed.flow(nth)).collect();
         let hosts = (1..=HOSTS).map(|number| (host(number), Host::default()));
         Self {
@@ -136,6 +139,7 @@ impl World {
             log: Vec::new(),
             bed,
             overload,
+            hunts,
         }
     }
 
@@ -169,6 +173,7 @@ impl World {
             path: message.path,
             birth: None,
             tried: message.tried,
+            hunt: message.hunt,
             reason: message.reason,
             packet,
         }));
@@ -242,7 +247,7 @@ impl World {
                     let tracker = tracker(1 + number % 2);
                     self.bed.restart(tracker, HOSTS);
                     let mut config = crate::testbed::config(tracker, HOSTS);
-                    configure(&mut config, self.overload);
+                    configure(&mut config, self.overload, self.hunts);
                     let (now, it) = (self.bed.now, self.bed.trackers.get_mut(&tracker));
                     it.unwrap().handle_config(now, config);
                 }
@@ -370,6 +375,10 @@ impl World {
                         answer.packet = Vec::new();
                     }
                     Err(reason) => {
+                        if let Some(passed) = sent.passed_on() {
+                            self.mail.push_back(Mail::Flow(passed));
+                            return;
+                        }
                         answer.kind = FlowKind::Reject;
                         answer.reason = reason;
                     }
@@ -499,8 +508,9 @@ fn overload() -> impl Strategy<Value = Overload> {
     ]
 }
 
-fn configure(config: &mut Config, overload: Overload) {
+fn configure(config: &mut Config, overload: Overload, hunts: bool) {
     for service in &mut config.services {
+        service.direct_hunt = hunts;
         service.overload = overload;
         service.overload_steps = match overload {
             Overload::Refuse | Overload::MustAccept => 0,
@@ -524,9 +534,10 @@ proptest! {
         steps in steps(),
         restart: bool,
         overload in overload(),
+        hunts: bool,
     ) {
         let freedom = Freedom { single: true, restart };
-        let mut world = World::new(overload);
+        let mut world = World::new(overload, hunts);
         for step in steps {
             world.step(step, freedom);
             world.check_one_owner();
@@ -554,9 +565,10 @@ proptest! {
         steps in steps(),
         restart: bool,
         overload in overload(),
+        hunts: bool,
     ) {
         let freedom = Freedom { single: false, restart };
-        let mut world = World::new(overload);
+        let mut world = World::new(overload, hunts);
         for step in steps {
             world.step(step, freedom);
             world.check_one_owner();

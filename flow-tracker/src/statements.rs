@@ -126,6 +126,8 @@ impl FlowTracker {
         };
         // No Offer tells the step of a life that only its host tells of: as if asked first.
         let first_step = pool.service.search_ttl.saturating_sub(1);
+        let hunted = self.searches.hunt(&flow.key, flow.isn).find(host);
+        let first_step = hunted.map_or(first_step, |hunted| hunted.step);
         let found = self.records.find(&flow.key);
         let dead = found
             .and_then(|(_, record)| record.state.host())

@@ -50,6 +50,12 @@ pub struct Stats {
     /// Releases sent to hosts that lost a conflict.
     pub releases: u64,
 
+    /// Direct hunts begun: Offers that hosts may pass on (R6).
+    pub hunts: u64,
+    /// Accepts of a host that an Offer was passed on to.
+    pub hunts_taken: u64,
+    /// Offers to hosts of a hunt that are asked one by one, since no answer came of it.
+    pub hunts_fallen_back: u64,
     /// Offers to overflow hosts, since the others took no more (R6).
     pub overflow_offers: u64,
     /// Offers to a host that is the last and must accept (R6).

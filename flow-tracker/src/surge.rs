@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use jlb_flow_table::FlowTable;
 use jlb_protocol::keyed_hash::FlowHash;
-use jlb_protocol::message::{Intent, Reason, Tried};
+use jlb_protocol::message::{Hunt, Intent, Reason, Tried};
 use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{DropReason, FlowKey, NodeNumber, OfferNumber, PacketBuf, ServiceNumber, Time};
 
@@ -230,6 +230,7 @@ impl Waiting {
             ingress: self.ingress,
             partner,
             tried: self.tried,
+            hunt: Hunt::NONE,
             first: None,
             without: self.without,
             packet: packet.as_slice(),

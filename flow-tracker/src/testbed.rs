@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 use jlb_protocol::message::{
-    Control, FlowKind, FlowMessage, FlowState, FlowStatement, Intent, List, Path, Reason,
+    Control, FlowKind, FlowMessage, FlowState, FlowStatement, Hunt, Intent, List, Path, Reason,
     ServiceLoad, Tried,
 };
 use jlb_protocol::rank::Ranking;
@@ -43,6 +43,7 @@ pub(crate) struct FlowSent {
     pub(crate) path: Path,
     pub(crate) birth: Option<Birth>,
     pub(crate) tried: Tried,
+    pub(crate) hunt: Hunt,
     pub(crate) reason: Reason,
     pub(crate) packet: Vec<u8>,
 }
@@ -58,6 +59,7 @@ impl FlowSent {
             path: self.path,
             birth: self.birth,
             tried: self.tried,
+            hunt: self.hunt,
             reason: self.reason,
             load: 0,
             packet: &self.packet,
@@ -82,6 +84,23 @@ impl FlowSent {
             reason,
             ..self.message()
         }
+    }
+
+    /// The same Offer, as the host passes it on to the next one of its hunt.
+    pub(crate) fn passed_on(&self) -> Option<Self> {
+        let next = self
+            .hunt
+            .after(self.host())
+            .filter(|_| self.hunt.passes())?;
+        let mut passed = Self {
+            from: self.host(),
+            to: next.host,
+            ..self.clone()
+        };
+        passed.offer.step = next.step;
+        passed.path.host = Some(next.host);
+        passed.tried.push(self.host());
+        Some(passed)
     }
 
     /// The tracker that the host answers to.
@@ -481,6 +500,7 @@ pub(crate) fn open<'a>(
         },
         birth: None,
         tried: Tried::NONE,
+        hunt: Hunt::NONE,
         reason: Reason::None,
         load: 0,
         packet,
@@ -517,6 +537,7 @@ fn sent(from: NodeNumber, to: NodeNumber, message: &FlowMessage<'_>) -> FlowSent
         path: message.path,
         birth: message.birth,
         tried: message.tried,
+        hunt: message.hunt,
         reason: message.reason,
         packet: message.packet.to_vec(),
     }

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use jlb_flow_table::FlowTable;
 use jlb_protocol::keyed_hash::FlowHash;
-use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::message::{FlowKind, FlowMessage, Hunt, Intent, Path, Reason, Tried};
 use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::rate::Rate;
 use jlb_protocol::{DropReason, FlowKey, NodeNumber, OfferNumber, PacketBuf, Time};
@@ -126,6 +126,7 @@ impl Asked {
             ingress: self.ingress,
             partner: self.partner,
             tried: self.tried,
+            hunt: Hunt::NONE,
             first: None,
             without: None,
             packet: self.packet.as_slice(),
@@ -264,6 +265,7 @@ impl FlowTracker {
                 },
                 birth: None,
                 tried: Tried::NONE,
+                hunt: Hunt::NONE,
                 reason: Reason::None,
                 load: 0,
                 packet: &[],

@@ -83,6 +83,7 @@ pub fn run(bytes: &[u8]) {
             search_ttl: 2,
             overload,
             overload_steps: 1,
+            direct_hunt: true,
         })
         .collect(),
         limits: Limits {

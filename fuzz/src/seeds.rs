@@ -4,8 +4,8 @@ use super::role::node;
 use super::script::Steps;
 use super::wire::encode;
 use jlb_protocol::message::{
-    BucketDigest, Control, FlowKind, FlowMessage, FlowState, FlowStatement, Intent, List, Listed,
-    MemberEntry, Path, Reason, ServiceLoad, Tried,
+    BucketDigest, Control, FlowKind, FlowMessage, FlowState, FlowStatement, Hunt, Intent, List,
+    Listed, MemberEntry, Path, Reason, ServiceLoad, Tried,
 };
 use jlb_protocol::view::Member;
 use jlb_protocol::{
@@ -82,6 +82,7 @@ fn flow(kind: FlowKind, packet: &[u8], ipv6: bool) -> FlowMessage<'_> {
         },
         birth: fields.birth.then_some(birth(1)),
         tried,
+        hunt: Hunt::NONE,
         reason: if fields.verdict {
             Reason::Load
         } else {

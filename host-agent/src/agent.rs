@@ -3,6 +3,7 @@
 use crate::config::{Config, Timers};
 use crate::drain::Draining;
 use crate::flows::{Due, Flow, Flows, Outcome};
+use crate::hunt::Hunts;
 use crate::life::{Ending, Event, State};
 use crate::post::Post;
 use crate::rejects::Rejects;
@@ -51,6 +52,7 @@ pub struct HostAgent {
     pub(crate) services: Services,
     pub(crate) flows: Flows,
     pub(crate) rejects: Rejects,
+    pub(crate) hunts: Hunts,
     pub(crate) statements: Statements,
     pub(crate) post: Post,
     pub(crate) dumps: Dumps,
@@ -75,6 +77,7 @@ impl HostAgent {
             services: Services::new(&config.services),
             flows: Flows::new(limits.max_flows, timers.clone(), seed),
             rejects: Rejects::new(limits.max_rejects, timers.reject_rotation, seed, now),
+            hunts: Hunts::new(config.incarnation),
             statements: Statements::new(
                 config.hash_key,
                 config.incarnation,
@@ -120,6 +123,7 @@ impl HostAgent {
     /// Acts on another view. If this host's own entry in it is draining, new flows are rejected;
     /// those that it owns go on.
     pub fn handle_view(&mut self, now: Time, view: View) {
+        self.hunts.set_view(self.node, &view);
         if self.statements.set_view(now, &view) {
             self.load_at = now;
         }
@@ -127,8 +131,10 @@ impl HostAgent {
     }
 
     /// A peer said which wire version it speaks at most. Digests go to trackers that know them,
-    /// from 2 on; the others are told of every flow again and again (R9).
+    /// from 2 on; the others are told of every flow again and again (R9). To a host of which this was said
+    /// Offers may be passed on (R6).
     pub fn handle_peer_wire(&mut self, now: Time, node: NodeNumber, wire: u8) {
+        self.hunts.heard(node);
         self.statements.set_wire(now, node, wire);
     }
 

@@ -12,6 +12,7 @@ impl Digest for HostAgent {
             services,
             flows,
             rejects,
+            hunts,
             statements,
             post: _,
             dumps,
@@ -27,6 +28,7 @@ impl Digest for HostAgent {
         dumps.digest(into);
         into.value(last_birth);
         draining.digest(into);
+        into.value(&(hunts.life, &hunts.heard));
         into.time(*load_at);
         // Else a change does not hurry the next Load.
         if load_soonest < load_at {

@@ -17,6 +17,7 @@ mod delivery;
 mod digest;
 mod drain;
 mod flows;
+mod hunt;
 mod life;
 mod load;
 mod offers;

@@ -44,6 +44,11 @@ impl HostAgent {
             (None, None) if message.path.ingress == Some(from) => from,
             (None, None) => return Err(DropReason::WrongNode),
         };
+        let path = &message.path;
+        let by_path = [path.primary, path.secondary, path.ingress].contains(&Some(from));
+        if !by_path && !self.was_passed_by(from, message) {
+            return Err(DropReason::WrongNode);
+        }
         self.may_answer(&message.key)?;
         let (packet, protocol) = self.examine(message)?;
         if packet.intent() != Some(message.intent) || !names_attempt(message, &packet) {
@@ -190,6 +195,11 @@ impl HostAgent {
             self.post.counters.rejected_again += 1;
             return self.reject(offer, Reason::Load, hint);
         }
+        if self.is_after_a_restart(offer.message) && !planted::is(Bug::AnswersForItsFormerLife) {
+            self.post.counters.rejected_restarted += 1;
+            self.rejects.insert(now, &key, number);
+            return self.reject(offer, Reason::Load, hint);
+        }
         if self.draining.is_of(service) {
             self.post.counters.rejected_draining += 1;
             self.rejects.insert(now, &key, number);
@@ -230,6 +240,9 @@ impl HostAgent {
                 let hash = self.post.flow_hash(&key);
                 let path = &offer.message.path;
                 self.statements.hurry(now, hash, path, &mut self.post);
+                if planted::is(Bug::PassesOnWhatItTook) {
+                    self.pass_to_next(offer.message);
+                }
                 Verdict::Deliver
             }
             Err(_) => {
@@ -260,9 +273,12 @@ impl HostAgent {
         self.post.send_flow(offer.up, &answer);
     }
 
-    /// Gives the packet back up the path. The list of hosts tried goes back as it came: the
-    /// tracker that acts on the reject adds this host to it.
+    /// Passes the Offer on in a direct hunt, or gives the packet back up the path. The list of hosts tried
+    /// goes back as it came: the tracker that acts on the reject adds this host to it.
     fn reject(&mut self, offer: &Offer<'_>, reason: Reason, load: u16) -> Verdict {
+        if self.pass_to_next(offer.message) {
+            return Verdict::Done;
+        }
         let answer = FlowMessage {
             kind: FlowKind::Reject,
             birth: None,

@@ -39,6 +39,10 @@ pub struct Counters {
     pub passed_on: u64,
     /// New flows accepted though no tracker was there (R13).
     pub accepted_alone: u64,
+    /// Offers of direct hunts that were passed on to the next host (R6).
+    pub hunted_on: u64,
+    /// Offers of direct hunts rejected because a former life of this host may have rejected them.
+    pub rejected_restarted: u64,
     /// Offers rejected because their number was rejected before (R5).
     pub rejected_again: u64,
     /// Rejected offers beyond what the filter of rejects is made for.

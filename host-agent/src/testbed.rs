@@ -7,8 +7,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use jlb_protocol::keyed_hash::HashKey;
 use jlb_protocol::message::{
-    BucketDigest, Control, FlowKind, FlowMessage, FlowState, FlowStatement, Intent, Listed, Path,
-    Reason, ServiceLoad, Tried,
+    BucketDigest, Control, FlowKind, FlowMessage, FlowState, FlowStatement, Hunt, Intent, Listed,
+    Path, Reason, ServiceLoad, Tried,
 };
 use jlb_protocol::number::Role;
 use jlb_protocol::packet;
@@ -190,6 +190,7 @@ pub(crate) fn message(kind: FlowKind, service: u32, packet: &[u8]) -> FlowMessag
         path: Path::default(),
         birth: None,
         tried: Tried::NONE,
+        hunt: Hunt::NONE,
         reason: Reason::None,
         load: 0,
         packet,
@@ -393,7 +394,8 @@ impl Bed {
         let syn = client.syn(isn);
         let mut offer = self.offer_message(client, &syn);
         offer.offer.step = step;
-        let verdict = self.handle(node(11), &Message::Flow(offer));
+        let from = offer.path.secondary.or(offer.path.primary).unwrap();
+        let verdict = self.handle(from, &Message::Flow(offer));
         (verdict, self.drain())
     }
 

@@ -5,7 +5,7 @@ use crate::ingress::{Ingress, REPEATS_PER_CALL};
 use crate::pending::{Asked, Attempt, Question, Relation};
 use jlb_flow_table::Handle;
 use jlb_protocol::keyed_hash::FlowHash;
-use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::message::{FlowKind, FlowMessage, Hunt, Intent, Path, Reason, Tried};
 use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{
     Birth, Destination, DropReason, FlowKey, NodeNumber, OfferNumber, PacketBuf, Time, Transmit,
@@ -292,6 +292,7 @@ impl Ingress {
             },
             birth: disowned.map(|(_, birth)| birth),
             tried: own.map_or(Tried::NONE, |own| own.tried),
+            hunt: Hunt::NONE,
             reason: Reason::None,
             load: 0,
             packet: attempt.first(),

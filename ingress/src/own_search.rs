@@ -11,7 +11,7 @@ use crate::pool;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use jlb_flow_table::Handle;
-use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::message::{FlowKind, FlowMessage, Hunt, Intent, Path, Reason, Tried};
 use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{DropReason, NodeNumber, OfferNumber, Time, wire};
 
@@ -140,6 +140,7 @@ impl Ingress {
             },
             birth: None,
             tried: own.tried,
+            hunt: Hunt::NONE,
             reason: Reason::None,
             load: 0,
             packet: if fields.packet { attempt.first() } else { &[] },

@@ -14,7 +14,8 @@ use etherparse::{
 };
 use jlb_protocol::keyed_hash::HashKey;
 use jlb_protocol::message::{
-    Control, FlowKind, FlowMessage, FlowState, FlowStatement, Intent, List, Path, Reason, Tried,
+    Control, FlowKind, FlowMessage, FlowState, FlowStatement, Hunt, Intent, List, Path, Reason,
+    Tried,
 };
 use jlb_protocol::packet::TcpFlags;
 use jlb_protocol::rank::Ranking;
@@ -394,6 +395,7 @@ pub(crate) fn answer(open: &Sent, kind: FlowKind, reason: Reason) -> FlowMessage
         },
         birth: None,
         tried: Tried::NONE,
+        hunt: Hunt::NONE,
         reason,
         load: if reason == Reason::Unknown { 4 } else { 0 },
         packet: &[],
@@ -438,6 +440,7 @@ pub(crate) fn not_owner(data: &Sent) -> FlowMessage<'_> {
         },
         birth: data.birth,
         tried: Tried::NONE,
+        hunt: Hunt::NONE,
         reason: Reason::NotOwner,
         load: 0,
         packet: &data.packet,

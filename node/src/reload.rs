@@ -17,8 +17,8 @@ use crate::log::SetLevel;
 use crate::machine::RoleConfig;
 use crate::sampler::{self, Sampler};
 use crate::start::{
-    file_drain, host_setup, ingress_setup, known_nodes, membership_config, message_keys, names,
-    peers_of,
+    fellows_of, file_drain, host_setup, ingress_setup, known_nodes, membership_config,
+    message_keys, names, peers_of,
 };
 use crate::watch::Setup;
 use jlb_config::{ClusterConfig, ConfigError, Loaded, Node};
@@ -248,6 +248,7 @@ impl Reload {
             drain: file_drain(node),
             membership: membership_config(&new, node, self.incarnation),
             known: known_nodes(&new),
+            fellows: fellows_of(&new, node),
             names: names(&new),
         };
         // If it has ended the node is about to end as well, and tells why.

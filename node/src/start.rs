@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// What starting the data thread takes.
@@ -119,7 +120,10 @@ impl Start<'_> {
 
     fn link(&self, members: &Members) -> Result<Link, Error> {
         let all = self.config.peers();
-        let wanted: BTreeSet<_> = peers_of(self.config, self.node).collect();
+        let fellows = fellows_of(self.config, self.node);
+        let wanted: BTreeSet<_> = peers_of(self.config, self.node)
+            .chain(fellows.iter().copied())
+            .collect();
         let peers = all
             .iter()
             .filter(|peer| wanted.contains(&peer.node))
@@ -140,7 +144,11 @@ impl Start<'_> {
             view: members.view().ranked_fingerprint(None),
             config: self.config.fingerprint(),
         };
-        Ok(Link::new(config, seed()?, clock::now()))
+        let mut link = Link::new(config, seed()?, clock::now());
+        for fellow in fellows {
+            link.set_interval(fellow, FELLOW_INTERVAL);
+        }
+        Ok(link)
     }
 
     fn spawn<M: Machine + 'static>(
@@ -157,6 +165,7 @@ impl Start<'_> {
             self.node.number,
             self.node.role,
             self.node.underlay,
+            fellows_of(self.config, self.node),
         );
         let (state_dir, name) = (self.state_dir.to_owned(), self.node.name.clone());
         let path = DataPath {
@@ -275,6 +284,21 @@ pub(crate) fn peers_of(config: &ClusterConfig, own: &Node) -> impl Iterator<Item
         .iter()
         .filter(|peer| peer.number != own.number && speak(own.role, peer.role))
         .map(|peer| peer.number)
+}
+
+/// How often hosts that pass Offers on to each other say Hello. A host that starts says it at once, and trackers
+/// tell who is alive: it only has to be found out that a session is broken.
+pub(crate) const FELLOW_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The other hosts that a host may pass Offers on to: those with which it serves a service of direct
+/// hunts (R6).
+pub(crate) fn fellows_of(config: &ClusterConfig, own: &Node) -> BTreeSet<NodeNumber> {
+    let hunting = config.services().iter().filter(|service| {
+        own.role == Role::HostAgent && service.direct_hunt && service.host(own.number).is_some()
+    });
+    let hosts = hunting.flat_map(|service| &service.hosts);
+    let hosts = hosts.map(|host| host.node);
+    hosts.filter(|&host| host != own.number).collect()
 }
 
 fn seed() -> Result<u64, Error> {

@@ -154,6 +154,16 @@ fn full_and_late_copies() -> Plan {
     }
 }
 
+/// The same, and each of these Offers is one of a direct hunt.
+fn full_and_hunted() -> Plan {
+    Plan {
+        hunts: 1000,
+        hosts: Span::new(4, 6),
+        loss: Span::new(50, 100),
+        ..full_and_again()
+    }
+}
+
 /// All kinds of nodes restart or are paused.
 fn restarts() -> Plan {
     Plan {
@@ -224,6 +234,10 @@ pub fn occasion(bug: Bug) -> Option<Occasion> {
         Bug::ResetsWithoutAsking => in_worlds("all trackers fail", all_trackers_fail()),
         Bug::NeverRepeats => in_worlds("losses", losses()),
         Bug::ForgetsRejects => in_worlds("full hosts, late copies", full_and_late_copies()),
+        Bug::LeavesHuntUnasked | Bug::PassesOnWhatItTook => {
+            in_worlds("full hosts, hunts", full_and_hunted())
+        }
+        Bug::AnswersForItsFormerLife => Some(Occasion::Case("hunt-crash-host")),
         Bug::AsksRejectedHostAgain | Bug::RefusesInSilence => in_worlds("full hosts", full()),
         Bug::SynAsData
         | Bug::SynNotOfferedToOwner

@@ -5,6 +5,10 @@ use crate::number::{NodeNumber, Role, ServiceNumber};
 use crate::view::{Member, MemberState};
 use core::net::{Ipv4Addr, Ipv6Addr};
 
+mod hunt;
+
+pub use hunt::{Hunt, HuntHost, MAX_HUNT};
+
 /// The most hosts that a message lists as tried; the largest `search_ttl`.
 pub const MAX_TRIED: usize = 16;
 
@@ -160,6 +164,8 @@ pub struct FlowMessage<'a> {
     pub birth: Option<Birth>,
     /// The hosts asked so far.
     pub tried: Tried,
+    /// The hosts among which this Offer is one of a direct hunt.
+    pub hunt: Hunt,
     /// Why not.
     pub reason: Reason,
     /// The host's load, 0 (idle) to 65,535 (full); 0 where it does not apply.
@@ -183,6 +189,8 @@ pub struct Fields {
     pub birth_optional: bool,
     /// Hosts tried.
     pub tried: bool,
+    /// The hosts of a direct hunt.
+    pub hunt: bool,
     /// Reason and load.
     pub verdict: bool,
 }
@@ -212,6 +220,7 @@ impl FlowKind {
             birth: false,
             birth_optional: false,
             tried: false,
+            hunt: false,
             verdict: false,
         };
         match self {
@@ -225,6 +234,7 @@ impl FlowKind {
             Self::Offer => Fields {
                 packet: true,
                 tried: true,
+                hunt: true,
                 ..none
             },
             Self::Accept => Fields {

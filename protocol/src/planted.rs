@@ -66,12 +66,21 @@ bugs! {
     /// R5, host.
     ForgetsRejects = 5,
         "A host does not remember what it rejected, and may accept the same offer number later.";
+    /// R5, host.
+    AnswersForItsFormerLife = 5,
+        "A host that restarted accepts an Offer of a direct hunt that its former life may have rejected.";
     /// R5, ingress.
     NeverRepeats = 5,
         "An ingress does not repeat an unanswered Open.";
     /// R6, tracker.
     AsksRejectedHostAgain = 6,
         "A search offers the flow to hosts that rejected it in this search, and spends no step.";
+    /// R6, host.
+    PassesOnWhatItTook = 6,
+        "A host passes the Offer of a direct hunt on to the next candidate although it has accepted it.";
+    /// R6, tracker.
+    LeavesHuntUnasked = 6,
+        "A primary that knows of no answer to a direct hunt goes on without asking the rest of its hosts.";
     /// R6, ingress.
     RefusesInSilence = 6,
         "A refused flow's client gets no answer.";

@@ -16,7 +16,7 @@ pub(crate) use seal::{covered_len, tag_range};
 use crate::buffer::PacketBuf;
 use crate::drop_reason::DropReason;
 use crate::flow::{Birth, OfferNumber};
-use crate::message::{FlowKind, FlowMessage, Intent, Message, Path, Reason, Tried};
+use crate::message::{FlowKind, FlowMessage, Hunt, Intent, Message, Path, Reason, Tried};
 use crate::number::ServiceNumber;
 use crate::packet;
 use geneve::Geneve;
@@ -77,6 +77,9 @@ pub fn encode_flow(message: &FlowMessage<'_>, buf: &mut PacketBuf) -> Result<(),
     }
     if fields.tried && !message.tried.is_empty() {
         options.tried(&message.tried);
+    }
+    if fields.hunt && !message.hunt.is_empty() {
+        options.hunt(&message.hunt);
     }
     if fields.verdict {
         options.verdict(message.reason, message.load);
@@ -178,6 +181,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DropReason> {
         (fields.path, false, options.path.is_some()),
         (fields.birth, fields.birth_optional, options.birth.is_some()),
         (fields.tried, true, options.tried.is_some()),
+        (fields.hunt, true, options.hunt.is_some()),
         (fields.verdict, false, options.verdict.is_some()),
         (!fields.packet, false, options.key.is_some()),
     ];
@@ -200,6 +204,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DropReason> {
         path: options.path.unwrap_or(Path::default()),
         birth: options.birth,
         tried: options.tried.unwrap_or(Tried::NONE),
+        hunt: options.hunt.unwrap_or(Hunt::NONE),
         reason,
         load,
         packet,

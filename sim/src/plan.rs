@@ -116,6 +116,8 @@ pub struct Plan {
     pub measured: u64,
     /// The least time between a host's report of its load and the next, 1,000 ms at most.
     pub load_min_ms: Span,
+    /// Chance that a TCP service's searches are direct hunts.
+    pub hunts: u64,
     /// Chance that a destroy event is lost.
     pub lost_events: Span,
     /// Chance that a dump misses a live socket; none is missed twice in a row.
@@ -189,6 +191,7 @@ impl Default for Plan {
             limited: 600,
             measured: 300,
             load_min_ms: Span::new(10, 1_000),
+            hunts: 0,
             lost_events: Span::new(0, 200),
             missed_sockets: Span::new(0, 30),
             narrow: 150,
@@ -327,6 +330,7 @@ impl Plan {
             ("random_isns", Span::just(self.random_isns)),
             ("limited", Span::just(self.limited)),
             ("measured", Span::just(self.measured)),
+            ("hunts", Span::just(self.hunts)),
             ("narrow", Span::just(self.narrow)),
             ("scatter", Span::just(self.scatter)),
         ];

@@ -30,6 +30,8 @@ pub(crate) struct Service {
     /// Offers of the search that the overload policy makes.
     pub(crate) overload_steps: u8,
     admission: host::Admission,
+    /// Whether hosts pass Offers that they reject on to the next host.
+    pub(crate) direct_hunt: bool,
 }
 
 /// The cluster.
@@ -174,7 +176,13 @@ impl Topology {
         NodeNumber::new(u16::from_be_bytes([high, low]))
     }
 
-    /// Whether nodes of these roles ever send each other anything.
+    /// Whether these are hosts that pass Offers on to each other.
+    fn hunt(&self, a: NodeNumber, b: NodeNumber) -> bool {
+        let are_hosts = [a, b].map(|node| Self::role(node) == Role::HostAgent);
+        are_hosts == [true; 2] && self.services.iter().any(|service| service.direct_hunt)
+    }
+
+    /// Whether nodes of these roles ever send each other anything else.
     pub(crate) fn speak(a: NodeNumber, b: NodeNumber) -> bool {
         let (a, b) = (Self::role(a), Self::role(b));
         a == Role::FlowTracker || b == Role::FlowTracker || a != b
@@ -277,6 +285,8 @@ fn services(plan: &Plan, hosts: &[NodeNumber], rng: &mut Rng) -> Vec<Service> {
     let limited = rng.chance(plan.limited);
     // Their own stream: what they draw moves nothing else.
     let mut measures = Rng::new(!rng.clone().next());
+    // A stream of its own: what is drawn for the rest stays what it was.
+    let mut hunting = Rng::new(!rng.clone().next());
     let share = (plan.tcp_clients.high / hosts.len().max(1) as u64 / 20).max(1);
     let kinds = [
         (1, vip4, Protocol::Tcp, 80),
@@ -320,6 +330,7 @@ fn services(plan: &Plan, hosts: &[NodeNumber], rng: &mut Rng) -> Vec<Service> {
                 } else {
                     host::Admission::default()
                 },
+                direct_hunt: hunting.chance(plan.hunts) && protocol == Protocol::Tcp,
             })
         });
     services.collect()

@@ -85,6 +85,7 @@ fn every_cluster_wide_setting_makes_a_difference() {
         ("max_connections = 1000", "max_connections = 1001"),
         ("least-connections", "round-robin"),
         ("search_ttl = 2", "search_ttl = 3"),
+        ("search_ttl = 2", "search_ttl = 2\nhunt = \"direct\""),
         ("search_ttl = 2", "search_ttl = 2\noverload = \"queue\""),
         (
             "search_ttl = 2",

@@ -42,6 +42,12 @@ fn a_tracker_knows_weights_and_limits_of_hosts() {
     assert_eq!(tracker.timers.lease, Duration::from_secs(60));
     assert_eq!(tracker.dead_host, Some(Duration::from_secs(15)));
     assert_eq!((http.any_host, http.max_unhealthy_percent), (false, 50));
+    assert!(!http.direct_hunt);
+    let text = CLUSTER.replacen("search_ttl = 2", "search_ttl = 2\nhunt = \"direct\"", 1);
+    let tracker = cluster(&text).flow_tracker("tr-1").unwrap();
+    let hunts: Vec<bool> = tracker.services.iter().map(|it| it.direct_hunt).collect();
+    assert_eq!(hunts.iter().filter(|&&hunts| hunts).count(), 1);
+    assert!(hunts[0]);
 }
 
 #[test]

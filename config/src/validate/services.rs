@@ -21,6 +21,9 @@ const PROTOCOLS: &[(&str, Protocol)] = &[("tcp", Protocol::Tcp), ("udp", Protoco
 
 const DEFAULT_SEARCH_TTL: u8 = 4;
 
+/// Whether a search is a direct hunt.
+const HUNTS: &[(&str, bool)] = &[("plain", false), ("direct", true)];
+
 const DEFAULT_MAX_UNHEALTHY_PERCENT: u8 = 50;
 
 /// A shorter slow start is over before it has an effect, a longer one is surely a mistake.
@@ -121,6 +124,10 @@ fn service(
             .and_then(|ttl| u8::try_from(ttl).ok()),
         None => Some(DEFAULT_SEARCH_TTL),
     };
+    let direct_hunt = match &table.hunt {
+        Some(written) => hunt(written, protocol, findings),
+        None => Some(false),
+    };
     let overload = overload::overload(table, search_ttl, timers, findings);
     let health = match &table.health {
         Some(written) => health::check(written, table, vip, protocol, findings).map(Some),
@@ -155,6 +162,7 @@ fn service(
         policy: policy?,
         shadow_policy: shadow_policy?,
         search_ttl: search_ttl?,
+        direct_hunt: direct_hunt?,
         overload: overload?,
         admission: admission?,
         health: health?,
@@ -186,6 +194,24 @@ fn slow_start(
     };
     findings.error(Problem::at(written.span(), message, label).help(help));
     None
+}
+
+/// How a search goes on after a reject.
+fn hunt(
+    written: &Spanned<Text>,
+    protocol: Option<Protocol>,
+    findings: &mut Findings,
+) -> Option<bool> {
+    let direct = one_of(written, HUNTS, "service.hunt", findings)?;
+    if direct && protocol == Some(Protocol::Udp) {
+        let message = "a UDP service has no direct hunt: its attempts are not told apart";
+        findings.error(
+            Problem::at(written.span(), message, "TCP only")
+                .help("write hunt = \"plain\", or leave the line out"),
+        );
+        return None;
+    }
+    Some(direct)
 }
 
 /// All host agents of the file, each with a weight of 1.

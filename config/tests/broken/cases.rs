@@ -748,6 +748,14 @@ pub(crate) const CASES: &[Case] = &[
         help: "write shadow_policy = \"round-robin\" or \"random\" or \"max-connections\" or \"least-connections\" or \"two-choices\" or \"least-load\" or \"consistent-hash\"",
     },
     Case {
+        what: "an unknown hunt",
+        from: "overload = \"refuse\"",
+        to: "hunt = \"fast\"",
+        message: "`hunt` cannot be `fast`",
+        at: (51, 8),
+        help: "write hunt = \"plain\" or \"direct\", or leave the line out",
+    },
+    Case {
         what: "an unknown key of admission",
         from: "overload = \"refuse\"",
         to: "admission = { cpu = 90 }",
@@ -810,6 +818,14 @@ pub(crate) const CASES: &[Case] = &[
         message: "`accept_queue` is of TCP: no datagram waits to be accepted",
         at: (46, 30),
         help: "leave `accept_queue` out",
+    },
+    Case {
+        what: "a hunt for datagrams",
+        from: "protocol = \"tcp\"",
+        to: "hunt = \"direct\"\nprotocol = \"udp\"",
+        message: "a UDP service has no direct hunt: its attempts are not told apart",
+        at: (46, 8),
+        help: "write hunt = \"plain\", or leave the line out",
     },
     Case {
         what: "a queue that has no room",

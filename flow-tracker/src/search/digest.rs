@@ -8,8 +8,8 @@ impl Digest for Searches {
         let Self { table, life: _ } = self;
         into.value(&table.len());
         for (handle, key, search) in table.sorted() {
-            let Search { isn, tried } = search;
-            into.value(&(key, isn, tried));
+            let Search { isn, tried, hunt } = search;
+            into.value(&(key, isn, tried, hunt));
             into.deadline(table.deadline(handle));
         }
     }

@@ -76,7 +76,7 @@ pub(crate) fn member(number: NodeNumber, role: Role) -> Member {
         node: number,
         role,
         state: MemberState::Active,
-        incarnation: 0,
+        incarnation: u32::from(role == Role::HostAgent),
     }
 }
 
@@ -123,6 +123,7 @@ pub(crate) fn config(me: NodeNumber, hosts: u16) -> Config {
         search_ttl: TTL,
         overload: Overload::Refuse,
         overload_steps: 0,
+        direct_hunt: false,
     };
     Config {
         node: me,

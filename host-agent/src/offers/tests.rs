@@ -94,8 +94,9 @@ fn a_full_host_rejects_with_packet_reason_and_load() {
     let packet = client(2).syn(600);
     let mut offer = bed.offer_message(client(2), &packet);
     offer.tried.push(node(33));
-    assert_eq!(bed.handle(node(11), &Message::Flow(offer)), Verdict::Done);
     let path = bed.path(client(2));
+    let from = path.secondary.unwrap();
+    assert_eq!(bed.handle(from, &Message::Flow(offer)), Verdict::Done);
     let expected = Sent::Flow {
         to: path.secondary.unwrap(),
         kind: FlowKind::Reject,

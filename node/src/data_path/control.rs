@@ -8,7 +8,7 @@ use jlb_membership::Known;
 use jlb_packet_io::wait::Waker;
 use jlb_protocol::link::{self, MessageKeys};
 use jlb_protocol::{MemberState, NodeNumber, ServiceNumber, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -46,6 +46,8 @@ pub(crate) struct Reconfiguration {
     pub(crate) membership: jlb_membership::Config,
     /// The nodes of the file.
     pub(crate) known: Vec<Known>,
+    /// Those of them that Offers may be passed on to.
+    pub(crate) fellows: BTreeSet<NodeNumber>,
     /// Their names.
     pub(crate) names: BTreeMap<NodeNumber, String>,
 }
@@ -183,6 +185,8 @@ impl<M: Machine> Turn<M> {
         path.link.set_config(new.fingerprint);
         path.link.set_keys(new.keys);
         path.members.handle_config(now, &new.membership, &new.known);
+        path.members
+            .meet_fellows(now, &mut path.link, &new.fellows, &new.known);
         path.names = new.names;
         self.config = Some(new.role);
         let now = self.drain_by_file(now, new.drain);

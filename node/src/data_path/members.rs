@@ -4,10 +4,11 @@ use super::{Notice, Turn};
 use crate::clock;
 use crate::machine::Machine;
 use crate::report::Report;
+use crate::start::FELLOW_INTERVAL;
 use jlb_config::Underlay;
 use jlb_membership::{Command, Known, Membership};
 use jlb_protocol::keyed_hash::FlowHash;
-use jlb_protocol::link::{Event, PeerAddress};
+use jlb_protocol::link::{Event, Link, PeerAddress};
 use jlb_protocol::message::{Control, List, MemberEntry};
 use jlb_protocol::{Destination, MemberState, NodeNumber, Role, Time, Transmit, View, wire};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,8 @@ pub(crate) struct Members {
     node: NodeNumber,
     role: Role,
     underlay: Underlay,
+    /// Hosts that are peers of the link since Offers may be passed on to them.
+    fellows: BTreeSet<NodeNumber>,
     /// Whom a message was taken from last, and when: more of them in one turn tell nothing new.
     heard: Option<(NodeNumber, Time)>,
     /// The state of each node that the control plane was told last.
@@ -46,12 +49,14 @@ impl Members {
         node: NodeNumber,
         role: Role,
         underlay: Underlay,
+        fellows: BTreeSet<NodeNumber>,
     ) -> Self {
         let view = membership.view().members();
         Self {
             node,
             role,
             underlay,
+            fellows,
             heard: None,
             told: view
                 .iter()
@@ -120,6 +125,27 @@ impl Members {
     ) {
         self.membership.handle_config(now, config);
         self.membership.handle_file(now, known);
+    }
+
+    /// Hosts that Offers may be passed on to are peers of the link alone: whether they live is the trackers'
+    /// business.
+    pub(super) fn meet_fellows(
+        &mut self,
+        now: Time,
+        link: &mut Link,
+        fellows: &BTreeSet<NodeNumber>,
+        known: &[Known],
+    ) {
+        for &former in self.fellows.difference(fellows) {
+            link.remove_peer(former);
+        }
+        for fellow in known.iter().filter(|known| fellows.contains(&known.node)) {
+            if let Some(address) = self.address(fellow.node, fellow.v4, fellow.v6) {
+                link.add_peer(now, address);
+                link.set_interval(fellow.node, FELLOW_INTERVAL);
+            }
+        }
+        self.fellows.clone_from(fellows);
     }
 
     /// This node is in another state from now on.

@@ -5,9 +5,9 @@ use jlb_membership::{Known, Membership};
 use jlb_packet_io::wait::Waker;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::link::{self, MessageKey, MessageKeys, PeerAddress};
-use jlb_protocol::message::{Control, FlowKind, FlowMessage, Intent, Path, Reason, Tried};
+use jlb_protocol::message::{Control, FlowKind, FlowMessage, Hunt, Intent, Path, Reason, Tried};
 use jlb_protocol::{FlowKey, MemberState, OfferNumber, Role, ServiceNumber, View};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -191,7 +191,13 @@ fn members(number: u16, peers: &[u16], setting: &Setting) -> Members {
     let own = std::iter::once(known(number, setting.role));
     let known = own.chain(peers.iter().map(|&peer| known(peer, other)));
     let membership = Membership::new(config, known.collect(), clock::now());
-    Members::new(membership, node(number), setting.role, underlay(number))
+    Members::new(
+        membership,
+        node(number),
+        setting.role,
+        underlay(number),
+        BTreeSet::new(),
+    )
 }
 
 fn start(number: u16, peers: &[u16], port: u16, setting: &Setting) -> Running {
@@ -374,6 +380,7 @@ fn data(to: u16) -> Transmit {
         path: Path::default(),
         birth: None,
         tried: Tried::NONE,
+        hunt: Hunt::NONE,
         reason: Reason::None,
         load: 0,
         packet: &packet,
@@ -758,6 +765,7 @@ fn reconfiguration(number: u16, peers: &[u16], fingerprint: u64) -> Reconfigurat
         keys: MessageKeys::new(key(1), vec![key(2)]),
         drain: FileDrain::default(),
         membership: settings,
+        fellows: BTreeSet::new(),
         known: all
             .map(|number| {
                 let IpAddr::V4(v4) = address(number) else {

@@ -110,6 +110,21 @@ impl Machine for FlowTracker {
                 stats.opens_passed_on,
             ),
             (
+                "jlb_tracker_hunts_total",
+                "Direct hunts begun: Offers that hosts may pass on.",
+                stats.hunts,
+            ),
+            (
+                "jlb_tracker_hunts_taken_total",
+                "Accepts of a host that an Offer of a direct hunt was passed on to.",
+                stats.hunts_taken,
+            ),
+            (
+                "jlb_tracker_hunts_fallen_back_total",
+                "Offers to hosts of a direct hunt one by one, since no answer came of it.",
+                stats.hunts_fallen_back,
+            ),
+            (
                 "jlb_tracker_offers_rewritten_total",
                 "Offers rewritten to the host that the secondary's record binds.",
                 stats.offers_rewritten,

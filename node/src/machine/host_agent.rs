@@ -197,6 +197,11 @@ impl Machine for HostAgent {
                 counts.passed_on,
             ),
             (
+                "jlb_host_offers_hunted_on_total",
+                "Offers of direct hunts that were passed on to the next host.",
+                counts.hunted_on,
+            ),
+            (
                 "jlb_host_accepts_alone_total",
                 "New flows accepted though no tracker was there.",
                 counts.accepted_alone,
@@ -267,6 +272,7 @@ impl Machine for HostAgent {
                 ("draining", counts.rejected_draining),
                 ("table_full", counts.rejected_full),
                 ("repeat", counts.rejected_again),
+                ("restarted", counts.rejected_restarted),
             ],
         );
         report.counter_by(

@@ -3,7 +3,7 @@
 use super::seal;
 use crate::drop_reason::DropReason;
 use crate::flow::{Birth, FlowKey, OfferNumber};
-use crate::message::{Intent, MAX_TRIED, Path, Reason, Tried};
+use crate::message::{Hunt, HuntHost, Intent, MAX_HUNT, MAX_TRIED, Path, Reason, Tried};
 use crate::number::NodeNumber;
 
 /// The class of all our options, from the experimental range 0xff00 to 0xffff.
@@ -22,19 +22,26 @@ const BIRTH: u8 = 0x84;
 const TRIED: u8 = 0x85;
 const VERDICT: u8 = 0x86;
 const KEY: u8 = 0x87;
+/// Not critical: who does not know it searches plainly.
+const HUNT: u8 = 0x08;
 
 const OFFER_LEN: usize = 8;
 const PATH_LEN: usize = 8;
 const BIRTH_LEN: usize = 8;
 const VERDICT_LEN: usize = 4;
+/// Bytes of each host of a hunt: number (2), step (1), flags (1), incarnation (4).
+const HUNT_HOST_LEN: usize = 8;
+/// In the flags: the Offer may be passed on.
+const PASSES: u8 = 1;
 
 /// The most bytes that the options of any message take.
-const MAX_OPTIONS: usize = 7 * OPTION_HEADER
+const MAX_OPTIONS: usize = 8 * OPTION_HEADER
     + seal::BODY_LEN
     + OFFER_LEN
     + PATH_LEN
     + BIRTH_LEN
     + 2 * MAX_TRIED
+    + HUNT_HOST_LEN * MAX_HUNT
     + VERDICT_LEN
     + FlowKey::WIRE_LEN;
 
@@ -102,6 +109,16 @@ impl OptionWriter {
         }
     }
 
+    pub(super) fn hunt(&mut self, hunt: &Hunt) {
+        let body = self.append(HUNT, HUNT_HOST_LEN * hunt.len());
+        for (host, bytes) in hunt.iter().zip(body.chunks_exact_mut(HUNT_HOST_LEN)) {
+            bytes[..2].copy_from_slice(&host.host.get().to_be_bytes());
+            bytes[2] = host.step;
+            bytes[3] = if hunt.passes() { PASSES } else { 0 };
+            bytes[4..].copy_from_slice(&host.incarnation.to_be_bytes());
+        }
+    }
+
     pub(super) fn verdict(&mut self, reason: Reason, load: u16) {
         let body = self.append(VERDICT, VERDICT_LEN);
         body[0] = reason as u8;
@@ -122,6 +139,7 @@ pub(super) struct Options {
     pub(super) path: Option<Path>,
     pub(super) birth: Option<Birth>,
     pub(super) tried: Option<Tried>,
+    pub(super) hunt: Option<Hunt>,
     pub(super) verdict: Option<(Reason, u16)>,
     pub(super) key: Option<FlowKey>,
 }
@@ -207,6 +225,10 @@ impl Options {
                 }
                 once(&mut self.tried, tried, body, body.len())
             }
+            HUNT => {
+                let hunt = read_hunt(body)?;
+                once(&mut self.hunt, hunt, body, body.len())
+            }
             VERDICT => {
                 let &[reason, _, high, low] = body else {
                     return Err(DropReason::BadOption);
@@ -233,6 +255,28 @@ fn once<T>(slot: &mut Option<T>, value: T, body: &[u8], len: usize) -> Result<()
     }
     *slot = Some(value);
     Ok(())
+}
+
+/// Reads the hosts of a hunt. Flags that are not known yet mean nothing.
+fn read_hunt(body: &[u8]) -> Result<Hunt, DropReason> {
+    let (hosts, rest) = body.as_chunks::<HUNT_HOST_LEN>();
+    if hosts.is_empty() || !rest.is_empty() {
+        return Err(DropReason::BadOption);
+    }
+    let mut hunt = Hunt::NONE;
+    let mut passes = true;
+    for &[high, low, step, flags, a, b, c, d] in hosts {
+        let next = HuntHost {
+            host: NodeNumber::new(u16::from_be_bytes([high, low])).ok_or(DropReason::BadField)?,
+            step,
+            incarnation: u32::from_be_bytes([a, b, c, d]),
+        };
+        if !hunt.push(next) {
+            return Err(DropReason::BadField);
+        }
+        passes &= flags & PASSES != 0;
+    }
+    Ok(hunt.passing(passes))
 }
 
 /// Writes a birth into the first 8 bytes.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::flow::FlowKey;
 use crate::message::{
-    BucketDigest, Control, ControlKind, FlowState, FlowStatement, List, Listed, MAX_TRIED,
+    BucketDigest, Control, ControlKind, FlowState, FlowStatement, Hunt, List, Listed, MAX_TRIED,
     MemberEntry, ServiceLoad,
 };
 use crate::number::{NodeNumber, Role};
@@ -145,6 +145,7 @@ fn flow_message<'a>(parts: &FlowParts, packet: &'a [u8]) -> FlowMessage<'a> {
         path: if fields.path { path } else { Path::default() },
         birth,
         tried: if fields.tried { tried } else { Tried::NONE },
+        hunt: Hunt::NONE,
         reason: if fields.verdict { reason } else { Reason::None },
         load: if fields.verdict { load } else { 0 },
         packet: if fields.packet { packet } else { &[] },

@@ -166,5 +166,6 @@ fn service(cluster: &Cluster, policy: PolicyKind) -> Service {
         search_ttl: cluster.search_ttl,
         overload: Overload::Refuse,
         overload_steps: 0,
+        direct_hunt: false,
     }
 }

@@ -1,11 +1,11 @@
 //! S2: termination. Each search ends after at most `search_ttl` offers, asks no host twice, and
 //! repeats start no new one, while nothing changes that decides who leads a search.
 
-use crate::topology::OFFERED;
+use crate::topology::{OFFERED, Topology};
 use core::time::Duration;
-use jlb_protocol::message::Path;
-use jlb_protocol::{FlowKey, NodeNumber, Time};
-use std::collections::BTreeMap;
+use jlb_protocol::message::{FlowMessage, HuntHost};
+use jlb_protocol::{FlowKey, NodeNumber, Role, Time};
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug)]
 struct Search {
@@ -20,21 +20,14 @@ struct Search {
 /// From a tracker's making of a record to the Offer's passing the last tracker, at most.
 const CLIMB: Duration = Duration::from_millis(400);
 
-/// What is wrong with an Offer that goes from this node to a host: one that names a secondary comes
-/// from it, or a host could get a flow that only one tracker has heard of (R2).
-pub(crate) fn check_chain(from: NodeNumber, path: &Path) -> Option<String> {
-    let secondary = path.secondary.filter(|&secondary| secondary != from)?;
-    Some(format!(
-        "{from} sends a host an offer past its secondary {secondary}"
-    ))
-}
-
 /// The Offers that hosts were sent.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Searches {
     by_attempt: BTreeMap<(FlowKey, u32), Search>,
     /// The attempt of each flow that was offered last.
     latest: BTreeMap<FlowKey, u32>,
+    /// The direct hunts that trackers let each host begin.
+    hunts: BTreeSet<(NodeNumber, FlowKey, u32, Vec<HuntHost>)>,
     /// Of each flow the times that it was asked for, and Offers between trackers.
     moves: BTreeMap<FlowKey, (u64, u64)>,
 }
@@ -44,6 +37,39 @@ pub(crate) struct Searches {
 const MOVES: u64 = 2 * 16;
 
 impl Searches {
+    /// What is wrong with an Offer that goes from this node to a host. One that names a secondary comes from
+    /// it, or a host could get a flow that only one tracker has heard of (R2); or from the host before it in
+    /// a hunt that the last tracker on the path has let begin.
+    pub(crate) fn check_chain(
+        &mut self,
+        from: NodeNumber,
+        to: NodeNumber,
+        message: &FlowMessage<'_>,
+    ) -> Option<String> {
+        let path = &message.path;
+        let last = path.secondary.or(path.primary);
+        let attempt = (message.key, message.offer.isn);
+        let listed = |tracker| {
+            let hosts: Vec<_> = message.hunt.iter().collect();
+            (tracker, attempt.0, attempt.1, hosts)
+        };
+        if Topology::role(from) != Role::HostAgent {
+            let secondary = path.secondary.filter(|&secondary| secondary != from);
+            if message.hunt.passes() {
+                self.hunts.insert(listed(from));
+            }
+            return secondary.map(|secondary| {
+                format!("{from} sends a host an offer past its secondary {secondary}")
+            });
+        }
+        let before = message.hunt.before(to).map(|before| before.host);
+        let is_next = before == Some(from) && message.hunt.passes();
+        let began = last.is_some_and(|tracker| self.hunts.contains(&listed(tracker)));
+        (!is_next || !began).then(|| {
+            format!("host {from} passes an offer on to {to}, which no tracker has let it do")
+        })
+    }
+
     /// Somebody asks for the flow's host.
     pub(crate) fn asked(&mut self, key: FlowKey) {
         self.moves.entry(key).or_default().0 += 1;

@@ -9,11 +9,13 @@ use crate::plan::Plan;
 use crate::rng::Rng;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
-use jlb_protocol::message::{Control, List};
+use jlb_protocol::message::{
+    Control, FlowKind, FlowMessage, Hunt, HuntHost, Intent, List, Path, Reason, Tried,
+};
 use jlb_protocol::packet::TcpFlags;
 use jlb_protocol::view::Member;
 use jlb_protocol::{
-    FlowKey, Ledger, MemberState, Message, NodeNumber, Role, ServiceNumber, Time, View,
+    FlowKey, Ledger, MemberState, Message, NodeNumber, OfferNumber, Role, ServiceNumber, Time, View,
 };
 
 const ISN: u32 = 0x1000;
@@ -374,4 +376,70 @@ fn time_runs_out_for_a_half_open_socket() {
         kernel.timer(now, key(), cookie, &mut Vec::new());
     }
     assert!(kernel.socket(&key()).is_none());
+}
+
+/// An Offer of a hunt that begins at host 201 and goes on to 202, to the host with this step.
+fn hunted(to: u16, step: u8) -> FlowMessage<'static> {
+    let mut hunt = Hunt::NONE;
+    for (number, step) in [(201, 1), (202, 0)] {
+        assert!(hunt.push(HuntHost {
+            host: host(number),
+            step,
+            incarnation: 1,
+        }));
+    }
+    FlowMessage {
+        kind: FlowKind::Offer,
+        key: key(),
+        offer: OfferNumber { isn: ISN, step },
+        intent: Intent::Syn,
+        path: Path {
+            ingress: Some(host(1)),
+            primary: Some(host(101)),
+            secondary: Some(host(102)),
+            host: Some(host(to)),
+        },
+        birth: None,
+        tried: Tried::NONE,
+        hunt: hunt.passing(true),
+        reason: Reason::None,
+        load: 0,
+        packet: &[],
+    }
+}
+
+#[test]
+fn an_offer_that_passes_by_the_secondary_is_found() {
+    let mut searches = Searches::default();
+    let first = hunted(201, 1);
+    assert!(searches.check_chain(host(101), host(201), &first).is_some());
+    let mut searches = Searches::default();
+    assert!(searches.check_chain(host(102), host(201), &first).is_none());
+}
+
+#[test]
+fn an_offer_that_a_host_passes_on_without_leave_is_found() {
+    let mut searches = Searches::default();
+    let passed = hunted(202, 0);
+    assert!(
+        searches
+            .check_chain(host(201), host(202), &passed)
+            .is_some()
+    );
+    searches.check_chain(host(102), host(201), &hunted(201, 1));
+    assert!(
+        searches
+            .check_chain(host(201), host(202), &passed)
+            .is_none()
+    );
+    assert!(
+        searches
+            .check_chain(host(203), host(202), &passed)
+            .is_some()
+    );
+    let plain = FlowMessage {
+        hunt: passed.hunt.passing(false),
+        ..passed
+    };
+    assert!(searches.check_chain(host(201), host(202), &plain).is_some());
 }

@@ -59,6 +59,7 @@ impl Topology {
             search_ttl: service.search_ttl,
             overload: service.overload,
             overload_steps: service.overload_steps,
+            direct_hunt: service.direct_hunt,
             any_host: false,
             max_unhealthy_percent: 50,
             min_life_percent: 15,
@@ -202,7 +203,7 @@ impl Topology {
     fn peers(&self, node: NodeNumber) -> impl Iterator<Item = PeerAddress> + '_ {
         let known = self.known_to(node).into_iter().map(|known| known.node);
         let others = known.filter(move |&peer| peer != node);
-        let spoken = others.filter(move |&peer| Self::speak(node, peer));
+        let spoken = others.filter(move |&peer| Self::speak(node, peer) || self.hunt(node, peer));
         spoken.map(move |peer| Self::peer(node, peer))
     }
 

@@ -1,7 +1,7 @@
 //! What becomes of messages in the eyes of checkers, stacks and traces.
 
 use super::World;
-use crate::checks::{Rule, searches};
+use crate::checks::Rule;
 use crate::machine::Machine;
 use crate::node::Node;
 use crate::planted::Planted;
@@ -87,7 +87,7 @@ impl World {
             let wrong = self.searches.moved(message.key);
             self.violate(Rule::Termination, client, wrong);
         } else if offer {
-            let wrong = searches::check_chain(from, &message.path);
+            let wrong = self.searches.check_chain(from, to, &message);
             let client = self.client_of(&message.key);
             self.violate(Rule::Consistency, client, wrong);
             self.observe_offer(to, &message);

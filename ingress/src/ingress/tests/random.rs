@@ -8,7 +8,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 use jlb_protocol::message::{
-    FlowKind, FlowMessage, FlowState, FlowStatement, Intent, Path, Reason, Tried,
+    FlowKind, FlowMessage, FlowState, FlowStatement, Hunt, Intent, Path, Reason, Tried,
 };
 use jlb_protocol::packet::TcpFlags;
 use jlb_protocol::{Birth, FlowKey, MemberState, NodeNumber, OfferNumber, PacketBuf};
@@ -319,6 +319,7 @@ fn take(bed: &mut Bed, seen: &mut Seen, step: &Step) {
                 path,
                 birth: message.birth.map(|counter| birth(1, counter)),
                 tried: Tried::NONE,
+                hunt: Hunt::NONE,
                 reason: message.reason,
                 load: 0,
                 packet: &message.packet,
