@@ -144,6 +144,8 @@ impl Channel {
             && (joining || !mark.said)
         {
             mark.age = next;
+            // What carried it may be lost, and its repeats carry it no more.
+            mark.said = false;
             if joining && let Some(in_flight) = &mut self.in_flight {
                 in_flight.filled = None;
             }
