@@ -124,6 +124,9 @@ impl FlowTracker {
                 let answers = record.isn == isn;
                 let was_passed = self.was_passed_to(message, &record, host);
                 self.out.stats.hunts_taken += u64::from(was_passed && binds);
+                if was_passed && let Some(pool) = self.pools.get_mut(message.key.service()) {
+                    pool.passed(host);
+                }
                 let claim = match message.intent {
                     _ if (answers && !binds) || was_passed => Claim::Overriding,
                     Intent::MidFlow => Claim::Owner,

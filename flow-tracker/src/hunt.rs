@@ -161,8 +161,14 @@ impl FlowTracker {
         if waits || record.isn != isn || message.intent != Intent::Syn {
             return None;
         }
+        // A search that has come below a step has spent it.
+        let spent = match record.state {
+            State::Rejected { step, .. } => step,
+            State::Offered(_) | State::Refused { .. } | State::Owned(_) => u8::MAX,
+        };
         let hunt = self.searches.hunt(&message.key, isn);
-        self.next_of_hunt(&hunt, &self.searches.tried(&message.key, isn))
+        let next = self.next_of_hunt(&hunt, &self.searches.tried(&message.key, isn));
+        next.filter(|next| next.step < spent)
     }
 
     /// Takes over the list of the tracker whose record binds, in place of an own one that was never used.

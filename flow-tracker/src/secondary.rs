@@ -49,11 +49,12 @@ impl FlowTracker {
             // Scores are the same in all views: such a chain only descends, and so ends.
             let steps = message.offer.step.saturating_add(1);
             self.out.stats.offers_taken_as_opens += 1;
-            if self
-                .searches
-                .hunt(&message.key, message.offer.isn)
-                .is_empty()
-            {
+            let found = self.records.find(&message.key);
+            let is_old = found.is_some_and(|(_, record)| {
+                record.supersedes(message.intent, message.offer.isn, false)
+            });
+            let known = self.searches.hunt(&message.key, message.offer.isn);
+            if !is_old && known.is_empty() {
                 self.adopt_hunt(now, message);
             }
             let question = self.question(message, ingress, steps);
@@ -67,6 +68,12 @@ impl FlowTracker {
             is_of_it || (self.nodes.binds(flow) && !record.is_hint())
         });
         let binding = binding && !planted::is(Bug::SecondaryDoesNotBind);
+        if message.intent == Intent::Syn
+            && !found.is_some_and(|(_, record)| record.is_of(Intent::Syn, message.offer.isn))
+        {
+            // A list is as old as its attempt's record.
+            self.searches.forget_hunt(&message.key, message.offer.isn);
+        }
         let bound = match message.intent {
             Intent::MidFlow => self.bind_mid_flow(now, message, proposed, found, binding),
             Intent::Syn | Intent::Datagram => {

@@ -37,8 +37,11 @@ impl Pools {
             for host in &mut pool.hosts {
                 let known = |old: &&Host| old.config.node == host.config.node;
                 if let Some(old) = old.hosts.iter().find(known) {
+                    // One that was drained comes into service again.
+                    let is_back = old.config.weight == 0 && host.config.weight > 0;
                     *host = Host {
                         config: host.config,
+                        warmth: if is_back { Warmth::Unheard } else { old.warmth },
                         ..old.clone()
                     };
                 } else {

@@ -68,7 +68,9 @@ impl Draining {
         };
         self.by_order = Some(match self.by_order {
             None => new,
-            Some(before) if allowance == Allowance::AsFile => before,
+            Some(before) if allowance == before.allowance && allowance == Allowance::AsFile => {
+                before
+            }
             Some(before) => Order {
                 since: before.since,
                 ..new
