@@ -105,10 +105,10 @@ fn a_repeat_that_starts_a_search_is_found() {
     assert!(offers(&[(0, 1, 21), (9000, 1, 22)]).is_none());
 }
 
-#[test]
-fn a_search_is_not_followed_while_another_may_lead_it() {
+/// A search: whether an Offer at this time, since that change, of a step to a host is wrong.
+fn search() -> impl FnMut(u64, u64, u8, u16) -> Option<String> {
     let mut searches = Searches::default();
-    let mut offered = |millis, changed, step, number| {
+    move |millis, changed, step, number| {
         let (now, changed) = (Time::from_millis(millis), Time::from_millis(changed));
         let offer = (step, host(number));
         searches.offered(
@@ -119,7 +119,12 @@ fn a_search_is_not_followed_while_another_may_lead_it() {
             offer,
             |_| false,
         )
-    };
+    }
+}
+
+#[test]
+fn a_search_is_not_followed_while_another_may_lead_it() {
+    let mut offered = search();
     assert!(offered(1000, 0, 1, 21).is_none());
     assert!(offered(1100, 1050, 1, 22).is_none());
     assert!(offered(1300, 1050, 1, 21).is_none());
@@ -129,19 +134,7 @@ fn a_search_is_not_followed_while_another_may_lead_it() {
 
 #[test]
 fn a_record_is_as_old_as_the_offer_that_is_repeated() {
-    let mut searches = Searches::default();
-    let mut offered = |millis, changed, step, number| {
-        let (now, changed) = (Time::from_millis(millis), Time::from_millis(changed));
-        let offer = (step, host(number));
-        searches.offered(
-            now,
-            (changed, true),
-            (key(), ISN),
-            (4, false),
-            offer,
-            |_| false,
-        )
-    };
+    let mut offered = search();
     assert!(offered(1000, 0, 1, 21).is_none());
     // Others lead since then, or not: it repeats what they know, which is forgotten soon after.
     assert!(offered(5900, 2000, 1, 21).is_none());
