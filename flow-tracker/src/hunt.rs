@@ -152,19 +152,15 @@ impl FlowTracker {
         message: &FlowMessage<'_>,
         record: &Record,
     ) -> Option<HuntHost> {
-        let waits = match record.state {
-            State::Rejected { .. } => false,
-            State::Offered(Offered { host, .. }) => self.nodes.is_live_host(host),
-            State::Refused { .. } | State::Owned(_) => true,
-        };
         let isn = message.offer.isn;
-        if waits || record.isn != isn || message.intent != Intent::Syn {
+        if record.isn != isn || message.intent != Intent::Syn {
             return None;
         }
         // A search that has come below a step has spent it.
         let spent = match record.state {
             State::Rejected { step, .. } => step,
-            State::Offered(_) | State::Refused { .. } | State::Owned(_) => u8::MAX,
+            State::Offered(Offered { host, .. }) if !self.nodes.is_live_host(host) => u8::MAX,
+            State::Offered(_) | State::Refused { .. } | State::Owned(_) => return None,
         };
         let hunt = self.searches.hunt(&message.key, isn);
         let next = self.next_of_hunt(&hunt, &self.searches.tried(&message.key, isn));

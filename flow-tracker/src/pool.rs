@@ -213,10 +213,7 @@ impl Pool {
         let host = match self.service.overload {
             Overload::Refuse => self.choose(now, &is_active, flow, tried, false)?,
             Overload::MustAccept => {
-                let mut untried = self.hosts.iter().filter(|host| {
-                    host.is_in_service(&is_active) && !tried.contains(host.config.node)
-                });
-                if left == 0 || untried.nth(1).is_none() {
+                if self.ends_with(&is_active, tried, left) {
                     // The step 0 tells the host that it is the last.
                     return self.least_loaded(now, &is_active, tried).map(|it| (it, 0));
                 }
@@ -257,6 +254,15 @@ impl Pool {
         self.candidates.clear();
         self.candidates.push(least);
         Some(least.host)
+    }
+
+    /// Whether the search asks its last host with this step: it has no other left, or no host.
+    fn ends_with(&self, is_active: impl Fn(NodeNumber) -> bool, tried: &Tried, left: u8) -> bool {
+        let mut untried = self
+            .hosts
+            .iter()
+            .filter(|host| host.is_in_service(&is_active) && !tried.contains(host.config.node));
+        left == 0 || untried.nth(1).is_none()
     }
 
     /// Whether the last host that is asked must take a flow.

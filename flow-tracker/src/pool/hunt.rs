@@ -21,10 +21,7 @@ impl Pool {
         match self.service.overload {
             Overload::Refuse => self.choose(now, is_active, flow, tried, false),
             Overload::MustAccept => {
-                let mut untried = self.hosts.iter().filter(|host| {
-                    host.is_in_service(&is_active) && !tried.contains(host.config.node)
-                });
-                let is_last = left == 0 || untried.nth(1).is_none();
+                let is_last = self.ends_with(&is_active, tried, left);
                 (!is_last).then(|| self.choose(now, is_active, flow, tried, false))?
             }
             Overload::Pool => is_usual.then(|| self.choose(now, is_active, flow, tried, false))?,
