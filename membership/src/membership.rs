@@ -23,6 +23,8 @@ use jlb_protocol::{MemberState, NodeNumber, Role, Time, View};
 pub struct Membership {
     pub(crate) config: Config,
     state: MemberState,
+    /// Whether this node gets nothing new: [`MemberState::Draining`], once it would be active.
+    drains: bool,
     /// Nodes that speak with this one, sorted by number.
     pub(crate) peers: Vec<Peer>,
     pub(crate) paces: Paces,
@@ -74,6 +76,7 @@ impl Membership {
             paces: Paces::new(&config, 0, 0),
             config,
             state,
+            drains: false,
             peers,
             view: View::default(),
             pending: Pending::default(),
@@ -237,10 +240,41 @@ impl Membership {
         }
     }
 
-    /// This node's own state changes: [`MemberState::Active`] once it is filled,
-    /// [`MemberState::Draining`], [`MemberState::Down`] when it leaves. Peers hear of it at once,
-    /// and again with each heartbeat.
-    pub fn set_state(&mut self, now: Time, state: MemberState) {
+    /// This node is to get nothing new, or takes new work again. Peers hear of it at once, and again
+    /// with each heartbeat. A tracker that is not filled yet is [`MemberState::Joining`] for as long as
+    /// it isn't (R10): one that drains answers those who still rank it, by what it knows.
+    pub fn set_drains(&mut self, now: Time, drains: bool) {
+        self.look(now);
+        self.drains = drains;
+        match self.state {
+            MemberState::Active | MemberState::Draining => self.set_state(now, self.working()),
+            MemberState::Joining | MemberState::Down => {}
+        }
+    }
+
+    /// A tracker knows what it has to know to be ranked (R10).
+    pub fn set_filled(&mut self, now: Time) {
+        self.look(now);
+        if self.state == MemberState::Joining {
+            self.set_state(now, self.working());
+        }
+    }
+
+    /// This node leaves: it is [`MemberState::Down`] from now on.
+    pub fn leave(&mut self, now: Time) {
+        self.set_state(now, MemberState::Down);
+    }
+
+    /// The state of this node once it has joined.
+    const fn working(&self) -> MemberState {
+        if self.drains {
+            MemberState::Draining
+        } else {
+            MemberState::Active
+        }
+    }
+
+    pub(crate) fn set_state(&mut self, now: Time, state: MemberState) {
         self.look(now);
         if self.state != state {
             self.state = state;
@@ -272,7 +306,8 @@ impl Membership {
     }
 
     /// The new life that [`Command::Paused`] wanted begins; also for any other reason to begin one.
-    /// A tracker is [`MemberState::Joining`] again, and everybody down until they answer.
+    /// A tracker is [`MemberState::Joining`] again, also if it drains, and everybody down until they
+    /// answer.
     pub fn renew(&mut self, now: Time, incarnation: u32) {
         self.looked = now;
         self.paused = false;
@@ -286,7 +321,8 @@ impl Membership {
         }
         self.lose_everybody(now);
         let acts = planted::is(Bug::ActsWhileJoining);
-        if self.config.role == Role::FlowTracker && self.state == MemberState::Active && !acts {
+        let worked = matches!(self.state, MemberState::Active | MemberState::Draining);
+        if self.config.role == Role::FlowTracker && worked && !acts {
             self.state = MemberState::Joining;
         }
         self.pending.announce = true;

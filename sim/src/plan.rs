@@ -206,10 +206,11 @@ impl Default for Plan {
 }
 
 /// The plans that are known by name.
-const NAMED: [(&str, &str); 5] = [
+const NAMED: [(&str, &str); 6] = [
     ("default", include_str!("../plans/default.toml")),
     ("calm", include_str!("../plans/calm.toml")),
     ("rough", include_str!("../plans/rough.toml")),
+    ("hunts", include_str!("../plans/hunts.toml")),
     ("many-flows", include_str!("../plans/many-flows.toml")),
     (
         "recovery-large",

@@ -72,6 +72,12 @@ fn no_fresh_seed_violates_anything() {
 }
 
 #[test]
+fn hunts_lose_nothing() {
+    let tally = run("hunts", 0, 40);
+    assert!(tally.rejected > tally.flows, "{tally:?}");
+}
+
+#[test]
 fn crowds_lose_nothing() {
     let tally = run("many-flows", 0, 4);
     assert!(tally.flows_in_crowds * 2 > tally.flows, "{tally:?}");

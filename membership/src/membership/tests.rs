@@ -255,15 +255,38 @@ fn a_new_life_without_a_pause_begins_with_nobody_as_well() {
 
 #[test]
 fn a_node_that_is_leaving_or_draining_stays_so_in_its_next_life() {
-    for state in [MemberState::Draining, MemberState::Down] {
-        let mut membership = membership(1, &[1, 2]);
-        membership.set_state(START, state);
-        membership.renew(START + Duration::from_secs(9), 9);
-        assert_eq!(membership.state(), state);
+    let later = START + Duration::from_secs(9);
+    for role in [1, 201] {
+        let mut leaving = membership(role, &[1, 2, 201]);
+        leaving.leave(START);
+        leaving.renew(later, 9);
+        leaving.set_drains(later, true);
+        leaving.set_filled(later);
+        assert_eq!(leaving.state(), MemberState::Down);
     }
     let mut host = membership(201, &[1, 201]);
-    host.renew(START + Duration::from_secs(9), 9);
+    host.set_drains(START, true);
+    host.renew(later, 9);
+    assert_eq!(host.state(), MemberState::Draining);
+    host.set_drains(later, false);
+    host.renew(later, 10);
     assert_eq!(host.state(), MemberState::Active);
+}
+
+#[test]
+fn a_tracker_that_drains_is_filled_first_in_each_of_its_lives() {
+    let mut tracker = membership(1, &[1, 2]);
+    tracker.set_drains(START, true);
+    assert_eq!(tracker.state(), MemberState::Joining);
+    tracker.set_filled(START);
+    assert_eq!(tracker.state(), MemberState::Draining);
+    tracker.renew(START + Duration::from_secs(9), 9);
+    assert_eq!(tracker.state(), MemberState::Joining);
+    // Wanted again before it is filled, it becomes active as any other.
+    tracker.set_drains(START + Duration::from_secs(9), false);
+    assert_eq!(tracker.state(), MemberState::Joining);
+    tracker.set_filled(START + Duration::from_secs(9));
+    assert_eq!(tracker.state(), MemberState::Active);
 }
 
 #[test]

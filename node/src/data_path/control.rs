@@ -165,7 +165,7 @@ impl<M: Machine> Turn<M> {
                     acted = true;
                 }
                 Ok(Command::Stop) => {
-                    self.path.members.set_state(now, MemberState::Down);
+                    self.path.members.leave(now);
                     self.ends.get_or_insert(now + LAST_WORDS);
                     acted = true;
                 }

@@ -170,25 +170,16 @@ impl<M: Machine> Turn<M> {
     pub(super) fn act_on_draining(&mut self, now: Time) -> Time {
         let path = &mut self.path;
         path.machine.handle_drain(now, path.draining.until());
-        let drains = path.draining.since().is_some();
-        match (drains, path.members.state()) {
-            (true, MemberState::Joining | MemberState::Active) => {
-                path.members.set_state(now, MemberState::Draining);
-                now
-            }
-            (false, MemberState::Draining) if path.members.has_to_be_filled() => {
-                // R10: what it was told while it was not ranked came when it came. It has to know all
-                // before its word counts again, as after any other start.
-                path.members.set_state(now, MemberState::Joining);
-                self.renew(Notice::Undrained)
-            }
-            (false, MemberState::Draining) => {
-                path.members.set_state(now, MemberState::Active);
-                now
-            }
-            (true, MemberState::Draining | MemberState::Down)
-            | (false, MemberState::Joining | MemberState::Active | MemberState::Down) => now,
+        let before = path.members.state();
+        path.members
+            .set_drains(now, path.draining.since().is_some());
+        let ended = (before, path.members.state()) == (MemberState::Draining, MemberState::Active);
+        if ended && path.members.has_to_be_filled() {
+            // R10: what it was told while it was not ranked came when it came. It has to know all
+            // before its word counts again, as after any other start.
+            return self.renew(Notice::Undrained);
         }
+        now
     }
 
     /// Adds how far draining is.

@@ -148,9 +148,14 @@ impl Members {
         self.fellows.clone_from(fellows);
     }
 
-    /// This node is in another state from now on.
-    pub(super) fn set_state(&mut self, now: Time, state: MemberState) {
-        self.membership.set_state(now, state);
+    /// This node is to get nothing new, or takes new work again.
+    pub(super) fn set_drains(&mut self, now: Time, drains: bool) {
+        self.membership.set_drains(now, drains);
+    }
+
+    /// This node leaves.
+    pub(super) fn leave(&mut self, now: Time) {
+        self.membership.leave(now);
     }
 
     /// Whom an ingress needs to have heard before it can do anything: a tracker, or it is sure that there is
@@ -329,7 +334,7 @@ impl<M: Machine> Turn<M> {
             if !fills || !settled || !self.path.machine.is_filled() {
                 return now;
             }
-            members.set_state(now, MemberState::Active);
+            members.membership.set_filled(now);
         }
     }
 

@@ -35,9 +35,10 @@ impl World {
                 && life.membership.may_settle(clock)
                 && life.machine.is_filled()
             {
-                life.membership.set_state(clock, MemberState::Active);
+                life.membership.set_filled(clock);
+                let state = life.membership.state();
                 self.trace
-                    .note_all(now, || format!("{number} is filled, and active"));
+                    .note_all(now, || format!("{number} is filled, and {state:?}"));
                 self.check_filled(number);
                 continue;
             }
@@ -174,7 +175,7 @@ impl World {
         };
         let clock = node.clock.shows(now);
         if let Some(life) = &mut node.life {
-            life.membership.set_state(clock, MemberState::Draining);
+            life.membership.set_drains(clock, true);
         }
         self.settle(number);
     }
