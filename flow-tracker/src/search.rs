@@ -103,6 +103,11 @@ impl Searches {
                 }
                 handle
             }
+            // Flows that nobody has rejected yet leave room for those that need it: without a list they
+            // are searched for as well.
+            None if !hunt.is_empty() && tried.is_empty() && !self.has_room_to_spare() => {
+                return false;
+            }
             None => match self.table.insert(key, search) {
                 Ok(handle) => handle,
                 Err(_) => return false,
@@ -111,6 +116,10 @@ impl Searches {
         self.table
             .set_deadline(handle, (now + self.life).as_nanos());
         true
+    }
+
+    fn has_room_to_spare(&self) -> bool {
+        self.table.len() < self.table.max_entries().div_ceil(2)
     }
 
     /// The search is over. The entry stays for a while if there is room to spare.

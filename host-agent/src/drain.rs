@@ -230,7 +230,11 @@ impl HostAgent {
             }
             Protocol::Tcp => match Point::before(packet) {
                 Some(point) => {
-                    self.reset(handle, key, point);
+                    // Of an idle connection nothing may have been seen but keepalives.
+                    let trail = self.flows.trail(handle);
+                    let no_more = trail.is_none_or(|trail| trail.seq == point.seq);
+                    let keepalive = Point::of_keepalive(packet).filter(|_| no_more);
+                    self.reset(handle, key, point, keepalive);
                     Cut::Reset
                 }
                 // A reset of the client's, a SYN or an ICMP error ends nothing that should go on.
@@ -253,7 +257,7 @@ impl HostAgent {
             Protocol::Udp => self.forget(now, handle),
             Protocol::Tcp => {
                 if let Some(point) = self.flows.trail(handle) {
-                    self.reset(handle, &key, point);
+                    self.reset(handle, &key, point, None);
                 }
             }
         }
@@ -264,8 +268,8 @@ impl HostAgent {
         self.end(now, handle, Ending::Drained);
     }
 
-    /// Has the kernel end a flow's socket and reset its client, if this is where the client is.
-    fn reset(&mut self, handle: Handle, key: &FlowKey, point: Point) {
+    /// Has the kernel end a flow's socket and reset its client, if the client is at one of these places.
+    fn reset(&mut self, handle: Handle, key: &FlowKey, point: Point, or: Option<Point>) {
         let Some(vip) = self.services.vip(key.service()) else {
             return;
         };
@@ -280,7 +284,16 @@ impl HostAgent {
             flags: TcpFlags::ACK,
             ..segment
         };
-        if self.post.inject(&segment) && self.flows.cut(handle) {
+        let mut sent = self.post.inject(&segment);
+        if let Some(Point { seq, ack }) = or {
+            let segment = Segment {
+                seq,
+                ack,
+                ..segment
+            };
+            sent &= self.post.inject(&segment);
+        }
+        if sent && self.flows.cut(handle) {
             self.post.counters.drained += 1;
         }
         self.post.inject(&unknown);

@@ -235,7 +235,8 @@ impl HostAgent {
                 self.post.counters.accepted_alone += u64::from(offer.is_alone());
                 self.post.counters.accepted_full += u64::from(is_full);
                 self.own(now, handle);
-                self.services.decided(service, true);
+                // What it must take it would not have taken (SRdyn).
+                self.services.decided(service, !is_full);
                 self.accept(offer, birth);
                 let hash = self.post.flow_hash(&key);
                 let path = &offer.message.path;

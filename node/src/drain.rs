@@ -58,11 +58,14 @@ pub(crate) struct Progress {
     deadline: Option<Duration>,
     /// Connections that are left.
     left: Option<u64>,
+    /// Why there may be more, if there may.
+    not_ready: Option<String>,
 }
 
 impl Progress {
     /// As a node's `/status` has it; `None` if it does not drain.
-    pub(crate) fn read(value: &Value) -> Option<Self> {
+    pub(crate) fn read(page: &Value) -> Option<Self> {
+        let value = &page["draining"];
         let by = value["by"].as_array()?.iter().filter_map(Value::as_str);
         let seconds = |key: &str| Duration::try_from_secs_f64(value[key].as_f64()?).ok();
         Some(Self {
@@ -72,6 +75,9 @@ impl Progress {
             since: seconds("since_seconds")?,
             deadline: seconds("deadline_seconds"),
             left: value["connections_left"].as_u64(),
+            not_ready: page["not_ready"]
+                .as_str()
+                .map(|why| why.chars().filter(|c| !c.is_control()).take(200).collect()),
         })
     }
 
@@ -86,10 +92,11 @@ impl Progress {
     }
 
     /// Whether there is nothing more to wait for. Of a role without connections of its own only the
-    /// deadline can be waited for.
+    /// deadline can be waited for. A host agent that has just started does not know all of its
+    /// machine's.
     fn is_over(&self) -> bool {
         match self.left {
-            Some(left) => left == 0,
+            Some(left) => left == 0 && self.not_ready.is_none(),
             None => self.deadline.is_none_or(|deadline| deadline.is_zero()),
         }
     }
@@ -185,8 +192,7 @@ impl Node {
         let body = self.ask(Method::GET, "/status").await?;
         let page: Value = serde_json::from_slice(&body)
             .map_err(|error| format!("{}: can't read its status: {error}", self.name))?;
-        Progress::read(&page["draining"])
-            .ok_or_else(|| format!("{}: it does not drain any more", self.name))
+        Progress::read(&page).ok_or_else(|| format!("{}: it does not drain any more", self.name))
     }
 
     /// Waits until nothing is left.
@@ -205,9 +211,12 @@ impl Node {
             if progress.deadline.is_some_and(|deadline| deadline.is_zero()) {
                 let passed_at = *passed_at.get_or_insert(now);
                 if now - passed_at >= GRACE && !progress.is_over() {
-                    let left = progress.left.unwrap_or(0);
+                    let left = match (progress.left, progress.not_ready) {
+                        (Some(0) | None, Some(why)) => why,
+                        (left, _) => format!("{} connections are left", left.unwrap_or(0)),
+                    };
                     return Err(format!(
-                        "{}: {left} connections are left, {GRACE:?} after the deadline",
+                        "{}: {left}, {GRACE:?} after the deadline",
                         self.name
                     ));
                 }

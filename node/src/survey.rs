@@ -174,7 +174,7 @@ fn read(name: &str, body: &[u8]) -> Result<Said, String> {
         configuration: text("configuration").unwrap_or_else(|| "?".into()),
         refused: text("configuration_refused"),
         not_ready: text("not_ready"),
-        draining: Progress::read(&page["draining"]),
+        draining: Progress::read(&page),
     })
 }
 

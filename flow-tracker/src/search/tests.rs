@@ -1,6 +1,7 @@
 use super::*;
 use crate::testbed::{host, web};
 use core::net::Ipv4Addr;
+use jlb_protocol::message::HuntHost;
 
 const LIFE: Duration = Duration::from_secs(5);
 
@@ -46,6 +47,30 @@ fn there_are_no_more_than_there_may_be() {
     assert!(!searches.remember(Time::ZERO, key(3), 5, tried(&[1])));
     assert!(searches.remember(Time::ZERO, key(2), 5, tried(&[1, 2])));
     assert_eq!(searches.len(), 2);
+}
+
+#[test]
+fn lists_of_hosts_that_nobody_has_asked_leave_room_for_rejects() {
+    let mut searches = Searches::new(4, LIFE, 1);
+    let mut list = Hunt::NONE;
+    for number in [1, 2] {
+        list.push(HuntHost {
+            host: host(number),
+            step: 3 - u8::try_from(number).unwrap(),
+            incarnation: 1,
+        });
+    }
+    let now = Time::ZERO;
+    let mut remembers = |port: u16, tried: Tried| {
+        let remembered = searches.remember_hunt(now, key(port), 5, tried, list);
+        (remembered, searches.len())
+    };
+    assert_eq!(remembers(1, Tried::NONE), (true, 1));
+    assert_eq!(remembers(2, Tried::NONE), (true, 2));
+    assert_eq!(remembers(3, Tried::NONE), (false, 2));
+    assert_eq!(remembers(2, Tried::NONE), (true, 2), "it is there already");
+    assert_eq!(remembers(3, tried(&[1])), (true, 3));
+    assert_eq!(remembers(4, tried(&[1])), (true, 4));
 }
 
 #[test]

@@ -157,6 +157,30 @@ fn a_flow_that_does_not_heed_its_reset_gets_it_again_with_its_next_packet() {
 }
 
 #[test]
+fn after_a_restart_the_client_may_be_one_further_than_its_keepalives_say() {
+    let mut bed = Bed::unready(config());
+    let sockets = [client(1), client(2)].map(|client| client.socket(5, SocketState::Open));
+    bed.load(&sockets);
+    bed.run_acked(100);
+    // The second one's keepalives were seen before as well.
+    let keepalive = |number: u16| client(number).tcp(1_000, TcpFlags::ACK);
+    assert_eq!(bed.data(client(2), &keepalive(2)).0, Verdict::Deliver);
+    let until = after(&bed, 0);
+    bed.agent.handle_drain(bed.now, until);
+    bed.run_acked(10);
+    assert_eq!(injected(&mut bed), both(client(2), 1_000, 1));
+    // The clients send 1,001 next, and repeat the octet before that.
+    for number in [1, 2] {
+        let (verdict, _) = bed.data(client(number), &keepalive(number));
+        assert_eq!(verdict, Verdict::Dropped(DropReason::Drained));
+        let [reset, unknown] = both(client(number), 1_000, 1);
+        let further = both(client(number), 1_001, 1)[0];
+        assert_eq!(injected(&mut bed), [reset, further, unknown]);
+    }
+    assert_eq!(bed.stats().counters.drained, 2);
+}
+
+#[test]
 fn resets_of_the_client_and_icmp_errors_are_delivered_after_the_deadline_too() {
     let mut bed = Bed::new(config());
     bed.establish(client(1), 1_000);
@@ -196,7 +220,10 @@ fn a_half_open_flow_is_reset_when_its_client_answers_and_a_repeated_syn_is_deliv
     assert_eq!(verdict, Verdict::Deliver);
     let (verdict, _) = bed.data(client(1), &client(1).ack());
     assert_eq!(verdict, Verdict::Dropped(DropReason::Drained));
-    assert_eq!(injected(&mut bed), both(client(1), 1_001, 1));
+    // For all that is known its ACK may be a keepalive.
+    let [reset, unknown] = both(client(1), 1_001, 1);
+    let further = both(client(1), 1_002, 1)[0];
+    assert_eq!(injected(&mut bed), [reset, further, unknown]);
     assert_eq!(bed.stats().counters.drained, 1);
 }
 

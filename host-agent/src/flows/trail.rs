@@ -45,6 +45,23 @@ impl Point {
         }
     }
 
+    /// Where the client is if the segment is a keepalive of an idle connection: a repeat of the octet before
+    /// it, sent or not (RFC 9293, 3.8.4).
+    pub(crate) fn of_keepalive(packet: &Packet) -> Option<Self> {
+        match packet.transport {
+            Transport::Tcp {
+                payload_len: 0 | 1,
+                flags,
+                ..
+            } if !flags.contains(TcpFlags::FIN) => {
+                let Self { seq, ack } = Self::before(packet)?;
+                let seq = seq.wrapping_add(1);
+                Some(Self { seq, ack })
+            }
+            _ => None,
+        }
+    }
+
     /// Where the one after that begins.
     fn after(packet: &Packet) -> Option<Self> {
         let Transport::Tcp {

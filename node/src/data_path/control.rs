@@ -158,6 +158,8 @@ impl<M: Machine> Turn<M> {
                     now = self.drain_to_stop(now);
                     acted = true;
                 }
+                // Who gave it up meanwhile was told that it was not done.
+                Ok(Command::Order(_, reply)) if reply.is_closed() => {}
                 Ok(Command::Order(wanted, reply)) => {
                     let done = self.order(now, wanted);
                     now = done.unwrap_or(now);

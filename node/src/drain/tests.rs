@@ -55,6 +55,29 @@ fn wanted(folder: &Folder, deadline: Deadline, wait: bool) -> Drain {
     }
 }
 
+/// Of an agent that has not read its machine's connections yet.
+fn starting(deadline: Option<f64>) -> (&'static str, String) {
+    let (code, page) = status(Some(0), deadline);
+    let mut page: serde_json::Value = serde_json::from_str(&page).unwrap();
+    page["not_ready"] = json!("waiting for the list");
+    (code, page.to_string())
+}
+
+#[test]
+fn an_agent_that_does_not_know_its_connections_yet_is_not_done() {
+    let folder = Folder::new("drain-starting");
+    let answers = vec![
+        ("200 OK", "done\n".into()),
+        starting(None),
+        starting(None),
+        status(Some(1), None),
+        status(Some(0), None),
+    ];
+    let node = node_that_says(&folder, answers);
+    drain(&wanted(&folder, Deadline::AsFile, true), |_| {}).unwrap();
+    assert_eq!(node.join().unwrap().len(), 5);
+}
+
 #[test]
 fn it_is_said_how_many_are_left_until_none_is() {
     let folder = Folder::new("drain-wait");
@@ -112,7 +135,7 @@ fn a_role_without_connections_is_waited_for_until_its_deadline() {
     drain(&wanted(&folder, Deadline::Never, true), |_| ()).unwrap();
     assert_eq!(node.join().unwrap()[0], "POST /drain?deadline=never");
     assert!(
-        Progress::read(&json!({ "by": [], "since_seconds": 1.0 }))
+        Progress::read(&json!({ "draining": { "by": [], "since_seconds": 1.0 } }))
             .unwrap()
             .is_over()
     );
