@@ -246,8 +246,13 @@ impl State {
     /// Whether the flow waits for a host to report room (R6).
     pub(crate) const fn is_queued(self) -> bool {
         match self {
-            Self::Refused { reason, .. } => matches!(reason, Reason::Queued),
-            Self::Offered(_) | Self::Rejected { .. } | Self::Owned(_) => false,
+            Self::Refused {
+                reason: Reason::Queued,
+                ..
+            } => true,
+            Self::Offered(_) | Self::Rejected { .. } | Self::Refused { .. } | Self::Owned(_) => {
+                false
+            }
         }
     }
 

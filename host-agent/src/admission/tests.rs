@@ -1,6 +1,7 @@
 use super::*;
 use crate::signals::{AcceptQueue, Machine, Readings, Server};
 use core::time::Duration;
+use jlb_protocol::Time;
 
 fn with(connections: u32) -> Signals {
     Signals {
@@ -261,4 +262,23 @@ fn a_change_of_configuration_keeps_what_was_learnt() {
     let mut none = Gate::new(&config::Admission::default());
     none.learn(&other);
     assert_eq!(limit(&none), u32::MAX);
+}
+
+#[test]
+fn what_a_policy_has_learnt_is_in_the_digest() {
+    let digest = |gate: &Gate| {
+        let mut words = std::string::String::new();
+        gate.digest(&mut Digester::in_words(Time::ZERO, &mut words));
+        words
+    };
+    // What is fixed is not.
+    assert_eq!(digest(&max_connections(3)), "");
+    let mut adaptive = gate(|config| config.adaptive = true);
+    let before = digest(&adaptive);
+    adaptive.decided(true);
+    assert_ne!(digest(&adaptive), before);
+    let mut latency = gate(|config| config.latency = Some(Duration::from_millis(100)));
+    let before = digest(&latency);
+    latency.server_read(&server(3, None, Some(500)));
+    assert_ne!(digest(&latency), before);
 }

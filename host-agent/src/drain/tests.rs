@@ -181,6 +181,36 @@ fn after_a_restart_the_client_may_be_one_further_than_its_keepalives_say() {
 }
 
 #[test]
+fn the_vacant_places_of_a_table_that_once_was_full_are_passed_in_several_goes() {
+    const FLOWS: u16 = 20_000;
+    let mut large = config();
+    large.limits.max_flows = FLOWS.into();
+    large.limits.max_statements = 2 * u32::from(FLOWS);
+    let mut bed = Bed::unready(large);
+    let sockets: Vec<_> = (1..=FLOWS)
+        .map(|port| client(port).socket(port.into(), SocketState::Open))
+        .collect();
+    bed.load(&sockets);
+    bed.dump_twice(&sockets[FLOWS as usize - 1..]);
+    bed.run_acked(100);
+    assert_eq!(bed.stats().flows_established, 1);
+    assert_eq!(
+        bed.data(client(FLOWS), &client(FLOWS).ack()).0,
+        Verdict::Deliver
+    );
+    let until = after(&bed, 0);
+    bed.agent.handle_drain(bed.now, until);
+    let mut goes = 0;
+    while injected(&mut bed).is_empty() {
+        bed.run_acked(1);
+        goes += 1;
+        assert!(goes < 100);
+    }
+    // One place in 1,024 of 32,768, eight of them a go.
+    assert!((2..=6).contains(&goes), "{goes}");
+}
+
+#[test]
 fn resets_of_the_client_and_icmp_errors_are_delivered_after_the_deadline_too() {
     let mut bed = Bed::new(config());
     bed.establish(client(1), 1_000);
