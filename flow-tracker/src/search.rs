@@ -103,9 +103,9 @@ impl Searches {
                 }
                 handle
             }
-            // Flows that nobody has rejected yet leave room for those that need it: without a list they
-            // are searched for as well.
-            None if !hunt.is_empty() && tried.is_empty() && !self.has_room_to_spare() => {
+            // A list that no host has been asked by leaves room for searches with rejects: without it the
+            // flow is searched for as well.
+            None if hunt.passes() && tried.is_empty() && !self.has_room_for_list() => {
                 return false;
             }
             None => match self.table.insert(key, search) {
@@ -118,16 +118,17 @@ impl Searches {
         true
     }
 
-    fn has_room_to_spare(&self) -> bool {
+    fn has_room_for_list(&self) -> bool {
         self.table.len() < self.table.max_entries().div_ceil(2)
     }
 
-    /// The search is over. The entry stays for a while if there is room to spare.
+    /// The search is over. The entry stays for a while if there is room to spare, after that for new
+    /// lists.
     pub(crate) fn end(&mut self, now: Time, key: &FlowKey) {
         let Some(handle) = self.table.find(key) else {
             return;
         };
-        if self.table.len() > self.table.max_entries() / 2 {
+        if self.table.len() > self.table.max_entries() / 4 {
             self.table.remove(handle);
         } else {
             self.table

@@ -12,7 +12,7 @@ pub struct Stats {
     pub flows: u64,
     /// Gauge: records that are offered, refused or accepted, but not established (R3).
     pub untrusted: u64,
-    /// Gauge: searches that were rejected at least once, the recently ended ones included.
+    /// Gauge: searches that were rejected at least once or are direct hunts, some recently ended ones included.
     pub searches: u64,
     /// Gauge: flows whose owner is being asked for.
     pub who_has: u64,

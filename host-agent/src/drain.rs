@@ -291,7 +291,7 @@ impl HostAgent {
                 ack,
                 ..segment
             };
-            sent &= self.post.inject(&segment);
+            sent |= self.post.inject(&segment);
         }
         if sent && self.flows.cut(handle) {
             self.post.counters.drained += 1;

@@ -212,7 +212,7 @@ impl HostAgent {
                 Some(cause) if places > 0 => self.post.counters.rejected(cause),
                 Some(_) | None => self.post.counters.rejected_full += 1,
             }
-            self.services.decided(service, false);
+            self.services.decided(service, false, false);
             self.rejects.insert(now, &key, number);
             return self.reject(offer, Reason::Load, hint);
         }
@@ -235,8 +235,7 @@ impl HostAgent {
                 self.post.counters.accepted_alone += u64::from(offer.is_alone());
                 self.post.counters.accepted_full += u64::from(is_full);
                 self.own(now, handle);
-                // What it must take it would not have taken (SRdyn).
-                self.services.decided(service, !is_full);
+                self.services.decided(service, !is_full, true);
                 self.accept(offer, birth);
                 let hash = self.post.flow_hash(&key);
                 let path = &offer.message.path;

@@ -141,12 +141,13 @@ impl Services {
         step == 0 && self.entry(service).is_some_and(|entry| entry.must_accept)
     }
 
-    /// A new flow of the service was taken, or not.
-    pub(crate) fn decided(&mut self, service: ServiceNumber, taken: bool) {
+    /// The admission was asked for a new flow of the service, and would take it or not; whether it
+    /// `was_taken` is another thing where it must be.
+    pub(crate) fn decided(&mut self, service: ServiceNumber, would_take: bool, was_taken: bool) {
         if let Some(entry) = self.entry_mut(service) {
-            entry.gate.decided(taken);
+            entry.gate.decided(would_take);
             let accepted = &mut entry.readings.accepted;
-            *accepted = accepted.saturating_add(u32::from(taken));
+            *accepted = accepted.saturating_add(u32::from(was_taken));
         }
     }
 

@@ -111,6 +111,9 @@ impl fmt::Display for Progress {
             Some(left) => write!(f, ", {left} connections left")?,
             None => {}
         }
+        if let Some(why) = &self.not_ready {
+            write!(f, " ({why})")?;
+        }
         match self.deadline {
             Some(deadline) if deadline.is_zero() => f.write_str(", its deadline has passed"),
             Some(deadline) => write!(f, ", {} s until its deadline", deadline.as_secs()),
@@ -203,7 +206,7 @@ impl Node {
             sleep(INTERVAL).await;
             progress = self.progress().await?;
             let now = Instant::now();
-            let changed = progress.left != told.left;
+            let changed = progress.left != told.left || progress.not_ready != told.not_ready;
             if changed && (progress.is_over() || now - told_at >= TELL_INTERVAL) {
                 line(&progress);
                 (told, told_at) = (progress.clone(), now);

@@ -16,6 +16,8 @@ pub(crate) enum Part {
     Struck,
     /// It is up and in order, but cut off from one that is struck.
     Touched,
+    /// It drains, and will stop.
+    Leaves,
 }
 
 #[derive(Clone, Debug)]
@@ -91,10 +93,19 @@ impl Disturbances {
 
     /// How many trackers failed at any time since `begin`.
     pub(crate) fn trackers_since(&self, begin: Time) -> usize {
-        let struck = self.since(begin).filter(|one| {
-            one.part == Part::Struck && Topology::role(one.node) == Role::FlowTracker
+        self.trackers(begin, &[Part::Struck])
+    }
+
+    /// How many trackers failed or began to leave at any time since `begin`.
+    pub(crate) fn trackers_lost_since(&self, begin: Time) -> usize {
+        self.trackers(begin, &[Part::Struck, Part::Leaves])
+    }
+
+    fn trackers(&self, begin: Time, parts: &[Part]) -> usize {
+        let some = self.since(begin).filter(|one| {
+            parts.contains(&one.part) && Topology::role(one.node) == Role::FlowTracker
         });
-        struck.map(|one| one.node).collect::<BTreeSet<_>>().len()
+        some.map(|one| one.node).collect::<BTreeSet<_>>().len()
     }
 
     /// Whether all nodes were in order at any time since `begin`.

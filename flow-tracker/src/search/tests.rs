@@ -49,9 +49,7 @@ fn there_are_no_more_than_there_may_be() {
     assert_eq!(searches.len(), 2);
 }
 
-#[test]
-fn lists_of_hosts_that_nobody_has_asked_leave_room_for_rejects() {
-    let mut searches = Searches::new(4, LIFE, 1);
+fn list() -> Hunt {
     let mut list = Hunt::NONE;
     for number in [1, 2] {
         list.push(HuntHost {
@@ -60,22 +58,41 @@ fn lists_of_hosts_that_nobody_has_asked_leave_room_for_rejects() {
             incarnation: 1,
         });
     }
+    list
+}
+
+#[test]
+fn lists_that_no_host_has_been_asked_by_leave_room_for_rejects() {
+    let mut searches = Searches::new(4, LIFE, 1);
     let now = Time::ZERO;
-    let mut remembers = |port: u16, tried: Tried| {
+    let mut remembers = |port: u16, tried: Tried, passes: bool| {
+        let list = list().passing(passes);
         let remembered = searches.remember_hunt(now, key(port), 5, tried, list);
         (remembered, searches.len())
     };
-    assert_eq!(remembers(1, Tried::NONE), (true, 1));
-    assert_eq!(remembers(2, Tried::NONE), (true, 2));
-    assert_eq!(remembers(3, Tried::NONE), (false, 2));
-    assert_eq!(remembers(2, Tried::NONE), (true, 2), "it is there already");
-    assert_eq!(remembers(3, tried(&[1])), (true, 3));
-    assert_eq!(remembers(4, tried(&[1])), (true, 4));
+    assert_eq!(remembers(1, Tried::NONE, true), (true, 1));
+    assert_eq!(remembers(2, Tried::NONE, true), (true, 2));
+    assert_eq!(remembers(3, Tried::NONE, true), (false, 2));
+    assert_eq!(remembers(2, Tried::NONE, true), (true, 2), "it is there");
+    // Hosts may have it already, whoever of them has rejected.
+    assert_eq!(remembers(3, Tried::NONE, false), (true, 3));
+    assert_eq!(remembers(4, tried(&[1]), true), (true, 4));
+}
+
+#[test]
+fn searches_that_have_ended_leave_room_for_lists() {
+    let mut searches = Searches::new(8, LIFE, 1);
+    for port in 1..=30 {
+        let list = list().passing(true);
+        assert!(searches.remember_hunt(Time::ZERO, key(port), 5, Tried::NONE, list));
+        searches.end(Time::ZERO, &key(port));
+    }
+    assert_eq!(searches.len(), 2);
 }
 
 #[test]
 fn an_ended_search_stays_while_there_is_room_to_spare() {
-    let mut searches = Searches::new(4, LIFE, 1);
+    let mut searches = Searches::new(8, LIFE, 1);
     for port in 1..=3 {
         assert!(searches.remember(Time::ZERO, key(port), 5, tried(&[1])));
     }

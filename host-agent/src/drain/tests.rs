@@ -178,6 +178,12 @@ fn after_a_restart_the_client_may_be_one_further_than_its_keepalives_say() {
         assert_eq!(injected(&mut bed), [reset, further, unknown]);
     }
     assert_eq!(bed.stats().counters.drained, 2);
+    // A close is none.
+    let closing = client(3);
+    bed.load(&[closing.socket(6, SocketState::Open)]);
+    let packet = closing.tcp(1_000, TcpFlags::FIN | TcpFlags::ACK);
+    bed.data(closing, &packet);
+    assert_eq!(injected(&mut bed), both(closing, 1_000, 1));
 }
 
 #[test]

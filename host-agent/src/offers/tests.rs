@@ -161,6 +161,64 @@ fn r6_the_last_step_of_a_search_is_taken_where_it_must_be() {
 }
 
 #[test]
+fn what_must_be_taken_waits_for_the_server_as_any_other() {
+    let mut config = config();
+    limit_connections(&mut config, 4);
+    config.services[0].must_accept = true;
+    config.services[0].admission.accept_queue = Some(3);
+    let service = config.services[0].number;
+    let mut bed = Bed::new(config);
+    let queue = Some(AcceptQueue {
+        waiting: 0,
+        backlog: 3,
+    });
+    for number in 1..=4 {
+        bed.agent.handle_signal(Signal::AcceptQueue(service, queue));
+        bed.establish(client(number), 500);
+    }
+    bed.agent.handle_signal(Signal::AcceptQueue(service, queue));
+    for number in 5..=7 {
+        let (_, sent) = bed.offer_step(client(number), 600, 0);
+        assert!(accepted(&sent).is_some());
+    }
+    assert_eq!(bed.stats().counters.accepted_full, 3);
+    // There is a place again, but the server has three to accept.
+    for number in 1..=4 {
+        bed.destroyed(client(number), number.into());
+    }
+    assert_eq!(bed.flows(), [3, 0, 4, 0]);
+    let (_, sent) = bed.offer_step(client(8), 700, 1);
+    assert!(rejected(&sent).is_some());
+    assert_eq!(bed.stats().counters.rejected_accept_queue, 1);
+    bed.agent.handle_signal(Signal::AcceptQueue(service, queue));
+    let (_, sent) = bed.offer_step(client(9), 700, 1);
+    assert!(accepted(&sent).is_some());
+}
+
+#[test]
+fn what_must_be_taken_does_not_lower_a_limit_that_moves_by_itself() {
+    const WINDOW: u16 = 50;
+    // A limit of one takes one in fifty, so it rises after a whole window, and not before.
+    for (offers, second) in [(WINDOW - 2, false), (WINDOW, true)] {
+        let mut config = config();
+        config.services[0].admission.adaptive = true;
+        config.services[0].must_accept = true;
+        let mut bed = Bed::started(config);
+        for number in 1..=offers {
+            let (_, sent) = bed.offer_step(client(number), 600, 0);
+            assert!(accepted(&sent).is_some());
+        }
+        assert_eq!(bed.stats().counters.accepted_full, u64::from(offers) - 1);
+        // They never finish their handshakes.
+        bed.run_acked(80_000);
+        assert_eq!(bed.flows(), [0; 4]);
+        bed.accept(client(61), 700);
+        let (_, sent) = bed.offer_step(client(62), 700, 1);
+        assert_eq!(accepted(&sent).is_some(), second);
+    }
+}
+
+#[test]
 fn r5_a_rejected_offer_number_stays_rejected_when_there_is_room_again() {
     let mut config = config();
     limit_connections(&mut config, 1);

@@ -960,6 +960,20 @@ fn a_tracker_that_drains_no_more_begins_a_new_life_and_is_filled_before_it_is_ac
 }
 
 #[test]
+fn an_order_that_was_given_up_is_not_carried_out() {
+    let (a, b, _) = pair_of(48, &INGRESS, &HOST);
+    let (reply, done) = oneshot::channel();
+    drop(done);
+    let late = Command::Order(Some(Allowance::AsFile), reply);
+    b.commands.send(late).unwrap();
+    assert_eq!(b.report().draining, None);
+    b.order(Some(Allowance::AsFile)).unwrap();
+    assert!(b.report().draining.is_some());
+    a.stop();
+    b.stop();
+}
+
+#[test]
 fn in_a_fixed_list_a_tracker_can_not_be_drained() {
     let (a, b, _) = pair(46);
     let why = b.order(Some(Allowance::AsFile)).unwrap_err();

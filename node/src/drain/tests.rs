@@ -74,8 +74,15 @@ fn an_agent_that_does_not_know_its_connections_yet_is_not_done() {
         status(Some(0), None),
     ];
     let node = node_that_says(&folder, answers);
-    drain(&wanted(&folder, Deadline::AsFile, true), |_| {}).unwrap();
+    let mut lines = Vec::new();
+    let tell = |line: &str| lines.push(line.to_owned());
+    drain(&wanted(&folder, Deadline::AsFile, true), tell).unwrap();
     assert_eq!(node.join().unwrap().len(), 5);
+    assert!(
+        lines[0].ends_with("0 connections left (waiting for the list)"),
+        "{lines:?}"
+    );
+    assert!(lines[1].ends_with("0 connections left"), "{lines:?}");
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Machine for FlowTracker {
             ),
             (
                 "jlb_tracker_searches",
-                "Searches that were rejected at least once, the recently ended ones included.",
+                "Searches that were rejected at least once or are direct hunts, some recently ended ones included.",
                 stats.searches,
             ),
             (
@@ -151,7 +151,7 @@ impl Machine for FlowTracker {
             ),
             (
                 "jlb_tracker_rejects_total",
-                "Rejects that matched the record.",
+                "Rejects that matched the record: a flow's primary and its secondary count each.",
                 stats.rejects,
             ),
             (
@@ -298,7 +298,7 @@ impl Machine for FlowTracker {
             );
             report.counter(
                 "jlb_tracker_held_back_total",
-                "Choices for which the host counted as more than it had reported, since its flows end too soon.",
+                "Looks for a host in which it counted as more than it had reported, since its flows end too soon; one search may look twice.",
                 labels,
                 load.held_back,
             );

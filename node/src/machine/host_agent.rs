@@ -213,7 +213,7 @@ impl Machine for HostAgent {
             ),
             (
                 "jlb_host_drain_closed_total",
-                "Connections that were closed since they outlived the deadline of a drain.",
+                "Connections that outlived the deadline of a drain: reset, or given up (UDP). Each counts once, when that is first tried.",
                 counts.drained,
             ),
             (

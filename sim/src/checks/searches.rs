@@ -24,6 +24,8 @@ const CLIMB: Duration = Duration::from_millis(400);
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Searches {
     by_attempt: BTreeMap<(FlowKey, u32), Search>,
+    /// The host that accepted each attempt last, whoever asked it.
+    takers: BTreeMap<(FlowKey, u32), NodeNumber>,
     /// The attempt of each flow that was offered last.
     latest: BTreeMap<FlowKey, u32>,
     /// The direct hunts that trackers let each host begin.
@@ -95,6 +97,8 @@ impl Searches {
         (step, host): (u8, NodeNumber),
         has_flow: impl Fn(NodeNumber) -> bool,
     ) -> Option<String> {
+        let attempt = (key, isn);
+        let taker = self.takers.get(&attempt).copied();
         let new = Search {
             offers: Vec::new(),
             accepted: None,
@@ -103,7 +107,7 @@ impl Searches {
         };
         let search = self
             .by_attempt
-            .entry((key, isn))
+            .entry(attempt)
             .or_insert_with(|| new.clone());
         // A flow has one record: another attempt, once an old one's at another ingress, takes its
         // place.
@@ -139,6 +143,14 @@ impl Searches {
             search.offers.clear();
             search.accepted = None;
         }
+        // A life of the attempt that has ended at its host ended the search as well: the client's SYN,
+        // if it comes again, begins another.
+        let has_ended = |&(_, other): &(u8, NodeNumber)| {
+            other != host && taker == Some(other) && !has_flow(other)
+        };
+        if search.offers.last().is_some_and(has_ended) {
+            search.offers.clear();
+        }
         for &(other_step, other) in &search.offers {
             // R6: a flow that has waited is offered anew, with lower steps.
             if other == host && !(waits && step < other_step) {
@@ -169,5 +181,6 @@ impl Searches {
         if let Some(search) = self.by_attempt.get_mut(&attempt) {
             search.accepted = Some(host);
         }
+        self.takers.insert(attempt, host);
     }
 }

@@ -183,6 +183,30 @@ fn an_offer_to_another_host_than_the_one_that_accepted_is_found() {
 }
 
 #[test]
+fn an_attempt_whose_life_has_ended_is_searched_for_anew() {
+    for ended in [true, false] {
+        let mut searches = Searches::default();
+        let attempt = (key(), ISN);
+        let offered = |searches: &mut Searches, now: u64, changed: u64, step, number| {
+            searches.offered(
+                Time::from_millis(1000 + now),
+                (Time::from_millis(1000 + changed), true),
+                attempt,
+                (4, false),
+                (step, host(number)),
+                |owner| !ended && owner == host(22),
+            )
+        };
+        assert_eq!(offered(&mut searches, 0, 0, 3, 21), None);
+        searches.accepted(attempt, host(22));
+        // Just after something has changed: whoever led the search may not any more.
+        assert_eq!(offered(&mut searches, 20, 10, 2, 22), None);
+        let other = offered(&mut searches, 1_000, 10, 2, 23);
+        assert_eq!(other.is_none(), ended, "{other:?}");
+    }
+}
+
+#[test]
 fn a_search_of_a_flow_that_its_host_has_already_stays_with_it() {
     let mut searches = Searches::default();
     let mut offered = |now: u64, step, number, alive| {

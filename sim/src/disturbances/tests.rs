@@ -15,6 +15,9 @@ fn a_disturbance_counts_until_the_node_has_settled() {
     all.end(at(2000), first);
     assert_eq!(all.trackers_since(at(3999)), 1);
     assert_eq!(all.trackers_since(at(4001)), 0);
+    all.begin(at(3500), node(103), Part::Leaves);
+    assert_eq!(all.trackers_since(at(3999)), 1);
+    assert_eq!(all.trackers_lost_since(at(3999)), 2);
     assert!(all.concerned_since(node(102), at(9000)));
     assert!(!all.struck_since(node(102), at(9000)));
     assert_eq!(all.last(at(9000), node(201)), Some(at(9000)));

@@ -44,7 +44,7 @@ impl World {
 
     /// Whether faults excuse that a handshake of the attempt that began then went to two hosts, or
     /// that a host's half-open connection was overlooked: more than one tracker, or the only one, failed
-    /// meanwhile, or one of these hosts was cut off, paused or restarted.
+    /// or left meanwhile, or one of these hosts was cut off, paused or restarted.
     pub(super) fn is_excused(&self, began: Time, hosts: &[NodeNumber]) -> bool {
         self.excuses(&self.disturbances, began, hosts)
     }
@@ -73,7 +73,7 @@ impl World {
     }
 
     fn excuses(&self, disturbances: &Disturbances, began: Time, hosts: &[NodeNumber]) -> bool {
-        let failed = disturbances.trackers_since(began);
+        let failed = disturbances.trackers_lost_since(began);
         // The only tracker is all of them.
         failed > 1
             || failed >= self.topology.trackers.len()

@@ -126,6 +126,9 @@ impl World {
         self.draining.insert(number);
         self.epoch = self.now;
         self.look_at_router();
+        if Topology::role(number) == Role::FlowTracker {
+            self.disturb(number, Part::Leaves);
+        }
         self.drain(number);
         self.schedule(self.now + DRAINS, Event::Stop(number));
     }

@@ -124,6 +124,10 @@ impl World {
     fn old_connection(&self, client: usize, at: Time) -> Option<NodeNumber> {
         // What is left of a life that its client has left is nobody's connection.
         let isn = self.clients[client].living()?;
+        // One that seems older than a former life may be released for that (R1).
+        if self.is_out_of_order(client) {
+            return None;
+        }
         let (key, dossier) = (self.clients[client].key, &self.dossiers[client]);
         let &[owner] = dossier.sockets.as_slice() else {
             return None;
