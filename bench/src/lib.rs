@@ -4,10 +4,12 @@
 //! it, and says what it saw. It needs root and a kernel, and no program but `jlb` itself.
 
 mod args;
+mod benches;
 mod chaos;
 mod document;
 mod how_to_use;
 mod lab;
+mod micro;
 mod policies;
 mod report;
 mod run;
@@ -30,6 +32,6 @@ pub mod topology;
 pub mod web;
 
 pub use args::LabArgs;
-pub use policies::{BenchArgs, bench};
+pub use benches::{BenchArgs, bench};
 pub use run::lab;
 pub use web::{LabWebArgs, run as lab_web};

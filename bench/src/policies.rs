@@ -22,27 +22,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::error::{Doing, LabError, Result};
 use crate::run::{INTERRUPTED, root, say, unless_interrupted};
 use aims::{judge, missed_facts};
-pub use args::BenchArgs;
-use args::{BenchCommand, PoliciesOptions, Where};
+pub(crate) use args::PoliciesOptions;
+use args::Where;
 use document::{Document, Figures, Settings};
 use lab::text::LabText;
 use measure::measure;
 use plan::{GRID, sections};
 use text::Text;
 
-/// Runs `jlb bench`.
-pub fn bench(args: &BenchArgs) -> ExitCode {
-    let BenchCommand::Policies(options) = &args.command;
-    run(options).unwrap_or_else(|error| {
-        eprintln!("jlb bench: {error}");
-        if let Some(mend) = error.how_to_mend() {
-            eprintln!("  mend: {mend}");
-        }
-        ExitCode::FAILURE
-    })
-}
-
-fn run(options: &PoliciesOptions) -> Result<ExitCode> {
+/// Runs `jlb bench policies`.
+pub(crate) fn run(options: &PoliciesOptions) -> Result<ExitCode> {
     let json = options.json.as_deref();
     let html = options.html.as_deref();
     if options.place != Where::Simulator {

@@ -2,26 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use jlb_queueing::Discipline;
 
 use crate::plan::MAX_NODES_OF_A_KIND;
 
 use super::plan::{GRID, REPORTS, TRACKERS};
-
-/// `jlb bench`: measure, and say what came out.
-#[derive(Clone, Debug, Args)]
-pub struct BenchArgs {
-    #[command(subcommand)]
-    pub(crate) command: BenchCommand,
-}
-
-/// What is measured.
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum BenchCommand {
-    /// Compare ways of choosing hosts, in a simulation of servers and of what trackers know of them, or in a lab
-    Policies(PoliciesOptions),
-}
 
 /// Where policies are compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

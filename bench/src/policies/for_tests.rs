@@ -1,6 +1,7 @@
 //! Options as a command line gives them.
 
-use super::args::{BenchArgs, BenchCommand, PoliciesOptions};
+use super::args::PoliciesOptions;
+use crate::benches::{BenchArgs, BenchCommand};
 use clap::Parser;
 
 #[derive(Parser)]
@@ -13,8 +14,10 @@ struct Cli {
 pub(crate) fn parsed(arguments: &[&str]) -> Result<PoliciesOptions, String> {
     let all = ["jlb", "policies"].iter().chain(arguments);
     let cli = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
-    let BenchCommand::Policies(options) = cli.bench.command;
-    Ok(options)
+    match cli.bench.command {
+        BenchCommand::Policies(options) => Ok(options),
+        BenchCommand::Micro(_) => Err("not of policies".to_owned()),
+    }
 }
 
 /// What these arguments say.

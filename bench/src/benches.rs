@@ -1,0 +1,40 @@
+//! `jlb bench`: what can be measured.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::error::LabError;
+use crate::micro::{self, MicroOptions};
+use crate::policies::{self, PoliciesOptions};
+
+/// `jlb bench`: measure, and say what came out.
+#[derive(Clone, Debug, Args)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    pub(crate) command: BenchCommand,
+}
+
+/// What is measured.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Compare ways of choosing hosts, in a simulation of servers and of what trackers know of them, or in a lab
+    Policies(PoliciesOptions),
+    /// Measure what a packet and a new connection cost the roles, in memory: time, instructions, bytes
+    Micro(MicroOptions),
+}
+
+/// Runs `jlb bench`.
+pub fn bench(args: &BenchArgs) -> ExitCode {
+    let done = match &args.command {
+        BenchCommand::Policies(options) => policies::run(options),
+        BenchCommand::Micro(options) => micro::run(options),
+    };
+    done.unwrap_or_else(|error: LabError| {
+        eprintln!("jlb bench: {error}");
+        if let Some(mend) = error.how_to_mend() {
+            eprintln!("  mend: {mend}");
+        }
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,587 @@
+//! A cluster in memory: the production roles and links of an ingress, two flow trackers and hosts, with nothing between
+//! them. Every message is encoded, sealed, opened and decoded as on the wire.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use etherparse::{IpNumber, Ipv4Header, TcpHeader};
+use jlb_config::{ClusterConfig, Keys, MessageKey as FileKey};
+use jlb_flow_tracker::FlowTracker;
+use jlb_host_agent::HostAgent;
+use jlb_ingress::{Ingress, Packet, Verdict};
+use jlb_protocol::link::{self, Event, Link, MessageKey, MessageKeys, Opened, PeerAddress};
+use jlb_protocol::{
+    Destination, MemberState, Message, NodeNumber, PacketBuf, Role, Time, Transmit, View, wire,
+};
+
+use crate::error::{Doing, LabError, Result};
+
+/// The hosts of the service.
+const HOSTS: u16 = 8;
+/// Where the service is.
+const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const PORT: u16 = 80;
+/// Ports that each client address uses.
+const PORTS: u32 = 50_000;
+/// The life of each node.
+const INCARNATION: u32 = 1;
+/// Of any message: nodes derive it from the flow's hash.
+const SOURCE_PORT: u16 = 50_001;
+/// Tables that are filled grow in steps; a table has room to spare.
+const SPARE_FLOWS: u32 = 1_024;
+/// Time that passes between two new flows.
+const BETWEEN_FLOWS: Duration = Duration::from_micros(100);
+/// How long trackers are given to be filled, and in which steps.
+const FILLING: Duration = Duration::from_secs(1);
+/// See [`FILLING`].
+const TICK: Duration = Duration::from_millis(10);
+/// Room in front of a packet, and behind it.
+const CAPACITY: usize = 256;
+
+/// A role's state machine.
+enum Machine {
+    Ingress(Box<Ingress>),
+    Tracker(Box<FlowTracker>),
+    Host(Box<HostAgent>),
+}
+
+impl Machine {
+    /// Takes a message; whether its packet goes to the machine's own stack.
+    fn handle_message(&mut self, now: Time, from: NodeNumber, message: &Message<'_>) -> bool {
+        match self {
+            Self::Ingress(ingress) => ingress.handle_message(now, from, message),
+            Self::Tracker(tracker) => tracker.handle_message(now, from, message),
+            Self::Host(agent) => {
+                let verdict = agent.handle_message(now, from, message);
+                return verdict == jlb_host_agent::Verdict::Deliver;
+            }
+        }
+        false
+    }
+
+    fn handle_view(&mut self, now: Time, view: &View) {
+        match self {
+            Self::Ingress(ingress) => ingress.handle_view(now, view.clone()),
+            Self::Tracker(tracker) => tracker.handle_view(now, view.clone()),
+            Self::Host(agent) => agent.handle_view(now, view.clone()),
+        }
+    }
+
+    /// What a peer says of itself.
+    fn handle_peer(&mut self, now: Time, peer: NodeNumber, view: u64, wire: u8) {
+        match self {
+            Self::Ingress(_) => {}
+            Self::Tracker(tracker) => tracker.handle_peer_view(now, peer, view),
+            Self::Host(agent) => agent.handle_peer_wire(now, peer, wire),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Time) {
+        let due = match self {
+            Self::Ingress(ingress) => ingress.poll_timeout(),
+            Self::Tracker(tracker) => tracker.poll_timeout(),
+            Self::Host(agent) => agent.poll_timeout(),
+        };
+        if due.is_none_or(|due| due > now) {
+            return;
+        }
+        match self {
+            Self::Ingress(ingress) => ingress.handle_timeout(now),
+            Self::Tracker(tracker) => tracker.handle_timeout(now),
+            Self::Host(agent) => agent.handle_timeout(now),
+        }
+    }
+
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        match self {
+            Self::Ingress(ingress) => ingress.poll_transmit(),
+            Self::Tracker(tracker) => tracker.poll_transmit(),
+            Self::Host(agent) => agent.poll_transmit(),
+        }
+    }
+
+    fn recycle(&mut self, buf: PacketBuf) {
+        match self {
+            Self::Ingress(ingress) => ingress.recycle(buf),
+            Self::Tracker(tracker) => tracker.recycle(buf),
+            Self::Host(agent) => agent.recycle(buf),
+        }
+    }
+}
+
+struct Node {
+    number: NodeNumber,
+    address: IpAddr,
+    machine: Machine,
+    link: Link,
+}
+
+/// A sealed message on its way.
+struct Datagram {
+    to: usize,
+    from: SocketAddr,
+    buf: PacketBuf,
+    /// The node whose machine gets the buffer back.
+    owner: usize,
+}
+
+/// The cluster. Flows are numbered from 0; each is a TCP connection of a client of its own.
+pub(crate) struct Cluster {
+    now: Time,
+    nodes: Vec<Node>,
+    on_the_way: VecDeque<Datagram>,
+    delivered: u64,
+    messages: u64,
+    batch: Vec<Packet>,
+}
+
+impl Cluster {
+    /// One whose tables have room for so many flows, with all sessions made and nothing else.
+    ///
+    /// # Errors
+    /// If the cluster can't be made: a fault of this program.
+    pub(crate) fn new(flows: u32) -> Result<Self> {
+        let config = config(flows.saturating_add(SPARE_FLOWS))?;
+        let now = Time::from_millis(1_000);
+        let view = config.view();
+        let mut nodes = Vec::new();
+        for node in config.nodes() {
+            let (name, seed) = (&node.name, u64::from(node.number.get()));
+            let wrong = "read the cluster's own configuration";
+            let machine = match node.role {
+                Role::Ingress => {
+                    let settings = config.ingress(name).doing(wrong)?;
+                    Machine::Ingress(Box::new(Ingress::new(settings, view.clone(), seed, now)))
+                }
+                Role::FlowTracker => {
+                    let settings = config.flow_tracker(name).doing(wrong)?;
+                    let tracker = FlowTracker::new(settings, view.clone(), seed, now);
+                    Machine::Tracker(Box::new(tracker))
+                }
+                Role::HostAgent => {
+                    let settings = config.host_agent(name, INCARNATION).doing(wrong)?;
+                    let mut agent = HostAgent::new(settings, view.clone(), seed, now);
+                    // Its machine has no sockets yet.
+                    for _ in 0..2 {
+                        agent.handle_sockets(now, now, &[]);
+                    }
+                    Machine::Host(Box::new(agent))
+                }
+            };
+            nodes.push(Node {
+                number: node.number,
+                address: address(node.number),
+                machine,
+                link: link_of(&config, node, &view, now)?,
+            });
+        }
+        let mut cluster = Self {
+            now,
+            nodes,
+            on_the_way: VecDeque::new(),
+            delivered: 0,
+            messages: 0,
+            batch: Vec::new(),
+        };
+        cluster.meet(&living(&view));
+        Ok(cluster)
+    }
+
+    /// All say Hello, and the trackers are filled by hosts that have nothing to tell.
+    fn meet(&mut self, view: &View) {
+        for at in 0..self.nodes.len() {
+            self.nodes[at].link.handle_timeout(self.now);
+            self.send_hellos(at);
+        }
+        self.settle();
+        for node in &mut self.nodes {
+            node.machine.handle_view(self.now, view);
+        }
+        for _ in 0..FILLING.as_millis() / TICK.as_millis() {
+            self.now = self.now + TICK;
+            self.let_time_act();
+        }
+    }
+
+    fn send_hellos(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        while let Some((route, buf)) = node.link.poll_hello() {
+            let from = SocketAddr::new(route.local, SOURCE_PORT);
+            if let Some(to) = place(route.remote.ip()) {
+                self.on_the_way.push_back(Datagram {
+                    to,
+                    from: SocketAddr::new(from.ip(), route.remote.port()),
+                    buf,
+                    owner: at,
+                });
+            }
+        }
+    }
+
+    /// Opens flows, each by its SYN and the ACK that ends its handshake, and lets every message that comes of them
+    /// arrive, also those that only time brings about.
+    ///
+    /// # Errors
+    /// If one of them gets no host: a fault of this program.
+    pub(crate) fn open(&mut self, flows: std::ops::Range<u32>) -> Result<()> {
+        for flow in flows {
+            let before = self.delivered;
+            self.client_sends(&syn(flow)?);
+            self.client_sends(&ack(flow)?);
+            if self.delivered != before + 2 {
+                return Err(LabError::new(format!("flow {flow} has got no host")));
+            }
+            self.now = self.now + BETWEEN_FLOWS;
+            self.let_time_act();
+        }
+        Ok(())
+    }
+
+    fn client_sends(&mut self, bytes: &[u8]) {
+        let mut packet = self
+            .batch
+            .pop()
+            .unwrap_or_else(|| Packet::new(PacketBuf::new(CAPACITY)));
+        packet.buf.clear();
+        let _fits = packet.buf.fill(bytes);
+        packet.verdict = Verdict::Pending;
+        if let Machine::Ingress(ingress) = &mut self.nodes[0].machine {
+            ingress.process(self.now, std::slice::from_mut(&mut packet));
+        }
+        if let Verdict::Forward { to, flow } = packet.verdict {
+            let buf = std::mem::replace(&mut packet.buf, PacketBuf::new(CAPACITY));
+            let to = Destination::Node(to);
+            self.send(0, Transmit { to, flow, buf });
+        }
+        self.batch.push(packet);
+        self.settle();
+    }
+
+    fn let_time_act(&mut self) {
+        for node in &mut self.nodes {
+            node.machine.handle_timeout(self.now);
+        }
+        self.settle();
+    }
+
+    /// Until nothing is on the way.
+    fn settle(&mut self) {
+        loop {
+            for at in 0..self.nodes.len() {
+                while let Some(transmit) = self.nodes[at].machine.poll_transmit() {
+                    self.send(at, transmit);
+                }
+            }
+            let Some(datagram) = self.on_the_way.pop_front() else {
+                return;
+            };
+            self.arrive(datagram);
+        }
+    }
+
+    fn send(&mut self, at: usize, transmit: Transmit) {
+        let Transmit { to, mut buf, .. } = transmit;
+        let node = &mut self.nodes[at];
+        let Destination::Node(to) = to else {
+            return node.machine.recycle(buf);
+        };
+        match node.link.seal(to, SOURCE_PORT, &mut buf) {
+            Ok(route) => {
+                let from = SocketAddr::new(route.local, SOURCE_PORT);
+                if let Some(to) = place(route.remote.ip()) {
+                    self.messages += 1;
+                    self.on_the_way.push_back(Datagram {
+                        to,
+                        from,
+                        buf,
+                        owner: at,
+                    });
+                }
+            }
+            Err(_) => node.machine.recycle(buf),
+        }
+    }
+
+    fn arrive(&mut self, datagram: Datagram) {
+        let Datagram {
+            to,
+            from,
+            buf,
+            owner,
+        } = datagram;
+        let Some(node) = self.nodes.get_mut(to) else {
+            return;
+        };
+        let bytes = buf.as_slice();
+        let opened = node.link.open(self.now, from, node.address, bytes);
+        while let Some(event) = node.link.poll_event() {
+            if let Event::PeerSaid {
+                node: peer,
+                view,
+                wire,
+                ..
+            } = event
+            {
+                node.machine.handle_peer(self.now, peer, view, wire);
+            }
+        }
+        if let Ok(Opened::Message(sender)) = opened
+            && let Ok(message) = wire::decode(bytes)
+        {
+            self.delivered += u64::from(node.machine.handle_message(self.now, sender, &message));
+        }
+        self.send_hellos(to);
+        self.nodes[owner].machine.recycle(buf);
+    }
+
+    /// The ingress with its link, and each host with its own; the rest is not needed any more.
+    ///
+    /// # Errors
+    /// If the first node is no ingress: a fault of this program.
+    pub(crate) fn into_data_path(self) -> Result<DataPath> {
+        let mut nodes = self.nodes.into_iter();
+        let Some(Node {
+            machine: Machine::Ingress(ingress),
+            link,
+            ..
+        }) = nodes.next()
+        else {
+            return Err(LabError::new("the first node is no ingress"));
+        };
+        let hosts = nodes.filter_map(|node| match node.machine {
+            Machine::Host(agent) => Some(HostEnd {
+                number: node.number,
+                address: node.address,
+                agent,
+                link: node.link,
+            }),
+            Machine::Ingress(_) | Machine::Tracker(_) => None,
+        });
+        Ok(DataPath {
+            now: self.now,
+            ingress,
+            link,
+            hosts: hosts.collect(),
+        })
+    }
+
+    /// Messages that were sent so far.
+    pub(crate) const fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Bytes that the tables of each role have allocated: of the ingress, of a tracker, of all hosts.
+    pub(crate) fn table_bytes(&self) -> [u64; 3] {
+        let mut bytes = [0; 3];
+        for node in &self.nodes {
+            match &node.machine {
+                Machine::Ingress(ingress) => bytes[0] = ingress.stats().flows_bytes,
+                Machine::Tracker(tracker) => bytes[1] = tracker.stats().table_bytes,
+                Machine::Host(agent) => bytes[2] += agent.stats().flow_table_bytes as u64,
+            }
+        }
+        bytes
+    }
+}
+
+/// What an established flow's packets pass.
+pub(crate) struct DataPath {
+    now: Time,
+    ingress: Box<Ingress>,
+    link: Link,
+    hosts: Vec<HostEnd>,
+}
+
+struct HostEnd {
+    number: NodeNumber,
+    address: IpAddr,
+    agent: Box<HostAgent>,
+    link: Link,
+}
+
+impl DataPath {
+    /// Client packets from parsing to the sealed message; gives how many are forwarded.
+    pub(crate) fn encapsulate(&mut self, batch: &mut [Packet]) -> usize {
+        self.ingress.process(self.now, batch);
+        let mut forwarded = 0;
+        for packet in batch {
+            if let Verdict::Forward { to, .. } = packet.verdict {
+                let sealed = self.link.seal(to, SOURCE_PORT, &mut packet.buf);
+                forwarded += usize::from(sealed.is_ok());
+            }
+        }
+        forwarded
+    }
+
+    /// What [`Self::encapsulate`] made arrives at its hosts; gives how many of the packets go to a stack.
+    pub(crate) fn decapsulate(&mut self, batch: &[Packet]) -> usize {
+        let from = SocketAddr::new(address_of(1), SOURCE_PORT);
+        let mut delivered = 0;
+        for packet in batch {
+            let Verdict::Forward { to, .. } = packet.verdict else {
+                continue;
+            };
+            let Ok(at) = self.hosts.binary_search_by_key(&to, |host| host.number) else {
+                continue;
+            };
+            let host = &mut self.hosts[at];
+            let bytes = packet.buf.as_slice();
+            if let Ok(Opened::Message(sender)) = host.link.open(self.now, from, host.address, bytes)
+                && let Ok(message) = wire::decode(bytes)
+            {
+                let verdict = host.agent.handle_message(self.now, sender, &message);
+                delivered += usize::from(verdict == jlb_host_agent::Verdict::Deliver);
+                while let Some(transmit) = host.agent.poll_transmit() {
+                    host.agent.recycle(transmit.buf);
+                }
+            }
+        }
+        delivered
+    }
+}
+
+/// A flow's first packet.
+fn syn(flow: u32) -> Result<Vec<u8>> {
+    packet(flow, |tcp| tcp.syn = true)
+}
+
+/// A packet of an established flow: an ACK without data, 40 bytes.
+///
+/// # Errors
+/// If it can't be made: a fault of this program.
+pub(crate) fn ack(flow: u32) -> Result<Vec<u8>> {
+    packet(flow, |tcp| {
+        tcp.sequence_number = tcp.sequence_number.wrapping_add(1);
+        tcp.ack = true;
+        tcp.acknowledgment_number = 1;
+    })
+}
+
+fn packet(flow: u32, change: impl FnOnce(&mut TcpHeader)) -> Result<Vec<u8>> {
+    let client = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 1)) + flow / PORTS);
+    let port = u16::try_from(10_000 + flow % PORTS).unwrap_or(u16::MAX);
+    let wrong = "make a packet";
+    let isn = flow.wrapping_mul(0x9e37_79b1);
+    let mut tcp = TcpHeader::new(port, PORT, isn, u16::MAX);
+    change(&mut tcp);
+    let (from, to) = (client.octets(), VIP.octets());
+    let len = tcp.header_len_u16();
+    let ip = Ipv4Header::new(len, 64, IpNumber::TCP, from, to).doing(wrong)?;
+    tcp.checksum = tcp.calc_checksum_ipv4_raw(from, to, &[]).doing(wrong)?;
+    let mut ip = ip;
+    ip.header_checksum = ip.calc_header_checksum();
+    let mut bytes = ip.to_bytes().to_vec();
+    bytes.extend_from_slice(&tcp.to_bytes());
+    Ok(bytes)
+}
+
+/// A buffer that is large enough for such a packet and its encapsulation.
+pub(crate) fn buffer() -> Packet {
+    Packet::new(PacketBuf::new(CAPACITY))
+}
+
+fn address(node: NodeNumber) -> IpAddr {
+    address_of(node.get())
+}
+
+fn address_of(number: u16) -> IpAddr {
+    let [high, low] = number.to_be_bytes();
+    Ipv4Addr::new(172, 16, high, low).into()
+}
+
+/// The place of the node that has this address.
+fn place(address: IpAddr) -> Option<usize> {
+    let IpAddr::V4(v4) = address else {
+        return None;
+    };
+    let [_, _, high, low] = v4.octets();
+    usize::from(u16::from_be_bytes([high, low])).checked_sub(1)
+}
+
+fn config(max_flows: u32) -> Result<ClusterConfig> {
+    let untrusted = max_flows.min(65_536);
+    let mut text = format!(
+        "[cluster]\nname = \"micro\"\nkey_file = \"none\"\nmembership = \"static\"\n\n\
+         [limits]\nmax_flows = {max_flows}\nmax_untrusted = {untrusted}\n"
+    );
+    let roles = [("ingress", 1), ("flow-tracker", 2), ("host-agent", HOSTS)];
+    let roles = roles
+        .iter()
+        .flat_map(|&(role, count)| (0..count).map(move |_| role));
+    let mut hosts = Vec::new();
+    for (number, role) in (1_u16..).zip(roles) {
+        let address = address_of(number);
+        text.push_str(&format!(
+            "\n[[node]]\nnumber = {number}\nname = \"node-{number}\"\nrole = \"{role}\"\nunderlay = [\"{address}\"]\n"
+        ));
+        if role == "host-agent" {
+            hosts.push(format!("\"node-{number}\""));
+        }
+    }
+    text.push_str(&format!(
+        "\n[[service]]\nnumber = 1\nname = \"web\"\nvip = \"{VIP}\"\nprotocol = \"tcp\"\nports = {PORT}\n\
+         hosts = [{}]\npolicy = \"least-connections\"\n",
+        hosts.join(", ")
+    ));
+    let key = FileKey {
+        id: 1,
+        secret: *b"a message key 01",
+    };
+    let wrong = "make a cluster in memory";
+    let keys = Keys::new(*b"a key for hashes", vec![key]).doing(wrong)?;
+    let loaded =
+        ClusterConfig::parse_with_keys(&text, Path::new("micro.toml"), keys).doing(wrong)?;
+    Ok(loaded.config)
+}
+
+/// The view with each node in its first life.
+fn living(view: &View) -> View {
+    let members = view.members().iter().map(|member| {
+        let mut member = *member;
+        member.incarnation = INCARNATION;
+        member
+    });
+    View::new(members.collect())
+}
+
+fn link_of(
+    config: &ClusterConfig,
+    node: &jlb_config::Node,
+    view: &View,
+    now: Time,
+) -> Result<Link> {
+    let mut keys = config.keys.message_keys().iter().map(|key| MessageKey {
+        id: key.id,
+        secret: key.secret,
+    });
+    let sending = keys
+        .next()
+        .ok_or_else(|| LabError::new("there is no key"))?;
+    let others = config.peers().into_iter();
+    let peers = others.filter(|peer| peer.node != node.number);
+    let settings = link::Config {
+        node: node.number,
+        role: node.role,
+        state: MemberState::Active,
+        incarnation: INCARNATION,
+        worker: 0,
+        keys: MessageKeys::new(sending, keys.collect()),
+        peers: peers
+            .map(|peer| PeerAddress {
+                node: peer.node,
+                local: address(node.number),
+                remote: address(peer.node),
+            })
+            .collect(),
+        port: config.port,
+        hello_interval: config.timers.hello,
+        view: view.ranked_fingerprint(None),
+        config: config.fingerprint(),
+    };
+    Ok(Link::new(settings, u64::from(node.number.get()), now))
+}
+
+#[cfg(test)]
+mod tests;
