@@ -3,7 +3,6 @@
 
 use crate::flow::FlowKey;
 use crate::number::NodeNumber;
-use core::hash::Hasher;
 use siphasher::sip::SipHasher24;
 
 /// The secret under which flows and ranks are hashed; it stays when message keys are rotated.
@@ -42,9 +41,9 @@ impl HashKey {
     /// number (2 bytes), both big-endian.
     #[must_use]
     pub fn score(&self, flow: FlowHash, node: NodeNumber) -> u64 {
-        let mut hasher = SipHasher24::new_with_key(&self.0);
-        hasher.write(&flow.0.to_be_bytes());
-        hasher.write(&node.get().to_be_bytes());
-        hasher.finish()
+        let mut bytes = [0; 10];
+        bytes[..8].copy_from_slice(&flow.0.to_be_bytes());
+        bytes[8..].copy_from_slice(&node.get().to_be_bytes());
+        SipHasher24::new_with_key(&self.0).hash(&bytes)
     }
 }

@@ -71,21 +71,28 @@ pub(super) fn compute(
         .get(..range.start)
         .zip(covered.get(range.end..))
         .ok_or(DropReason::Truncated)?;
+    let mut head = [0; HEAD_LEN];
+    let (fixed, room) = head.split_at_mut(FIXED_LEN);
+    write_fixed_part(receiver, ends, fixed);
+    room.copy_from_slice(before);
+    // All at once is several times faster than piece by piece; of the head whole words are hashed.
     let mut hasher = SipHasher24::new_with_key(&key.secret);
-    hasher.write(&fixed_part(receiver, ends));
-    hasher.write(before);
-    hasher.write(after);
-    Ok(hasher.finish().to_be_bytes())
+    hasher.write(&head);
+    Ok(hasher.hash(after).to_be_bytes())
 }
 
-fn fixed_part(receiver: u32, ends: Endpoints) -> [u8; 40] {
-    let mut bytes = [0; 40];
+/// Bytes of the receiver's incarnation, the outer addresses and ports.
+const FIXED_LEN: usize = 40;
+
+/// These, and the bytes of the message in front of the tag.
+const HEAD_LEN: usize = FIXED_LEN + tag_range().start;
+
+fn write_fixed_part(receiver: u32, ends: Endpoints, bytes: &mut [u8]) {
     bytes[..4].copy_from_slice(&receiver.to_be_bytes());
     bytes[4..6].copy_from_slice(&ends.from.port().to_be_bytes());
     bytes[6..8].copy_from_slice(&ends.to.port().to_be_bytes());
     bytes[8..24].copy_from_slice(&octets(ends.from.ip()));
     bytes[24..].copy_from_slice(&octets(ends.to.ip()));
-    bytes
 }
 
 fn octets(address: IpAddr) -> [u8; 16] {

@@ -1,4 +1,10 @@
 use super::*;
+
+fn fixed_part(receiver: u32, ends: Endpoints) -> [u8; FIXED_LEN] {
+    let mut bytes = [0; FIXED_LEN];
+    write_fixed_part(receiver, ends, &mut bytes);
+    bytes
+}
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 #[test]
