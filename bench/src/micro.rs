@@ -16,7 +16,6 @@ use serde::Serialize;
 use crate::error::{Doing, LabError, Result};
 use crate::run::say;
 use cases::{BATCH, Case};
-use cluster::Cluster;
 use instructions::Baseline;
 use timing::Times;
 
@@ -127,16 +126,19 @@ pub(crate) fn run(options: &MicroOptions) -> Result<ExitCode> {
         let line = line(case, &times, net, run.messages_per_flow());
         say(format_args!("{}", text(&line)))?;
         figures.cases.push(line);
-    }
-    if options.only.is_empty() {
-        for &flows in options.flows.iter().filter(|&&flows| flows >= 1_000) {
-            let bytes = bytes(flows)?;
-            say(format_args!(
-                "\nbytes of tables a flow, of {flows}: {:.0} at the ingress, {:.0} at each tracker, {:.0} at its host\n",
-                bytes.ingress, bytes.tracker, bytes.host
-            ))?;
-            figures.bytes_per_flow.push(bytes);
+        // Of few flows the tables are mostly empty.
+        let is_told = case.kind == cases::Kind::Ingress && options.only.is_empty();
+        if let Some(flows) = case.flows.filter(|&flows| is_told && flows >= 1_000)
+            && let Some(tables) = run.table_bytes()
+        {
+            figures.bytes_per_flow.push(Bytes::of(tables, flows));
         }
+    }
+    for bytes in &figures.bytes_per_flow {
+        say(format_args!(
+            "\nbytes of tables a flow, of {}: {:.0} at the ingress, {:.0} at each tracker, {:.0} at its host\n",
+            bytes.flows, bytes.ingress, bytes.tracker, bytes.host
+        ))?;
     }
     if let Some(file) = &options.json {
         let json = serde_json::to_string_pretty(&figures).doing("write JSON")?;
@@ -171,18 +173,17 @@ fn text(line: &Line) -> String {
     )
 }
 
-/// The tables of a cluster with so many flows.
-fn bytes(flows: u32) -> Result<Bytes> {
-    let mut cluster = Cluster::new(flows)?;
-    cluster.open(0..flows)?;
-    let [ingress, tracker, host] = cluster.table_bytes();
-    let of = |bytes: u64| bytes as f64 / f64::from(flows);
-    Ok(Bytes {
-        flows,
-        ingress: of(ingress),
-        tracker: of(tracker),
-        host: of(host),
-    })
+impl Bytes {
+    /// Of tables with so many flows: the ingress's, a tracker's, those of all hosts.
+    fn of([ingress, tracker, host]: [u64; 3], flows: u32) -> Self {
+        let each = |bytes: u64| bytes as f64 / f64::from(flows);
+        Self {
+            flows,
+            ingress: each(ingress),
+            tracker: each(tracker),
+            host: each(host),
+        }
+    }
 }
 
 fn count(options: &MicroOptions, cases: &[Case]) -> Result<ExitCode> {

@@ -2,6 +2,7 @@
 //! with. Nothing here ever prints a secret, errors included.
 
 use jlb_protocol::keyed_hash::HashKey;
+use jlb_protocol::link;
 use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 use std::fmt;
@@ -199,6 +200,17 @@ impl Keys {
     #[must_use]
     pub fn message_keys(&self) -> &[MessageKey] {
         &self.keys
+    }
+
+    /// The same as links take them; `None` if there is none.
+    #[must_use]
+    pub fn link_keys(&self) -> Option<link::MessageKeys> {
+        let mut keys = self.keys.iter().map(|key| link::MessageKey {
+            id: key.id,
+            secret: key.secret,
+        });
+        let sending = keys.next()?;
+        Some(link::MessageKeys::new(sending, keys.collect()))
     }
 
     /// The text of the key file.

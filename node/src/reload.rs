@@ -17,8 +17,8 @@ use crate::log::SetLevel;
 use crate::machine::RoleConfig;
 use crate::sampler::{self, Sampler};
 use crate::start::{
-    fellows_of, file_drain, host_setup, ingress_setup, known_nodes, membership_config,
-    message_keys, names, peers_of,
+    fellows_of, file_drain, host_setup, ingress_setup, known_nodes, membership_config, names,
+    peers_of,
 };
 use crate::watch::Setup;
 use jlb_config::{ClusterConfig, ConfigError, Loaded, Node};
@@ -216,7 +216,9 @@ impl Reload {
                 .map(RoleConfig::HostAgent),
         }
         .map_err(other)?;
-        let keys = message_keys(&new)
+        let keys = new
+            .keys
+            .link_keys()
             .ok_or_else(|| Refusal::Restart(vec!["the key file has no [[key]]".into()]))?;
 
         let mut setup = self.running.setup.lock().await;

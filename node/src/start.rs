@@ -16,7 +16,7 @@ use jlb_host_agent::HostAgent;
 use jlb_ingress::Ingress;
 use jlb_membership::{Known, speak};
 use jlb_packet_io::tun::Tun;
-use jlb_protocol::link::{self, Link, MessageKey, MessageKeys};
+use jlb_protocol::link::{self, Link};
 use jlb_protocol::{NodeNumber, Role, ServiceNumber, Time, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -129,7 +129,10 @@ impl Start<'_> {
             .filter(|peer| wanted.contains(&peer.node))
             .filter_map(|peer| members.address(peer.node, peer.v4, peer.v6))
             .collect();
-        let keys = message_keys(self.config)
+        let keys = self
+            .config
+            .keys
+            .link_keys()
             .ok_or_else(|| Error::Config("the key file has no [[key]]".into()))?;
         let config = link::Config {
             node: self.node.number,
@@ -241,17 +244,6 @@ pub(crate) fn known_nodes(config: &ClusterConfig) -> Vec<Known> {
 pub(crate) fn names(config: &ClusterConfig) -> BTreeMap<NodeNumber, String> {
     let nodes = config.nodes().iter();
     nodes.map(|node| (node.number, node.name.clone())).collect()
-}
-
-/// The keys that messages are sealed with; `None` if there is none.
-pub(crate) fn message_keys(config: &ClusterConfig) -> Option<MessageKeys> {
-    let keys = config.keys.message_keys().iter();
-    let mut keys = keys.map(|key| MessageKey {
-        id: key.id,
-        secret: key.secret,
-    });
-    let sending = keys.next()?;
-    Some(MessageKeys::new(sending, keys.collect()))
 }
 
 /// What an ingress needs of its machine.

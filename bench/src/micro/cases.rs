@@ -138,6 +138,7 @@ impl Case {
                 let mut cluster = Cluster::new(flows)?;
                 cluster.open(0..flows)?;
                 Run::Path(Box::new(Path {
+                    table_bytes: cluster.table_bytes(),
                     path: cluster.into_data_path()?,
                     source: Source::new(flows)?,
                     batch: batch(),
@@ -259,6 +260,14 @@ impl Run {
         Ok(done)
     }
 
+    /// Bytes of tables for the case's established flows: of the ingress, of a tracker, of all hosts.
+    pub(crate) const fn table_bytes(&self) -> Option<[u64; 3]> {
+        match self {
+            Self::Path(path) => Some(path.table_bytes),
+            _ => None,
+        }
+    }
+
     /// Messages that each new flow has caused so far.
     pub(crate) fn messages_per_flow(&self) -> Option<f64> {
         match self {
@@ -322,6 +331,7 @@ impl Lookup {
 
 /// Packets of established flows, through the ingress or on to the stack of their host.
 pub(crate) struct Path {
+    table_bytes: [u64; 3],
     path: DataPath,
     source: Source,
     batch: Vec<Packet>,

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use etherparse::{IpNumber, Ipv4Header, TcpHeader};
-use jlb_config::{ClusterConfig, Keys, MessageKey as FileKey};
+use jlb_config::{ClusterConfig, Keys, MessageKey};
 use jlb_flow_tracker::FlowTracker;
 use jlb_host_agent::HostAgent;
 use jlb_ingress::{Ingress, Packet, Verdict};
-use jlb_protocol::link::{self, Event, Link, MessageKey, MessageKeys, Opened, PeerAddress};
+use jlb_protocol::link::{self, Event, Link, Opened, PeerAddress};
 use jlb_protocol::{
     Destination, MemberState, Message, NodeNumber, PacketBuf, Role, Time, Transmit, View, wire,
 };
@@ -525,7 +525,7 @@ fn config(max_flows: u32) -> Result<ClusterConfig> {
          hosts = [{}]\npolicy = \"least-connections\"\n",
         hosts.join(", ")
     ));
-    let key = FileKey {
+    let key = MessageKey {
         id: 1,
         secret: *b"a message key 01",
     };
@@ -552,13 +552,8 @@ fn link_of(
     view: &View,
     now: Time,
 ) -> Result<Link> {
-    let mut keys = config.keys.message_keys().iter().map(|key| MessageKey {
-        id: key.id,
-        secret: key.secret,
-    });
-    let sending = keys
-        .next()
-        .ok_or_else(|| LabError::new("there is no key"))?;
+    let keys = config.keys.link_keys();
+    let keys = keys.ok_or_else(|| LabError::new("there is no key"))?;
     let others = config.peers().into_iter();
     let peers = others.filter(|peer| peer.node != node.number);
     let settings = link::Config {
@@ -567,7 +562,7 @@ fn link_of(
         state: MemberState::Active,
         incarnation: INCARNATION,
         worker: 0,
-        keys: MessageKeys::new(sending, keys.collect()),
+        keys,
         peers: peers
             .map(|peer| PeerAddress {
                 node: peer.node,

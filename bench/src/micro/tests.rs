@@ -56,7 +56,9 @@ fn figures_have_their_units_in_their_names() {
 
 #[test]
 fn tables_of_many_flows_have_their_bytes() {
-    let bytes = bytes(2_000).unwrap();
+    let case = &chosen(&options(&["--only", "ingress/2000", "--flows", "2000"])).unwrap()[0];
+    let tables = case.prepare().unwrap().table_bytes().unwrap();
+    let bytes = Bytes::of(tables, 2_000);
     for each in [bytes.ingress, bytes.tracker, bytes.host] {
         assert!((16.0..4_096.0).contains(&each), "{each}");
     }
