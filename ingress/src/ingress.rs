@@ -138,6 +138,15 @@ impl Ingress {
         }
     }
 
+    /// Counts packets that went the way of one that was forwarded: the further segments of a large
+    /// packet, whose headers say the same of their flow as the first's.
+    pub fn count_forwarded(&mut self, packets: u64) {
+        self.stats.packets += packets;
+        self.stats.cache_hits += packets;
+        self.stats.ledger.received += packets;
+        self.stats.ledger.sent += packets;
+    }
+
     fn process_one(&mut self, now: Time, buf: &mut PacketBuf) -> Result<Verdict, DropReason> {
         let (key, question, hint, source) = match self.matching.classify(buf.as_slice())? {
             Target::Echo => {

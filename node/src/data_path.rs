@@ -5,18 +5,20 @@ mod draining;
 mod life;
 mod members;
 mod report;
+mod stack;
 
 pub(crate) use control::{Channels, Command, DataThread, Notice, Reconfiguration};
 pub(crate) use draining::{Allowance, Draining, FileDrain};
 pub(crate) use life::{Fresh, Life};
 pub(crate) use members::{Members, word};
+use stack::Offloaded;
 
 use crate::clock;
 use crate::error::Error;
 use crate::kernel::sock_diag;
 use crate::machine::{Machine, RoleConfig, Taken};
 use crate::socket_watch::{Answer, SocketWatch};
-use crate::underlay::{BATCH, Underlay, is_temporary};
+use crate::underlay::{BATCH, Underlay};
 use jlb_ingress::{Packet, Verdict};
 use jlb_packet_io::process;
 use jlb_packet_io::tun::Tun;
@@ -24,9 +26,7 @@ use jlb_packet_io::udp::Origin;
 use jlb_packet_io::wait::{Interest, Poller};
 use jlb_protocol::link::{Link, Opened, Route};
 use jlb_protocol::message::Control;
-use jlb_protocol::{
-    Destination, DropReason, Ledger, Message, NodeNumber, PacketBuf, Time, Transmit, wire,
-};
+use jlb_protocol::{Destination, Ledger, Message, NodeNumber, PacketBuf, Time, Transmit, wire};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -95,6 +95,7 @@ impl<M: Machine> DataPath<M> {
             packets,
             spare: Vec::new(),
             stack: Ledger::default(),
+            offload: Offloaded::default(),
             letters: Vec::new(),
             closes: Vec::new(),
             complaints: BTreeMap::new(),
@@ -126,6 +127,7 @@ struct Turn<M> {
     /// Buffers to read into, at most [`MAX_SPARE`].
     spare: Vec<PacketBuf>,
     stack: Ledger,
+    offload: Offloaded,
     /// What the membership wants sent at the end of the turn; it is bounded there.
     letters: Vec<Transmit>,
     /// Room for what the kernel tells of closes.
@@ -243,72 +245,6 @@ impl<M: Machine> Turn<M> {
         Ok(())
     }
 
-    /// Client packets that the kernel routed to the TUN device.
-    ///
-    /// # Errors
-    /// [`Error::System`] if the device is gone: nothing would ever come from it again.
-    fn read_stack(&mut self, now: Time) -> Result<(), Error> {
-        let Some(tun) = &self.path.tun else {
-            return Ok(());
-        };
-        let mut count = 0;
-        while let Some(packet) = self.packets.get_mut(count) {
-            match tun.read_into(&mut packet.buf) {
-                Ok(_) => {}
-                Err(error) if is_temporary(&error) => break,
-                Err(error) => return Err(Error::system("read from the TUN device")(error)),
-            }
-            packet.verdict = Verdict::Pending;
-            count += 1;
-        }
-        self.stack.received += count as u64;
-        if !self.path.machine.process(now, &mut self.packets[..count]) {
-            for _ in 0..count {
-                self.stack.drop_for(DropReason::WrongRole);
-            }
-            return Ok(());
-        }
-        self.stack.consumed += count as u64;
-        let mut packets = std::mem::take(&mut self.packets);
-        for packet in packets.iter_mut().take(count) {
-            match packet.verdict {
-                Verdict::Forward { to, flow } => {
-                    let mut fresh = self.spare.pop().unwrap_or_default();
-                    fresh.reserve(self.path.max_inner);
-                    let buf = std::mem::replace(&mut packet.buf, fresh);
-                    let transmit = Transmit {
-                        to: Destination::Node(to),
-                        flow,
-                        buf,
-                    };
-                    self.send(now, transmit);
-                }
-                Verdict::Inject => {
-                    self.write_stack(now, packet.buf.as_slice());
-                }
-                Verdict::Pending | Verdict::Held | Verdict::Dropped(_) => {}
-            }
-        }
-        self.packets = packets;
-        Ok(())
-    }
-
-    /// Hands a packet to the machine's own IP stack.
-    fn write_stack(&mut self, now: Time, packet: &[u8]) {
-        self.stack.created += 1;
-        let written = match &self.path.tun {
-            Some(tun) => tun.write(packet),
-            None => Err(std::io::ErrorKind::NotFound.into()),
-        };
-        match written {
-            Ok(_) => self.stack.delivered += 1,
-            Err(error) => {
-                self.stack.drop_for(DropReason::SendFailed);
-                self.complain(now, "write to the TUN device", || error.to_string());
-            }
-        }
-    }
-
     fn read_underlay(&mut self, socket: usize) {
         let mut underlay = std::mem::replace(&mut self.path.underlay, Underlay::none());
         let mut looked: Option<Time> = None;
@@ -322,18 +258,18 @@ impl<M: Machine> Turn<M> {
             self.handle_datagram(now, buf, origin, local);
         });
         self.path.underlay = underlay;
+        self.write_joined(looked.unwrap_or_else(clock::now));
         if let Err(error) = received {
             let now = looked.unwrap_or_else(clock::now);
             self.complain(now, "read from the underlay", || error.to_string());
         }
     }
 
-    fn handle_datagram(&mut self, now: Time, buf: &PacketBuf, origin: &Origin, local: IpAddr) {
+    fn handle_datagram(&mut self, now: Time, bytes: &[u8], origin: &Origin, local: IpAddr) {
         if origin.truncated {
             self.path.link.truncated();
             return;
         }
-        let bytes = buf.as_slice();
         let opened = self.path.link.open(now, origin.from, local, bytes);
         self.handle_link_events(now);
         let Ok(Opened::Message(node)) = opened else {
@@ -354,7 +290,7 @@ impl<M: Machine> Turn<M> {
         if self.path.machine.handle_message(now, node, &message) == Taken::Deliver
             && let Message::Flow(flow) = message
         {
-            self.write_stack(now, flow.packet);
+            self.deliver(now, flow.packet);
         }
     }
 

@@ -60,6 +60,8 @@ pub(crate) enum Taken {
 pub(crate) trait Machine: Send {
     /// Client packets from the TUN device, one verdict each; false if the role takes none.
     fn process(&mut self, now: Time, batch: &mut [Packet]) -> bool;
+    /// So many more packets were forwarded as the first of their large packet was.
+    fn count_forwarded(&mut self, _packets: u64) {}
     /// A message from a peer.
     fn handle_message(&mut self, now: Time, from: NodeNumber, message: &Message<'_>) -> Taken;
     /// The peer is there for the first time or in a new life. What roles keep of a peer needs no

@@ -3,20 +3,29 @@
 //! A sender's port stands for a share of the flow hashes, so that ECMP and RSS below spread flows
 //! and keep each in order (RFC 8926 section 3.3).
 
+mod runs;
+mod slot;
+
 use crate::error::Error;
 use jlb_packet_io::Poller;
 use jlb_packet_io::udp::{Origin, SendError, UdpSocket};
 use jlb_packet_io::wait::Interest;
 use jlb_protocol::PacketBuf;
+use jlb_protocol::buffer::MAX_PACKET;
 use jlb_protocol::keyed_hash::FlowHash;
+use runs::Runs;
+use slot::RunSlot;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 /// Source ports for each family.
 const SENDERS: usize = 8;
 
-/// Datagrams that one turn of the loop reads from one socket.
+/// Runs of datagrams that one turn of the loop reads from one socket.
 pub(crate) const BATCH: usize = 64;
+
+/// The least that is asked for at once: where little comes, little is prepared.
+const LEAST_BATCH: usize = 8;
 
 /// Messages that may wait to be sent, over all sockets. Those of one socket leave before those of
 /// the next, so that this also bounds how far one overtakes another: less than a receiver's window.
@@ -32,6 +41,8 @@ struct Family {
 struct Waiting {
     buf: PacketBuf,
     to: SocketAddr,
+    /// Its place among those that wait.
+    order: usize,
     sent: bool,
 }
 
@@ -42,8 +53,11 @@ pub(crate) struct Underlay {
     waiting: Vec<Vec<Waiting>>,
     /// Messages in `waiting`.
     count: usize,
-    slots: Vec<PacketBuf>,
+    runs: Runs,
+    slots: Vec<RunSlot>,
     origins: Vec<Origin>,
+    /// How many are to be read at once next time.
+    wanted: usize,
 }
 
 impl Underlay {
@@ -74,10 +88,10 @@ impl Underlay {
             families,
             waiting: (0..sockets).map(|_| Vec::new()).collect(),
             count: 0,
-            slots: (0..BATCH)
-                .map(|_| PacketBuf::new(jlb_protocol::buffer::MAX_PACKET))
-                .collect(),
+            runs: Runs::default(),
+            slots: (0..BATCH).map(RunSlot::new).collect(),
             origins: vec![Origin::default(); BATCH],
+            wanted: LEAST_BATCH,
         })
     }
 
@@ -87,8 +101,10 @@ impl Underlay {
             families: Vec::new(),
             waiting: Vec::new(),
             count: 0,
+            runs: Runs::new(),
             slots: Vec::new(),
             origins: Vec::new(),
+            wanted: 0,
         }
     }
 
@@ -126,8 +142,12 @@ impl Underlay {
 
     /// Queues a sealed message for [`Self::flush`]. Flush when there is no more room.
     pub(crate) fn push(&mut self, at: usize, buf: PacketBuf, to: SocketAddr) {
-        let sent = false;
-        self.waiting[at].push(Waiting { buf, to, sent });
+        self.waiting[at].push(Waiting {
+            buf,
+            to,
+            order: self.count,
+            sent: false,
+        });
         self.count += 1;
     }
 
@@ -144,8 +164,13 @@ impl Underlay {
     ) -> Option<(SocketAddr, SendError)> {
         let mut first = None;
         for at in 0..self.waiting.len() {
+            if self.waiting[at].is_empty() {
+                continue;
+            }
             let mut waiting = std::mem::take(&mut self.waiting[at]);
-            let failure = send_all(self.socket(at), &mut waiting);
+            let mut runs = std::mem::take(&mut self.runs);
+            let failure = runs.send_all(self.socket(at), &mut waiting);
+            self.runs = runs;
             first = first.or(failure);
             self.count -= waiting.len();
             for one in waiting.drain(..) {
@@ -156,26 +181,50 @@ impl Underlay {
         first
     }
 
+    /// Sends datagrams of two parts each, none larger than the first and at most
+    /// [`MAX_RUN`](jlb_packet_io::udp::MAX_RUN) of them, from socket `at`. Says how many the kernel
+    /// took, and why not the others. What waits for [`Self::flush`] is overtaken.
+    pub(crate) fn send_run(
+        &mut self,
+        at: usize,
+        to: SocketAddr,
+        datagrams: &[[&[u8]; 2]],
+    ) -> (usize, Option<SendError>) {
+        let mut runs = std::mem::take(&mut self.runs);
+        let sent = runs.send_one(self.socket(at), to, datagrams);
+        self.runs = runs;
+        sent
+    }
+
     /// Reads up to a batch from socket `at` and gives each datagram with its origin and our
-    /// address to `each`.
+    /// address to `each`. What is longer than any message counts as truncated.
     ///
     /// # Errors
     /// Why nothing could be read, but that there is nothing to read.
     pub(crate) fn receive(
         &mut self,
         at: usize,
-        mut each: impl FnMut(&PacketBuf, &Origin, IpAddr),
+        mut each: impl FnMut(&[u8], &Origin, IpAddr),
     ) -> io::Result<()> {
         let mut slots = std::mem::take(&mut self.slots);
         let mut origins = std::mem::take(&mut self.origins);
         let local = self.families[at / (SENDERS + 1)].local;
-        let received = self.socket(at).recv_batch(&mut slots, &mut origins);
+        let room = self.wanted.min(slots.len());
+        let received = self.socket(at).recv_batch(&mut slots[..room], &mut origins);
         let count = *received.as_ref().unwrap_or(&0);
         for (slot, origin) in slots.iter().zip(&origins).take(count) {
-            each(slot, origin, local);
+            for datagram in origin.datagrams(slot.bytes()) {
+                let too_long = datagram.len() > MAX_PACKET;
+                let origin = Origin {
+                    truncated: origin.truncated || too_long,
+                    ..*origin
+                };
+                each(datagram, &origin, local);
+            }
         }
         self.slots = slots;
         self.origins = origins;
+        self.wanted = (2 * count).clamp(LEAST_BATCH, BATCH);
         match received {
             Err(error) if !is_temporary(&error) => Err(error),
             _ => Ok(()),
@@ -189,36 +238,6 @@ pub(crate) fn is_temporary(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
     )
-}
-
-/// Sends in order what the kernel takes, and marks it.
-fn send_all(socket: &UdpSocket, waiting: &mut [Waiting]) -> Option<(SocketAddr, SendError)> {
-    let mut first = None;
-    let mut rest = waiting;
-    while !rest.is_empty() {
-        let datagrams = rest.iter().map(|one| (one.buf.as_slice(), one.to));
-        let sent = socket.send_batch(datagrams);
-        let (taken, left) = std::mem::take(&mut rest).split_at_mut(sent.count);
-        for one in taken.iter_mut() {
-            one.sent = true;
-        }
-        let Some(failed) = left.first() else { break };
-        match sent.error {
-            Some(SendError::Refused(error)) => {
-                first = first.or(Some((failed.to, SendError::Refused(error))));
-                rest = &mut left[1..];
-            }
-            // Waiting would stall every other flow: the rest of this turn is lost, and counted,
-            // and repeated by those who sent it.
-            Some(error) => {
-                first = first.or(Some((failed.to, error)));
-                break;
-            }
-            None if sent.count == 0 => break,
-            None => rest = left,
-        }
-    }
-    first
 }
 
 #[cfg(test)]

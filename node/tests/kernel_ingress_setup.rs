@@ -13,8 +13,10 @@ use jlb_node::kernel::netlink::{
     LinkSettings, MAIN_TABLE, Netlink, PROTOCOL, Prefix, Route, Target,
 };
 use jlb_packet_io::Tun;
+use jlb_packet_io::tun::{LargeBuf, Received};
 use jlb_packet_io::wait::{Interest, Poller};
 use jlb_protocol::PacketBuf;
+use jlb_protocol::packet::offload::complete_checksum;
 use namespace::{Namespace, PATIENCE, cable, ip};
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -81,7 +83,13 @@ fn next_packet(tun: &Tun, vip: &str) -> PacketBuf {
     let mut packet = PacketBuf::default();
     loop {
         assert_eq!(poller.wait(Some(PATIENCE)).unwrap().count(), 1, "no packet");
-        tun.read_into(&mut packet).unwrap();
+        let received = tun.receive(&mut packet, &mut LargeBuf::default()).unwrap();
+        let Received::Packet(unfinished) = received else {
+            panic!("{received:?}");
+        };
+        if let Some(partial) = unfinished.checksum {
+            complete_checksum(packet.as_mut_slice(), partial).unwrap();
+        }
         let bytes = packet.as_slice();
         let for_vip = match ip(vip) {
             IpAddr::V4(vip) => bytes.get(16..20) == Some(&vip.octets()),

@@ -10,6 +10,7 @@ mod namespace;
 
 use jlb_node::kernel::netlink::Netlink;
 use jlb_packet_io::Tun;
+use jlb_packet_io::tun::LargeBuf;
 use jlb_packet_io::wait::{Interest, Poller};
 use jlb_protocol::PacketBuf;
 use namespace::{Namespace, PATIENCE, UP, ip};
@@ -23,7 +24,7 @@ fn answer_one(tun: &Tun, addresses: std::ops::Range<usize>, ports: usize) {
     let half = addresses.len() / 2;
     loop {
         assert_eq!(poller.wait(Some(PATIENCE)).unwrap().count(), 1);
-        tun.read_into(&mut packet).unwrap();
+        tun.receive(&mut packet, &mut LargeBuf::default()).unwrap();
         // The kernel speaks for itself too, with packets that have no ports or other ones.
         if packet.as_slice().get(ports + 2..ports + 4) == Some(&7_u16.to_be_bytes()) {
             break;

@@ -9,10 +9,11 @@
 mod namespace;
 
 use jlb_packet_io::UdpSocket;
-use jlb_packet_io::udp::Origin;
+use jlb_packet_io::udp::{Origin, Run};
 use jlb_packet_io::wait::{Interest, Poller};
 use jlb_protocol::PacketBuf;
 use namespace::{Namespace, PATIENCE, cable, ip};
+use std::io::IoSlice;
 use std::net::SocketAddr;
 
 #[test]
@@ -27,7 +28,12 @@ fn a_datagram_larger_than_the_path_arrives_in_pieces() {
         let sender = left.run(|| bind(from));
         let receiver = right.run(|| bind(to));
         let large = [5; 1600];
-        let sent = sender.send_batch([(&large[..], receiver.local_addr())]);
+        let run = Run {
+            to: receiver.local_addr(),
+            buffers: 1,
+            segment: 0,
+        };
+        let sent = sender.send_runs(&[IoSlice::new(&large)], &[run]);
         assert!(sent.error.is_none(), "{:?}", sent.error);
         let mut poller = Poller::new().unwrap();
         poller.add(&receiver, 0, Interest::Readable).unwrap();

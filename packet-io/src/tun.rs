@@ -1,9 +1,12 @@
 //! TUN devices: whole IP packets to and from the kernel.
 
+mod vnet;
+
 use crate::slot::Slot;
+use jlb_protocol::packet::offload::{MAX_LARGE, Offload};
 use rustix::fs::{Mode, OFlags};
 use std::ffi::CStr;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Longest name of a network device, in bytes.
@@ -17,14 +20,50 @@ pub struct Options {
     pub persistent: bool,
     /// Several files may be attached, one per worker; the kernel spreads flows over them.
     pub multi_queue: bool,
+    /// The kernel may hand over packets of up to 64 KiB that it has not cut into segments, and
+    /// unfinished checksums, and may be handed such.
+    pub offload: bool,
 }
 
-/// An open TUN device without packet information and offload headers: one read or write is one
-/// IP packet. Nonblocking.
+/// An open TUN device: one read or write is one IP packet. Nonblocking.
 #[derive(Debug)]
 pub struct Tun {
     file: OwnedFd,
     name: String,
+    offload: bool,
+}
+
+/// What was read from a device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// A packet is in the slot; its checksum may be unfinished.
+    Packet(Offload),
+    /// A packet of this length is in the large buffer. It is to be cut into segments, or was longer
+    /// than the slot.
+    Large(usize, Offload),
+}
+
+/// Room for one [`Received::Large`].
+#[derive(Clone, Debug)]
+pub struct LargeBuf(Box<[u8]>);
+
+impl Default for LargeBuf {
+    fn default() -> Self {
+        Self(vec![0; MAX_LARGE].into())
+    }
+}
+
+impl LargeBuf {
+    /// The first `len` bytes, as far as there are so many.
+    #[must_use]
+    pub fn packet(&self, len: usize) -> &[u8] {
+        &self.0[..len.min(MAX_LARGE)]
+    }
+
+    /// The same, to change in place.
+    pub fn packet_mut(&mut self, len: usize) -> &mut [u8] {
+        &mut self.0[..len.min(MAX_LARGE)]
+    }
 }
 
 impl Tun {
@@ -57,9 +96,18 @@ impl Tun {
         if options.multi_queue {
             kind |= libc::IFF_MULTI_QUEUE;
         }
+        if options.offload {
+            kind |= libc::IFF_VNET_HDR;
+        }
         let name = attach(file.as_fd(), name, kind)?;
+        // Asked for also where there is to be none: a persistent device keeps what was set before.
+        set_offload(file.as_fd(), options.offload)?;
         set_persistent(file.as_fd(), options.persistent)?;
-        Ok(Self { file, name })
+        Ok(Self {
+            file,
+            name,
+            offload: options.offload,
+        })
     }
 
     /// Removes a persistent device of the calling thread's network namespace. One that does not
@@ -78,23 +126,43 @@ impl Tun {
         &self.name
     }
 
-    /// Reads one packet; what is longer than `buf` is cut. The kernel hands over no packet that
-    /// is longer than the device's MTU.
-    ///
-    /// # Errors
-    /// `WouldBlock` if there is none.
-    pub fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        Ok(rustix::io::read(&self.file, buf)?)
+    /// Whether packets may be larger than the MTU and have unfinished checksums.
+    #[must_use]
+    pub const fn offloads(&self) -> bool {
+        self.offload
     }
 
-    /// Reads one packet into a slot.
+    /// Reads one packet: into the slot if that has room for it, and it is one packet, else into
+    /// `large`. The slot's content is undefined in the second case.
     ///
     /// # Errors
-    /// As [`Tun::read`].
-    pub fn read_into(&self, slot: &mut impl Slot) -> io::Result<usize> {
-        let len = self.read(slot.space())?;
-        slot.set_len(len);
-        Ok(len)
+    /// `WouldBlock` if there is none; `InvalidData` for a kind of segments that was not asked for.
+    pub fn receive(&self, slot: &mut impl Slot, large: &mut LargeBuf) -> io::Result<Received> {
+        let space = slot.space();
+        let room = space.len().min(MAX_LARGE);
+        let mut header = [0; vnet::LEN];
+        let (ahead, tail) = large.0.split_at_mut(room);
+        let taken = if self.offload {
+            let mut parts = [
+                IoSliceMut::new(&mut header),
+                IoSliceMut::new(&mut space[..room]),
+                IoSliceMut::new(tail),
+            ];
+            let taken = rustix::io::readv(&self.file, &mut parts)?;
+            taken
+                .checked_sub(vnet::LEN)
+                .ok_or(io::ErrorKind::InvalidData)?
+        } else {
+            let mut parts = [IoSliceMut::new(&mut space[..room]), IoSliceMut::new(tail)];
+            rustix::io::readv(&self.file, &mut parts)?
+        };
+        let offload = vnet::read(header)?;
+        if taken > room || offload.segments.is_some() {
+            ahead.copy_from_slice(&space[..room]);
+            return Ok(Received::Large(taken, offload));
+        }
+        slot.set_len(taken);
+        Ok(Received::Packet(offload))
     }
 
     /// Hands one packet to the kernel's stack.
@@ -102,7 +170,26 @@ impl Tun {
     /// # Errors
     /// `InvalidInput` for what is no IP packet; an I/O error while the device is down.
     pub fn write(&self, packet: &[u8]) -> io::Result<usize> {
-        Ok(rustix::io::write(&self.file, packet)?)
+        self.send(packet, &Offload::NONE)
+    }
+
+    /// Hands one packet to the kernel's stack that may be unfinished; on a device that does not offload
+    /// nothing may be left to do.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no IP packet, or does not fit what `offload` says; an I/O error
+    /// while the device is down.
+    pub fn send(&self, packet: &[u8], offload: &Offload) -> io::Result<usize> {
+        if !self.offload {
+            if *offload != Offload::NONE {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            return Ok(rustix::io::write(&self.file, packet)?);
+        }
+        let header = vnet::write(offload);
+        let parts = [IoSlice::new(&header), IoSlice::new(packet)];
+        let written = rustix::io::writev(&self.file, &parts)?;
+        Ok(written.saturating_sub(vnet::LEN))
     }
 }
 
@@ -140,6 +227,28 @@ fn attach(file: BorrowedFd<'_>, name: &str, kind: libc::c_int) -> io::Result<Str
     let bytes = request.ifr_name.map(|c| c as u8);
     let name = CStr::from_bytes_until_nul(&bytes).map_err(io::Error::other)?;
     Ok(name.to_string_lossy().into_owned())
+}
+
+/// Says what the kernel may leave to us: with segmentation of UDP where it knows that (Linux 6.2),
+/// without where it does not.
+fn set_offload(file: BorrowedFd<'_>, offload: bool) -> io::Result<()> {
+    let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+    let wanted = if offload {
+        [tcp | libc::TUN_F_USO4 | libc::TUN_F_USO6, tcp]
+    } else {
+        [0, 0]
+    };
+    let mut result = Ok(());
+    for features in wanted {
+        let value = libc::c_ulong::from(features);
+        // SAFETY: TUNSETOFFLOAD takes its argument by value and touches no memory of ours.
+        let status = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD, value) };
+        if status == 0 {
+            return Ok(());
+        }
+        result = Err(io::Error::last_os_error());
+    }
+    result
 }
 
 fn set_persistent(file: BorrowedFd<'_>, persistent: bool) -> io::Result<()> {

@@ -5,11 +5,18 @@ use rustix::io::Errno;
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-/// Most datagrams that one call moves.
+/// Most runs that one call moves.
 pub const MAX_BATCH: usize = 64;
+
+/// Most datagrams that a run may have: as many as every kernel with segmentation offload takes.
+pub const MAX_RUN: usize = 64;
+
+/// Most bytes that a run may have: one packet's worth, with room for the headers.
+pub const MAX_RUN_BYTES: usize = 65_000;
 
 /// Wanted size of the kernel's buffers, in bytes: some thousand datagrams, so that a pause of the
 /// process of a few milliseconds loses none.
@@ -22,6 +29,33 @@ pub struct Origin {
     pub from: SocketAddr,
     /// The datagram was longer than its slot; its end is lost.
     pub truncated: bool,
+    /// The slot holds several datagrams one behind the other, of so many bytes each but the last,
+    /// which may be shorter; 0 if it holds one.
+    pub segment: u16,
+}
+
+impl Origin {
+    /// The datagrams in a slot's bytes.
+    pub fn datagrams<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let whole = match self.segment {
+            0 => bytes.len(),
+            size => usize::from(size),
+        };
+        // An empty datagram is one too.
+        let empty = bytes.is_empty().then_some(bytes);
+        empty.into_iter().chain(bytes.chunks(whole.max(1)))
+    }
+}
+
+/// Datagrams that go to the same receiver: all of the same size but the last, which may be shorter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// The receiver.
+    pub to: SocketAddr,
+    /// How many buffers its bytes are in.
+    pub buffers: usize,
+    /// Bytes of each datagram; 0 if there is one only.
+    pub segment: u16,
 }
 
 impl Default for Origin {
@@ -29,6 +63,7 @@ impl Default for Origin {
         Self {
             from: SocketAddr::from(([0, 0, 0, 0], 0)),
             truncated: false,
+            segment: 0,
         }
     }
 }
@@ -36,13 +71,13 @@ impl Default for Origin {
 /// How far a batch got.
 #[derive(Debug)]
 pub struct Sent {
-    /// Datagrams that the kernel took, from the front of the batch.
+    /// Runs that the kernel took, from the front of the batch.
     pub count: usize,
-    /// What stopped the batch at datagram number `count`; `None` if all were taken.
+    /// What stopped the batch at run number `count`; `None` if all were taken.
     pub error: Option<SendError>,
 }
 
-/// Why the kernel did not take a datagram.
+/// Why the kernel did not take a run.
 #[derive(Debug)]
 pub enum SendError {
     /// The socket's buffer is full: try the same datagram again when the socket is writable.
@@ -50,9 +85,12 @@ pub enum SendError {
     /// The kernel or the device has no room (`ENOBUFS`, `ENOMEM`): nothing says when there is some
     /// again.
     NoBuffers,
-    /// This datagram can't be sent, for example `EMSGSIZE`, `EPERM` (a firewall), `ENETUNREACH`
+    /// This run can't be sent, for example `EMSGSIZE`, `EPERM` (a firewall), `ENETUNREACH`
     /// or `ECONNREFUSED`. Others may be: go on with the next.
     Refused(io::Error),
+    /// The kernel does not cut this run into datagrams: they are larger than the path takes, or the
+    /// device lacks what it needs for that. One by one they can be sent.
+    Uncut(io::Error),
 }
 
 /// A nonblocking UDP socket.
@@ -84,6 +122,8 @@ impl UdpSocket {
         } else {
             sockopt::set_ip_mtu_discover(&socket, sockopt::Ipv4PathMtuDiscovery::DONT)?;
         }
+        // A kernel that does not know it gives each datagram by itself.
+        let _ = set_option(&socket, libc::UDP_GRO, 1);
         enlarge_buffers(&socket)?;
         socket.bind(&address.into())?;
         let local = socket
@@ -100,7 +140,8 @@ impl UdpSocket {
     }
 
     /// Receives up to as many datagrams as there are slots and origins, [`MAX_BATCH`] at most, and
-    /// returns their number, which is not 0 if there was room for one.
+    /// returns their number, which is not 0 if there was room for one. A slot may get several
+    /// datagrams of one sender, see [`Origin::segment`]: those need room for 64 KiB.
     ///
     /// # Errors
     /// `WouldBlock` if there is none.
@@ -113,28 +154,34 @@ impl UdpSocket {
         if wanted == 0 {
             return Ok(0);
         }
-        let mut names: [SockAddrStorage; MAX_BATCH] =
-            std::array::from_fn(|_| SockAddrStorage::zeroed());
-        let mut spaces: [IoSliceMut<'_>; MAX_BATCH] =
-            std::array::from_fn(|_| IoSliceMut::new(&mut []));
-        for (space, slot) in spaces.iter_mut().zip(slots[..wanted].iter_mut()) {
-            *space = IoSliceMut::new(slot.space());
-        }
-        let mut headers = empty_headers();
-        for ((header, name), space) in headers.iter_mut().zip(&mut names).zip(&mut spaces) {
+        // What is not wanted is not even set to zero: few datagrams cost little.
+        let mut names = [const { MaybeUninit::<SockAddrStorage>::uninit() }; MAX_BATCH];
+        let mut controls = [const { MaybeUninit::<Control>::uninit() }; MAX_BATCH];
+        let mut spaces = [const { MaybeUninit::<IoSliceMut<'_>>::uninit() }; MAX_BATCH];
+        let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; MAX_BATCH];
+        let parts = headers.iter_mut().zip(&mut names).zip(&mut controls);
+        let slots_and_spaces = slots[..wanted].iter_mut().zip(&mut spaces);
+        for (((header, name), control), (slot, space)) in parts.zip(slots_and_spaces) {
+            let header = header.write(empty_header());
+            let name = name.write(SockAddrStorage::zeroed());
             header.msg_hdr.msg_name = (&raw mut *name).cast();
             header.msg_hdr.msg_namelen = name.size_of();
             // `IoSliceMut` has the layout of `iovec`.
+            let space = space.write(IoSliceMut::new(slot.space()));
             header.msg_hdr.msg_iov = (&raw mut *space).cast();
             header.msg_hdr.msg_iovlen = 1;
+            let control = control.write(Control::EMPTY);
+            header.msg_hdr.msg_control = (&raw mut *control).cast();
+            header.msg_hdr.msg_controllen = size_of::<Control>();
         }
-        // SAFETY: the first `wanted` headers are filled in; each points at a name of the size given
-        // and at one iovec over a slot's memory. All of these live until the call returns, are
-        // borrowed mutably by this function alone, and the kernel keeps no pointer.
+        // SAFETY: the first `wanted` headers are filled in; each points at a name of the size given,
+        // at one iovec over a slot's memory and at a control buffer of the size given. All of these
+        // live until the call returns, are borrowed mutably by this function alone, and the kernel
+        // keeps no pointer.
         let received = unsafe {
             libc::recvmmsg(
                 self.socket.as_raw_fd(),
-                headers.as_mut_ptr(),
+                headers.as_mut_ptr().cast(),
                 wanted as libc::c_uint,
                 libc::MSG_DONTWAIT,
                 std::ptr::null_mut(),
@@ -143,14 +190,23 @@ impl UdpSocket {
         let Ok(received) = usize::try_from(received) else {
             return Err(io::Error::last_os_error());
         };
-        let lengths = headers.map(|header| header.msg_len as usize);
+        let mut lengths = [0; MAX_BATCH];
         let filled = headers.iter().zip(names).zip(origins.iter_mut());
-        for ((header, name), origin) in filled.take(received) {
-            // SAFETY: the kernel wrote a socket address of this length into the storage.
-            let address = unsafe { SockAddr::new(name, header.msg_hdr.msg_namelen) };
+        for (((header, name), origin), length) in
+            filled.zip(&mut lengths).take(received.min(wanted))
+        {
+            // SAFETY: the first `wanted` headers and names were written above, and the kernel wrote a
+            // socket address of the length that it gives into the name.
+            let (header, address) = unsafe {
+                let header = header.assume_init_ref();
+                let name = name.assume_init();
+                (header, SockAddr::new(name, header.msg_hdr.msg_namelen))
+            };
+            *length = header.msg_len as usize;
             *origin = Origin {
                 from: address.as_socket().unwrap_or(Origin::default().from),
                 truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+                segment: segment_of(&header.msg_hdr),
             };
         }
         for (slot, len) in slots.iter_mut().zip(lengths).take(received) {
@@ -159,63 +215,66 @@ impl UdpSocket {
         Ok(received)
     }
 
-    /// Sends datagrams in order, as far as the kernel takes them.
+    /// Sends runs in order, as far as the kernel takes them. Each takes the next of the buffers, as
+    /// many as it says; its datagrams are cut out of them one behind the other, wherever one buffer
+    /// ends.
     ///
     /// ```text
-    /// loop over the batch: on Refused count it, skip one and go on; on WouldBlock keep the rest
-    /// or drop it; never send again what `count` covers
+    /// loop over the batch: on Refused count it, skip one and go on; on Uncut send its datagrams one by
+    /// one; on WouldBlock keep the rest or drop it; never send again what `count` covers
     /// ```
-    pub fn send_batch<'a>(
-        &self,
-        datagrams: impl IntoIterator<Item = (&'a [u8], SocketAddr)>,
-    ) -> Sent {
-        let mut datagrams = datagrams.into_iter();
-        let mut sent = 0;
-        loop {
-            let mut names: [SockAddr; MAX_BATCH] =
-                std::array::from_fn(|_| SockAddr::from(Origin::default().from));
-            let mut parts: [IoSlice<'_>; MAX_BATCH] = std::array::from_fn(|_| IoSlice::new(&[]));
-            let mut filled = 0;
-            for ((name, part), (bytes, to)) in
-                names.iter_mut().zip(&mut parts).zip(datagrams.by_ref())
-            {
-                *name = SockAddr::from(to);
-                *part = IoSlice::new(bytes);
-                filled += 1;
+    pub fn send_runs(&self, buffers: &[IoSlice<'_>], runs: &[Run]) -> Sent {
+        let mut buffers = buffers;
+        let mut count = 0;
+        for batch in runs.chunks(MAX_BATCH) {
+            let needed: usize = batch.iter().map(|run| run.buffers).sum();
+            let (now, later) = buffers.split_at(needed.min(buffers.len()));
+            let sent = self.send_batch(now, batch);
+            count += sent.count;
+            if sent.error.is_some() || sent.count < batch.len() {
+                let error = sent.error;
+                return Sent { count, error };
             }
-            let done = self.send_filled(&names[..filled], &parts[..filled]);
-            sent += done.count;
-            if done.error.is_some() || filled < MAX_BATCH {
-                return Sent {
-                    count: sent,
-                    error: done.error,
-                };
-            }
+            buffers = later;
         }
+        Sent { count, error: None }
     }
 
-    /// Sends one datagram for each name and part, [`MAX_BATCH`] at most.
-    fn send_filled(&self, names: &[SockAddr], parts: &[IoSlice<'_>]) -> Sent {
-        let mut headers = empty_headers();
-        for ((header, name), part) in headers.iter_mut().zip(names).zip(parts) {
+    /// [`MAX_BATCH`] runs at most.
+    fn send_batch(&self, mut buffers: &[IoSlice<'_>], runs: &[Run]) -> Sent {
+        let mut names = [const { MaybeUninit::<SockAddr>::uninit() }; MAX_BATCH];
+        let mut controls = [const { MaybeUninit::<Control>::uninit() }; MAX_BATCH];
+        let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; MAX_BATCH];
+        let total = runs.len().min(MAX_BATCH);
+        let parts = headers.iter_mut().zip(&mut names).zip(&mut controls);
+        for (((header, name), control), run) in parts.zip(runs) {
+            let header = header.write(empty_header());
+            let name = name.write(SockAddr::from(run.to));
             header.msg_hdr.msg_name = name.as_ptr().cast_mut().cast();
             header.msg_hdr.msg_namelen = name.len();
+            let (parts, rest) = buffers.split_at(run.buffers.min(buffers.len()));
+            buffers = rest;
             // `IoSlice` has the layout of `iovec`.
-            header.msg_hdr.msg_iov = (&raw const *part).cast_mut().cast();
-            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_iov = parts.as_ptr().cast_mut().cast();
+            header.msg_hdr.msg_iovlen = parts.len();
+            if run.segment > 0 {
+                let control = control.write(Control::segment(run.segment));
+                header.msg_hdr.msg_control = (&raw mut *control).cast();
+                header.msg_hdr.msg_controllen = Control::SEGMENT_LEN;
+            }
         }
-        let total = names.len().min(parts.len()).min(MAX_BATCH);
         let mut count = 0;
         // The kernel tells the error of a datagram only when it is the first of a call.
         while count < total {
             let rest = &mut headers[count..total];
-            // SAFETY: every header of `rest` is filled in and points at a name of the length given
-            // and at one iovec, borrowed by this function until the call returns. sendmmsg only
-            // reads through them, it writes nothing but `msg_len` in the headers.
+            // SAFETY: every header of `rest` was written above and points at a name of the length
+            // given, at as many iovecs as it says and perhaps at a control message, all borrowed by
+            // this function until the call returns. sendmmsg only reads through them, it writes
+            // nothing but `msg_len` in the headers.
             let taken = unsafe {
                 libc::sendmmsg(
                     self.socket.as_raw_fd(),
-                    rest.as_mut_ptr(),
+                    rest.as_mut_ptr().cast(),
                     rest.len() as libc::c_uint,
                     libc::MSG_DONTWAIT,
                 )
@@ -230,7 +289,7 @@ impl UdpSocket {
                     }
                     return Sent {
                         count,
-                        error: Some(SendError::from(error)),
+                        error: Some(SendError::of(error, runs[count].segment > 0)),
                     };
                 }
             }
@@ -245,11 +304,16 @@ impl AsFd for UdpSocket {
     }
 }
 
-impl From<io::Error> for SendError {
-    fn from(error: io::Error) -> Self {
+impl SendError {
+    fn of(error: io::Error, is_run: bool) -> Self {
         match Errno::from_io_error(&error) {
             Some(Errno::AGAIN) => Self::WouldBlock,
             Some(Errno::NOBUFS | Errno::NOMEM) => Self::NoBuffers,
+            // udp(7) and the kernel's udp_send_skb: too large for the path, or no checksums by the
+            // device; an old kernel takes the whole for one datagram that is too large.
+            Some(Errno::INVAL | Errno::IO | Errno::MSGSIZE | Errno::OPNOTSUPP) if is_run => {
+                Self::Uncut(error)
+            }
             _ => Self::Refused(error),
         }
     }
@@ -261,15 +325,96 @@ impl std::fmt::Display for SendError {
             Self::WouldBlock => f.write_str("the socket's buffer is full"),
             Self::NoBuffers => f.write_str("the kernel has no room for the datagram"),
             Self::Refused(error) => write!(f, "the kernel refused the datagram: {error}"),
+            Self::Uncut(error) => write!(f, "the kernel does not cut the run: {error}"),
         }
     }
 }
 
 impl std::error::Error for SendError {}
 
-fn empty_headers() -> [libc::mmsghdr; MAX_BATCH] {
+fn empty_header() -> libc::mmsghdr {
     // SAFETY: `mmsghdr` is plain old data of integers and raw pointers: all zeroes is valid.
     unsafe { std::mem::zeroed() }
+}
+
+/// Room for one control message with a number, aligned as the kernel wants it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Control {
+    header: libc::cmsghdr,
+    number: [u8; 8],
+}
+
+impl Control {
+    const EMPTY: Self = Self {
+        header: libc::cmsghdr {
+            cmsg_len: 0,
+            cmsg_level: 0,
+            cmsg_type: 0,
+        },
+        number: [0; 8],
+    };
+
+    /// Bytes of a message that holds 16 bits, with its padding.
+    const SEGMENT_LEN: usize = size_of::<libc::cmsghdr>() + 8;
+
+    /// The datagrams are to be cut at this size.
+    const fn segment(size: u16) -> Self {
+        let mut number = [0; 8];
+        let [low, high] = size.to_ne_bytes();
+        number[0] = low;
+        number[1] = high;
+        Self {
+            header: libc::cmsghdr {
+                cmsg_len: size_of::<libc::cmsghdr>() + size_of::<u16>(),
+                cmsg_level: libc::SOL_UDP,
+                cmsg_type: libc::UDP_SEGMENT,
+            },
+            number,
+        }
+    }
+}
+
+/// At which size the kernel has joined datagrams; 0 if it has not.
+fn segment_of(header: &libc::msghdr) -> u16 {
+    // SAFETY: the header's control buffer is there, aligned, and of the length that the kernel wrote.
+    let first = unsafe { libc::CMSG_FIRSTHDR(header) };
+    if first.is_null() {
+        return 0;
+    }
+    // SAFETY: `CMSG_FIRSTHDR` gave a whole header inside of the buffer, whose data of 4 bytes lies
+    // inside as well where the length says so.
+    let (message, number) = unsafe {
+        let message = &*first;
+        let needed = libc::CMSG_LEN(size_of::<libc::c_int>() as libc::c_uint) as usize;
+        if message.cmsg_len < needed {
+            return 0;
+        }
+        let data = libc::CMSG_DATA(first).cast::<libc::c_int>();
+        (message, data.read_unaligned())
+    };
+    if message.cmsg_level != libc::SOL_UDP || message.cmsg_type != libc::UDP_GRO {
+        return 0;
+    }
+    u16::try_from(number).unwrap_or(0)
+}
+
+/// Sets an option of UDP.
+fn set_option(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: the option's value is one `int`, which the pointer is valid for.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_UDP,
+            option,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Asks for large buffers: past the system's limit where privileges allow it, up to it otherwise.

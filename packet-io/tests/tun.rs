@@ -9,7 +9,8 @@
 mod namespace;
 
 use jlb_packet_io::Tun;
-use jlb_packet_io::tun::Options;
+use jlb_packet_io::tun::{LargeBuf, Options};
+use jlb_protocol::PacketBuf;
 use namespace::Namespace;
 use std::fs;
 use std::io::ErrorKind;
@@ -74,7 +75,10 @@ fn a_device_with_several_queues_is_opened_by_each_worker() {
 fn a_read_without_a_packet_does_not_wait() {
     Namespace::new("empty").run(|| {
         let tun = Tun::open("jlbk-e", false).unwrap();
-        let error = tun.read(&mut [0; 1500]).unwrap_err();
+        let mut slot = PacketBuf::default();
+        let error = tun
+            .receive(&mut slot, &mut LargeBuf::default())
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
     });
 }

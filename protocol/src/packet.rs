@@ -17,6 +17,7 @@ pub mod checksum;
 mod echo;
 mod ip;
 mod layout;
+pub mod offload;
 mod segment;
 #[cfg(test)]
 mod tests;

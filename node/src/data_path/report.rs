@@ -30,6 +30,7 @@ impl<M: Machine> Turn<M> {
             &[],
             self.notices_lost,
         );
+        self.report_offload(&mut report);
         for (node, _) in self.path.link.sessions() {
             let heard = self.path.link.last_heard(node).unwrap_or(self.started);
             report.gauge(
@@ -62,5 +63,36 @@ impl<M: Machine> Turn<M> {
             .or_else(|| self.path.members.not_ready())
             .map(str::to_owned);
         report
+    }
+
+    fn report_offload(&self, report: &mut Report) {
+        let counts = self.offload.counts;
+        report.counters(&[
+            (
+                "jlb_stack_large_received_total",
+                "Packets larger than a segment that the kernel handed over.",
+                counts.received,
+            ),
+            (
+                "jlb_stack_huge_received_total",
+                "Large packets that the kernel handed over, of more than 32 KiB.",
+                counts.received_huge,
+            ),
+            (
+                "jlb_stack_large_received_segments_total",
+                "Segments that the large packets that the kernel handed over were cut into.",
+                counts.segments_received,
+            ),
+            (
+                "jlb_stack_large_written_total",
+                "Packets larger than a segment that the kernel was handed.",
+                counts.written,
+            ),
+            (
+                "jlb_stack_large_written_segments_total",
+                "Segments that the large packets that the kernel was handed were made of.",
+                counts.segments_written,
+            ),
+        ]);
     }
 }

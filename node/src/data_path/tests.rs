@@ -6,7 +6,7 @@ use jlb_packet_io::wait::Waker;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::link::{self, MessageKey, MessageKeys, PeerAddress};
 use jlb_protocol::message::{Control, FlowKind, FlowMessage, Hunt, Intent, Path, Reason, Tried};
-use jlb_protocol::{FlowKey, MemberState, OfferNumber, Role, ServiceNumber, View};
+use jlb_protocol::{DropReason, FlowKey, MemberState, OfferNumber, Role, ServiceNumber, View};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::mpsc::{SyncSender, sync_channel};

@@ -15,6 +15,7 @@ use crate::kernel::ingress_setup::{TUN_UP, UP, quiet_device};
 use crate::kernel::netlink::{LinkSettings, Netlink, Prefix, Rule};
 use crate::kernel::{Error, Result, sysctl};
 use jlb_packet_io::Tun;
+use jlb_packet_io::tun::Options;
 use std::net::IpAddr;
 
 /// The device's name, unless chosen otherwise.
@@ -61,7 +62,12 @@ impl HostSetup {
     /// Names what could not be done.
     pub fn apply(&self) -> Result<Tun> {
         let device = &self.device;
-        let tun = Tun::open(device, true)
+        let options = Options {
+            persistent: true,
+            multi_queue: false,
+            offload: true,
+        };
+        let tun = Tun::open_with(device, options)
             .map_err(|e| Error::new(format!("open the TUN device {device}"), e))?;
         self.extend()?;
         self.shrink()?;

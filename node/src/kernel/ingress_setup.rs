@@ -8,6 +8,7 @@
 use crate::kernel::netlink::{LinkSettings, MAIN_TABLE, Netlink, PROTOCOL, Prefix, Route, Target};
 use crate::kernel::{Error, Result, sysctl};
 use jlb_packet_io::Tun;
+use jlb_packet_io::tun::Options;
 use rtnetlink::packet_route::route::RouteAttribute;
 use std::io;
 use std::net::IpAddr;
@@ -57,7 +58,12 @@ impl IngressSetup {
     /// Names what could not be done.
     pub fn apply(&self) -> Result<Tun> {
         let device = &self.device;
-        let tun = Tun::open(device, true)
+        let options = Options {
+            persistent: true,
+            multi_queue: false,
+            offload: true,
+        };
+        let tun = Tun::open_with(device, options)
             .map_err(|e| Error::new(format!("open the TUN device {device}"), e))?;
         self.extend()?;
         self.shrink()?;

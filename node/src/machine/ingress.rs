@@ -11,6 +11,10 @@ impl Machine for Ingress {
         true
     }
 
+    fn count_forwarded(&mut self, packets: u64) {
+        Self::count_forwarded(self, packets);
+    }
+
     fn handle_message(&mut self, now: Time, from: NodeNumber, message: &Message<'_>) -> Taken {
         Self::handle_message(self, now, from, message);
         Taken::Done

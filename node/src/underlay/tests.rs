@@ -61,6 +61,7 @@ fn what_the_kernel_refuses_is_told_and_the_rest_still_goes() {
     }
     let mut done = Vec::new();
     let failure = underlay.flush(|buf, sent| done.push((buf.as_slice()[0], sent)));
+    done.sort_unstable();
     assert_eq!(
         done,
         [(0, false), (1, true), (2, false), (3, true), (4, false)]
@@ -82,7 +83,7 @@ fn a_datagram_longer_than_any_message_is_marked() {
     let mut poller = Poller::new().unwrap();
     underlay.watch(&poller, 0).unwrap();
     let from = std::net::UdpSocket::bind((V4, 0)).unwrap();
-    for len in [jlb_protocol::buffer::MAX_PACKET, 20_000] {
+    for len in [MAX_PACKET, 20_000] {
         from.send_to(&vec![1; len], (V4, port)).unwrap();
     }
     let mut seen = Vec::new();
@@ -102,6 +103,5 @@ fn a_datagram_longer_than_any_message_is_marked() {
                 .unwrap();
         }
     }
-    let longest = jlb_protocol::buffer::MAX_PACKET;
-    assert_eq!(seen, [(longest, false), (longest, true)]);
+    assert_eq!(seen, [(MAX_PACKET, false), (20_000, true)]);
 }

@@ -15,6 +15,25 @@ pub fn plain(bytes: &[u8]) -> u16 {
 /// writes 0xffff where this gives 0.
 #[must_use]
 pub fn with_pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, bytes: &[u8]) -> u16 {
+    of_parts(src, dst, protocol, [bytes, &[]])
+}
+
+/// As [`with_pseudo_header`], of bytes in two parts, the first of an even length.
+#[must_use]
+pub fn of_parts(src: IpAddr, dst: IpAddr, protocol: u8, parts: [&[u8]; 2]) -> u16 {
+    let [first, second] = parts;
+    let sum = pseudo_header(src, dst, protocol, first.len() + second.len());
+    finish(&sum.add_slice(first).add_slice(second))
+}
+
+/// What a partial checksum holds: the folded sum of the pseudo-header, as of a packet with `len`
+/// bytes behind its IP header.
+#[must_use]
+pub fn partial(src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> u16 {
+    !finish(&pseudo_header(src, dst, protocol, len))
+}
+
+fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> Sum16BitWords {
     let mut sum = Sum16BitWords::new();
     for address in [src, dst] {
         sum = match address {
@@ -23,10 +42,9 @@ pub fn with_pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, bytes: &[u8]) 
         };
     }
     // Length and protocol have 16 bits each in IPv4's pseudo-header and 32 in IPv6's: the same sum.
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    sum = sum.add_4bytes(length.to_be_bytes());
-    sum = sum.add_2bytes([0, protocol]);
-    finish(&sum.add_slice(bytes))
+    let length = u32::try_from(len).unwrap_or(u32::MAX);
+    sum.add_4bytes(length.to_be_bytes())
+        .add_2bytes([0, protocol])
 }
 
 /// The sum counts in the machine's byte order; a field is big-endian.

@@ -36,6 +36,7 @@ pub(super) mod ipv4 {
     pub(crate) const VERSION_IHL: usize = 0;
     pub(crate) const DSCP_ECN: usize = 1;
     pub(crate) const TOTAL_LENGTH: Range<usize> = 2..4;
+    pub(crate) const IDENTIFICATION: Range<usize> = 4..6;
     pub(crate) const FLAGS_OFFSET: Range<usize> = 6..8;
     pub(crate) const TTL: usize = 8;
     pub(crate) const PROTOCOL: usize = 9;
@@ -45,6 +46,8 @@ pub(super) mod ipv4 {
 
     /// Header length of a header without options, and the version, as in [`VERSION_IHL`].
     pub(crate) const PLAIN: u8 = 0x45;
+    /// In [`FLAGS_OFFSET`]: the packet may not be cut into fragments.
+    pub(crate) const DONT_FRAGMENT: u16 = 0x4000;
     /// In [`FLAGS_OFFSET`]: more fragments follow.
     pub(crate) const MORE_FRAGMENTS: u16 = 0x2000;
     /// In [`FLAGS_OFFSET`]: the fragment's place in the packet.
@@ -99,6 +102,9 @@ pub(super) mod tcp {
     /// Header length in 32-bit words (high four bits).
     pub(crate) const DATA_OFFSET: usize = 12;
     pub(crate) const FLAGS: usize = 13;
+    pub(crate) const WINDOW: Range<usize> = 14..16;
+    pub(crate) const CHECKSUM: Range<usize> = 16..18;
+    pub(crate) const URGENT: Range<usize> = 18..20;
 }
 
 /// RFC 768.
@@ -110,6 +116,7 @@ pub(super) mod udp {
     pub(crate) const SRC_PORT: Range<usize> = 0..2;
     pub(crate) const DST_PORT: Range<usize> = 2..4;
     pub(crate) const LENGTH: Range<usize> = 4..6;
+    pub(crate) const CHECKSUM: Range<usize> = 6..8;
 }
 
 /// RFC 792 and RFC 4443 section 2.1; both have eight bytes before what they quote or echo.

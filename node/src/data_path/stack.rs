@@ -1,0 +1,390 @@
+//! Packets from and to the machine's own IP stack, through the TUN device.
+//!
+//! The kernel hands over what it has not cut into segments yet, 64 KiB at once: the role looks at the
+//! first segment, and the others go the same way with headers of their own. The other way round,
+//! segments of a flow that come one behind the other are handed to the kernel as one.
+
+use super::Turn;
+use crate::error::Error;
+use crate::machine::Machine;
+use crate::underlay::{BATCH, is_temporary};
+use jlb_ingress::Verdict;
+use jlb_packet_io::tun::{LargeBuf, Received, Tun};
+use jlb_packet_io::udp::{MAX_RUN, MAX_RUN_BYTES};
+use jlb_protocol::keyed_hash::FlowHash;
+use jlb_protocol::packet::offload::{self, Joined, Offload, Segments, Split};
+use jlb_protocol::{Destination, DropReason, Ledger, NodeNumber, PacketBuf, Time, Transmit};
+
+/// Bytes of a client's packet that the seal covers: they stand behind the headers in one piece.
+const SEALED_INNER: usize = 64;
+
+/// Large packets that one turn of the loop reads.
+const LARGE_PER_TURN: usize = 8;
+
+/// Above this a large packet counts as huge, in bytes.
+const HUGE: usize = 32 << 10;
+
+/// What segmentation offload needs, and has done.
+pub(super) struct Offloaded {
+    /// `None` only while what is in it is being handled.
+    large: Option<LargeBuf>,
+    joined: Joined,
+    /// The headers of a run's datagrams, at most [`MAX_RUN`].
+    heads: Vec<PacketBuf>,
+    pub(super) counts: Counts,
+}
+
+/// What was moved in large packets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Counts {
+    /// Large packets that the kernel handed over.
+    pub(super) received: u64,
+    /// Those of more than 32 KiB.
+    pub(super) received_huge: u64,
+    /// Segments that they were cut into.
+    pub(super) segments_received: u64,
+    /// Large packets that the kernel was handed.
+    pub(super) written: u64,
+    /// Segments that they were made of.
+    pub(super) segments_written: u64,
+}
+
+impl Default for Offloaded {
+    fn default() -> Self {
+        Self {
+            large: Some(LargeBuf::default()),
+            joined: Joined::default(),
+            heads: (0..MAX_RUN)
+                .map(|_| PacketBuf::new(2 * SEALED_INNER))
+                .collect(),
+            counts: Counts::default(),
+        }
+    }
+}
+
+impl<M: Machine> Turn<M> {
+    /// Client packets that the kernel routed to the TUN device.
+    ///
+    /// # Errors
+    /// [`Error::System`] if the device is gone: nothing would ever come from it again.
+    pub(super) fn read_stack(&mut self, now: Time) -> Result<(), Error> {
+        for _ in 0..LARGE_PER_TURN {
+            let Some((len, segments)) = self.read_batch(now)? else {
+                break;
+            };
+            let Some(large) = self.offload.large.take() else {
+                break;
+            };
+            self.handle_large(now, large.packet(len), segments);
+            self.offload.large = Some(large);
+        }
+        Ok(())
+    }
+
+    /// Reads and handles packets up to a large one, whose length and segments it gives.
+    fn read_batch(&mut self, now: Time) -> Result<Option<(usize, Segments)>, Error> {
+        let mut count = 0;
+        let mut large = None;
+        while let Some(packet) = self.packets.get_mut(count) {
+            let Some((tun, room)) = self.path.tun.as_ref().zip(self.offload.large.as_mut()) else {
+                return Ok(None);
+            };
+            let unfinished = match tun.receive(&mut packet.buf, room) {
+                Ok(Received::Packet(offload)) => offload,
+                Ok(Received::Large(len, offload)) => {
+                    if let Some(segments) = offload.segments {
+                        large = Some((len, segments));
+                        break;
+                    }
+                    self.drop_unread(DropReason::TooBig);
+                    continue;
+                }
+                Err(error) if is_temporary(&error) => break,
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                    self.drop_unread(DropReason::BadTransportHeader);
+                    self.complain(now, "read from the TUN device", || error.to_string());
+                    continue;
+                }
+                Err(error) => return Err(Error::system("read from the TUN device")(error)),
+            };
+            if let Some(partial) = unfinished.checksum
+                && let Err(reason) = offload::complete_checksum(packet.buf.as_mut_slice(), partial)
+            {
+                self.drop_unread(reason);
+                continue;
+            }
+            packet.verdict = Verdict::Pending;
+            count += 1;
+        }
+        self.process(now, count);
+        Ok(large)
+    }
+
+    fn drop_unread(&mut self, reason: DropReason) {
+        self.stack.received += 1;
+        self.stack.drop_for(reason);
+    }
+
+    /// Has the role look at the first `count` packets, and does what it says.
+    fn process(&mut self, now: Time, count: usize) {
+        self.stack.received += count as u64;
+        if !self.path.machine.process(now, &mut self.packets[..count]) {
+            for _ in 0..count {
+                self.stack.drop_for(DropReason::WrongRole);
+            }
+            return;
+        }
+        self.stack.consumed += count as u64;
+        let mut packets = std::mem::take(&mut self.packets);
+        for packet in packets.iter_mut().take(count) {
+            match packet.verdict {
+                Verdict::Forward { to, flow } => {
+                    let mut fresh = self.spare.pop().unwrap_or_default();
+                    fresh.reserve(self.path.max_inner);
+                    let buf = std::mem::replace(&mut packet.buf, fresh);
+                    let transmit = Transmit {
+                        to: Destination::Node(to),
+                        flow,
+                        buf,
+                    };
+                    self.send(now, transmit);
+                }
+                Verdict::Inject => {
+                    self.write_stack(now, packet.buf.as_slice());
+                }
+                Verdict::Pending | Verdict::Held | Verdict::Dropped(_) => {}
+            }
+        }
+        self.packets = packets;
+    }
+
+    /// One packet that stands for many: the role sees the first, and the others only if that is not
+    /// forwarded.
+    fn handle_large(&mut self, now: Time, packet: &[u8], segments: Segments) {
+        let split = match Split::new(packet, segments) {
+            Ok(split) => split,
+            Err(reason) => {
+                self.drop_unread(reason);
+                return;
+            }
+        };
+        let count = split.count();
+        let counts = &mut self.offload.counts;
+        counts.received += 1;
+        counts.received_huge += u64::from(packet.len() > HUGE);
+        counts.segments_received += count as u64;
+        let mut packets = std::mem::take(&mut self.packets);
+        let Some(first) = packets.first_mut() else {
+            return;
+        };
+        first.verdict = Verdict::Pending;
+        fill(&mut first.buf, &split, 0);
+        let inner_len = first.buf.len();
+        self.stack.received += 1;
+        let taken = self.path.machine.process(now, std::slice::from_mut(first));
+        if !taken {
+            self.stack.drop_for(DropReason::WrongRole);
+            self.packets = packets;
+            return;
+        }
+        self.stack.consumed += 1;
+        match first.verdict {
+            Verdict::Forward { to, flow } => {
+                let others = count as u64 - 1;
+                self.path.machine.count_forwarded(others);
+                self.stack.received += others;
+                self.stack.consumed += others;
+                let headers = &first.buf.as_slice()[..first.buf.len() - inner_len];
+                self.forward_large(now, &split, headers, to, flow);
+                self.packets = packets;
+            }
+            verdict => {
+                if verdict == Verdict::Inject {
+                    self.write_stack(now, first.buf.as_slice());
+                }
+                self.packets = packets;
+                self.process_segments(now, &split, 1);
+            }
+        }
+    }
+
+    /// Has the role look at each segment from number `from` on.
+    fn process_segments(&mut self, now: Time, split: &Split<'_>, from: usize) {
+        let mut at = from;
+        while at < split.count() {
+            let count = (split.count() - at).min(BATCH);
+            for packet in &mut self.packets[..count] {
+                packet.verdict = Verdict::Pending;
+                fill(&mut packet.buf, split, at);
+                at += 1;
+            }
+            self.process(now, count);
+        }
+    }
+
+    /// Sends all segments behind these headers, in runs.
+    fn forward_large(
+        &mut self,
+        now: Time,
+        split: &Split<'_>,
+        headers: &[u8],
+        to: NodeNumber,
+        flow: FlowHash,
+    ) {
+        // What was read before goes out before.
+        self.flush(now);
+        let source = self
+            .path
+            .link
+            .route(to)
+            .and_then(|route| self.path.underlay.source(route.local, flow));
+        let port = source.map_or(0, |(_, port)| port);
+        let largest = headers.len() + split.header_len() + split.payload(0).len();
+        let longest = (MAX_RUN_BYTES / largest.max(1)).clamp(1, MAX_RUN);
+        let mut heads = std::mem::take(&mut self.offload.heads);
+        let mut at = 0;
+        while at < split.count() {
+            let end = (at + longest).min(split.count());
+            let mut parts = [[&[][..]; 2]; MAX_RUN];
+            let mut sealed = 0;
+            let mut remote = None;
+            for (head, part) in heads.iter_mut().zip(&mut parts).take(end - at) {
+                let rest = write_head(head, split, at, headers);
+                at += 1;
+                match (self.path.link.seal(to, port, head), source) {
+                    (Ok(route), Some(_)) => {
+                        remote = Some(route.remote);
+                        *part = [head.as_slice(), rest];
+                        sealed += 1;
+                    }
+                    (Ok(_), None) => self.path.link.send_failed(),
+                    // The link counted why, and will say so of each.
+                    (Err(_), _) => {}
+                }
+            }
+            if let (Some((socket, _)), Some(remote)) = (source, remote) {
+                let run = &parts[..sealed];
+                let (taken, error) = self.path.underlay.send_run(socket, remote, run);
+                for _ in taken..sealed {
+                    self.path.link.send_failed();
+                }
+                if let Some(error) = error {
+                    self.complain(now, "send to a peer", || format!("{remote}: {error}"));
+                }
+            }
+        }
+        self.offload.heads = heads;
+    }
+
+    /// Hands a packet of an accepted flow to the stack, perhaps with others that follow it.
+    pub(super) fn deliver(&mut self, now: Time, packet: &[u8]) {
+        if !self.path.tun.as_ref().is_some_and(Tun::offloads) {
+            self.write_stack(now, packet);
+            return;
+        }
+        if self.offload.joined.push(packet) {
+            return;
+        }
+        self.write_joined(now);
+        if !self.offload.joined.push(packet) {
+            self.write_stack(now, packet);
+        }
+    }
+
+    /// Hands over what was joined so far.
+    pub(super) fn write_joined(&mut self, now: Time) {
+        let count = self.offload.joined.count();
+        if count == 0 {
+            return;
+        }
+        let failure = match self.offload.joined.take() {
+            Some((packet, offload)) => {
+                let tun = self.path.tun.as_ref();
+                hand_over(tun, &mut self.stack, packet, &offload, count)
+            }
+            None => Ok(()),
+        };
+        self.offload.joined.clear();
+        self.complain_of_stack(now, failure);
+        if count > 1 {
+            self.offload.counts.written += 1;
+            self.offload.counts.segments_written += count;
+        }
+    }
+
+    /// Hands a packet to the machine's own IP stack.
+    pub(super) fn write_stack(&mut self, now: Time, packet: &[u8]) {
+        self.write_joined(now);
+        let tun = self.path.tun.as_ref();
+        let result = hand_over(tun, &mut self.stack, packet, &Offload::NONE, 1);
+        self.complain_of_stack(now, result);
+    }
+
+    fn complain_of_stack(&mut self, now: Time, result: std::io::Result<()>) {
+        if let Err(error) = result {
+            self.complain(now, "write to the TUN device", || error.to_string());
+        }
+    }
+}
+
+/// Hands `count` packets to the stack, in one, and keeps the books.
+fn hand_over(
+    tun: Option<&Tun>,
+    stack: &mut Ledger,
+    packet: &[u8],
+    offload: &Offload,
+    count: u64,
+) -> std::io::Result<()> {
+    stack.created += count;
+    let written = match tun {
+        Some(tun) => tun.send(packet, offload),
+        None => Err(std::io::ErrorKind::NotFound.into()),
+    };
+    match written {
+        Ok(_) => {
+            stack.delivered += count;
+            Ok(())
+        }
+        Err(error) => {
+            for _ in 0..count {
+                stack.drop_for(DropReason::SendFailed);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Writes segment number `at` into a buffer, whole.
+fn fill(buf: &mut PacketBuf, split: &Split<'_>, at: usize) {
+    let payload = split.payload(at);
+    let header_len = split.header_len();
+    buf.reserve(header_len + payload.len());
+    let space = buf.space();
+    // A device hands over no segments that are larger than its packets may be; if it did, the length
+    // field would show the packet as cut off.
+    let whole = (header_len + payload.len()).min(space.len());
+    if split.write_header(at, space).is_ok() {
+        let room = &mut space[header_len..whole];
+        room.copy_from_slice(&payload[..whole - header_len]);
+        buf.set_len(whole);
+    }
+}
+
+/// Writes the beginning of segment number `at` behind `headers` into a buffer: as much as the seal
+/// covers. Gives what follows.
+fn write_head<'a>(head: &mut PacketBuf, split: &Split<'a>, at: usize, headers: &[u8]) -> &'a [u8] {
+    let payload = split.payload(at);
+    let header_len = split.header_len();
+    let more = SEALED_INNER.saturating_sub(header_len).min(payload.len());
+    let (sealed, rest) = payload.split_at(more);
+    head.reserve(header_len + more);
+    let space = head.space();
+    if split.write_header(at, space).is_ok() {
+        space[header_len..header_len + more].copy_from_slice(sealed);
+        head.set_len(header_len + more);
+    }
+    if let Some(room) = head.prepend(headers.len()) {
+        room.copy_from_slice(headers);
+    }
+    rest
+}
