@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use crate::error::LabError;
 use crate::micro::{self, MicroOptions};
 use crate::policies::{self, PoliciesOptions};
+use crate::side_by_side::{self, SideBySideOptions};
 
 /// `jlb bench`: measure, and say what came out.
 #[derive(Clone, Debug, Args)]
@@ -22,6 +23,8 @@ pub(crate) enum BenchCommand {
     Policies(PoliciesOptions),
     /// Measure what a packet and a new connection cost the roles, in memory: time, instructions, bytes
     Micro(MicroOptions),
+    /// Compare JLB with no balancer, the kernel's own ways and other proxies, side by side in network namespaces
+    Lab(SideBySideOptions),
 }
 
 /// Runs `jlb bench`.
@@ -29,6 +32,7 @@ pub fn bench(args: &BenchArgs) -> ExitCode {
     let done = match &args.command {
         BenchCommand::Policies(options) => policies::run(options),
         BenchCommand::Micro(options) => micro::run(options),
+        BenchCommand::Lab(options) => side_by_side::run(options),
     };
     done.unwrap_or_else(|error: LabError| {
         eprintln!("jlb bench: {error}");

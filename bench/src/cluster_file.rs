@@ -42,6 +42,8 @@ pub struct Services<'a> {
     pub hosts: Option<&'a str>,
     /// Lines that `[timers]` has beside the usual ones.
     pub timer_lines: &'a [String],
+    /// Lines that each node of a role has beside the usual ones.
+    pub node_lines: &'a [(Role, &'a str)],
 }
 
 impl<'a> Services<'a> {
@@ -52,6 +54,7 @@ impl<'a> Services<'a> {
             tcp_lines: &[],
             hosts: None,
             timer_lines: &[],
+            node_lines: &[],
         }
     }
 }
@@ -141,6 +144,9 @@ fn text(plan: &Plan, nodes: &[&Node], services: Services<'_>) -> String {
             node.role.subcommand(),
             Plan::admin(node),
         );
+        for (_, line) in services.node_lines.iter().filter(|it| it.0 == node.role) {
+            let _ = writeln!(text, "{line}");
+        }
     }
     let hosts = if let Some(hosts) = services.hosts {
         hosts.to_owned()

@@ -85,10 +85,26 @@ impl Lab {
             Web::Nginx => Some(nginx::find()?),
             Web::Embedded => None,
         };
+        let mut lab = Self::stand(options, setting, nginx.as_slice())?;
+        // Hosts have their servers before their agents: an agent must not take what nobody serves.
+        lab.start_servers(nginx.as_deref())?;
+        for node in lab.plan.nodes.clone() {
+            lab.start_node(&node.name)?;
+        }
+        Ok(lab)
+    }
+
+    /// Builds files and network, and starts nothing. What will be started are the nodes' program and `programs`: their
+    /// processes, also those that they start, are found when the lab is taken down.
+    pub(crate) fn stand(
+        options: &LabOptions,
+        setting: Setting,
+        programs: &[PathBuf],
+    ) -> Result<Self> {
         let mut state = State::create()?;
         state.programs.push(own_program()?);
         state.programs.extend(setting.program.clone());
-        state.programs.extend(nginx.clone());
+        state.programs.extend(programs.iter().cloned());
         let ipv6 = options.underlay == Underlay::Ipv6;
         let plan = Plan::new(state.id.clone(), options.counts(), ipv6).with_spares(setting.spares);
         let starter = Starter::new()?;
@@ -118,16 +134,11 @@ impl Lab {
         }
         cluster_file::write(&lab.plan, options.services())?;
         lab.router = Some(topology::build(&lab.plan)?);
-        // Hosts have their servers before their agents: an agent must not take what nobody serves.
-        lab.start_servers(nginx.as_deref())?;
-        for node in lab.plan.nodes.clone() {
-            lab.start_node(&node.name)?;
-        }
         Ok(lab)
     }
 
     /// Starts a program in a node's namespace and writes down that it did.
-    fn start(
+    pub(crate) fn start(
         &mut self,
         name: &str,
         node: &str,
@@ -231,6 +242,18 @@ impl Lab {
         self.processes.iter_mut().try_for_each(Process::check)
     }
 
+    /// The number of the process of that name.
+    pub(crate) fn pid(&self, name: &str) -> Option<u32> {
+        let process = self.processes.iter().find(|it| it.name() == name);
+        process.map(Process::pid)
+    }
+
+    /// The router of the lab.
+    pub(crate) fn router(&mut self) -> Result<&mut Router> {
+        let router = self.router.as_mut();
+        router.ok_or_else(|| LabError::new("the lab has no router yet"))
+    }
+
     /// Who is in it, and where.
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
@@ -292,6 +315,6 @@ async fn first_unready(nodes: &[Node]) -> Option<(String, String)> {
 }
 
 /// The running program; what /proc/PID/exe says of its children too.
-fn own_program() -> Result<PathBuf> {
+pub(crate) fn own_program() -> Result<PathBuf> {
     std::env::current_exe().doing("find the running program")
 }

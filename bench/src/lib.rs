@@ -7,12 +7,14 @@ mod args;
 mod benches;
 mod chaos;
 mod document;
+mod generator;
 mod how_to_use;
 mod lab;
 mod micro;
 mod policies;
 mod report;
 mod run;
+mod side_by_side;
 
 pub mod cluster_file;
 pub mod content;

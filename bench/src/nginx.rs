@@ -35,7 +35,8 @@ pub fn find() -> Result<PathBuf> {
     })
 }
 
-fn find_program(name: &str) -> Option<PathBuf> {
+/// A program of this machine by its name.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(SYSTEM_PATHS.iter().map(PathBuf::from))

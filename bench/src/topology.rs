@@ -15,8 +15,9 @@ use std::os::fd::AsRawFd;
 
 use crate::error::{Doing, LabError, Result};
 use crate::netns::Namespace;
-use crate::plan::{Addresses, MTU, Node, Plan, Role};
-use netlink::{Hardware, Netlink, Peer};
+use crate::plan::{Addresses, MTU, Node, PREFIX_V4, Plan, Role};
+pub(crate) use netlink::Hardware;
+use netlink::{Netlink, Peer};
 pub use router::{Group, Router};
 
 /// The namespace in which the clients are.
@@ -173,9 +174,56 @@ fn speak(one: Role, other: Role) -> bool {
 
 /// The hardware address of the interface of a node, or of another one by a number that no node
 /// has: locally administered.
-fn hardware(number: u16) -> Hardware {
+pub(crate) fn hardware(number: u16) -> Hardware {
     let [high, low] = number.to_be_bytes();
     [0x02, 0x6a, 0x6c, 0x62, high, low]
+}
+
+/// Gives a namespace a virtual address of its own, on its loopback.
+///
+/// # Errors
+/// What the kernel refused.
+pub(crate) fn add_virtual_address(namespace: &Namespace, address: IpAddr) -> Result<()> {
+    let prefix = if address.is_ipv4() { 32 } else { 128 };
+    namespace.run(|| Netlink::open()?.add_address("lo", address, prefix))
+}
+
+/// Gives the client more addresses.
+///
+/// # Errors
+/// What the kernel refused.
+pub(crate) fn add_client_addresses(
+    namespace: &Namespace,
+    addresses: impl Iterator<Item = IpAddr> + Send,
+) -> Result<()> {
+    namespace.run(|| {
+        let mut kernel = Netlink::open()?;
+        for address in addresses {
+            kernel.add_address(INTERFACE, address, PREFIX_V4)?;
+        }
+        Ok(())
+    })
+}
+
+/// Has a namespace send what is for a prefix through another gateway than the rest.
+///
+/// # Errors
+/// What the kernel refused.
+pub(crate) fn add_route(
+    namespace: &Namespace,
+    to: IpAddr,
+    prefix: u8,
+    gateway: IpAddr,
+) -> Result<()> {
+    namespace.run(|| Netlink::open()?.add_route(to, prefix, gateway))
+}
+
+/// Writes sysctls of a namespace.
+///
+/// # Errors
+/// Which of them cannot be written.
+pub(crate) fn set(namespace: &Namespace, wanted: &[(&str, &str)]) -> Result<()> {
+    namespace.run(|| settings(wanted))
 }
 
 /// Addresses and the default route of a namespace with one interface.

@@ -56,7 +56,7 @@ impl Lab {
     }
 
     /// The option that ends a process with the lab, unless that is to be kept.
-    pub(super) fn follow(&self) -> Vec<OsString> {
+    pub(crate) fn follow(&self) -> Vec<OsString> {
         if self.keep {
             return Vec::new();
         }
@@ -133,19 +133,13 @@ impl Lab {
         let nodes = names.iter().map(|name| self.node(name));
         let nodes: Vec<Node> = nodes.collect::<Result<_>>()?;
         let members: Vec<&Node> = nodes.iter().collect();
-        match &mut self.router {
-            Some(router) => router.spread(group, &members),
-            None => Err(LabError::new("the lab has no router yet")),
-        }
+        self.router()?.spread(group, &members)
     }
 
     /// Pulls a node's cable out, or puts it back.
     pub(crate) fn connect(&mut self, name: &str, connected: bool) -> Result<()> {
         let node = self.node(name)?;
-        match &mut self.router {
-            Some(router) => router.connect(&node, connected),
-            None => Err(LabError::new("the lab has no router yet")),
-        }
+        self.router()?.connect(&node, connected)
     }
 
     /// What kind of group routes the VIPs.

@@ -54,7 +54,8 @@ impl ErrorKind {
         }
     }
 
-    pub(super) fn of_io(error: &io::Error) -> Self {
+    /// What an error of a socket is.
+    pub(crate) fn of_io(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => ErrorKind::Refused,
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => ErrorKind::Reset,

@@ -75,7 +75,7 @@ impl NetlinkDeserializable for Reply {
 }
 
 /// The hardware address of an interface.
-pub(super) type Hardware = [u8; 6];
+pub(crate) type Hardware = [u8; 6];
 
 /// One end of a veth pair that is about to be made in another namespace.
 pub(super) struct Peer<'a> {
@@ -237,6 +237,25 @@ impl Netlink {
         self.create(
             Request::Route(RouteNetlinkMessage::NewRoute(message)),
             format_args!("add a default route through {gateway}"),
+        )
+    }
+
+    /// A route for a prefix through a gateway.
+    pub(super) fn add_route(&mut self, to: IpAddr, prefix: u8, gateway: IpAddr) -> Result<()> {
+        let mut message = route(to, prefix);
+        let address = |address| match address {
+            IpAddr::V4(address) => RouteAddress::Inet(address),
+            IpAddr::V6(address) => RouteAddress::Inet6(address),
+        };
+        message
+            .attributes
+            .push(RouteAttribute::Destination(address(to)));
+        message
+            .attributes
+            .push(RouteAttribute::Gateway(address(gateway)));
+        self.create(
+            Request::Route(RouteNetlinkMessage::NewRoute(message)),
+            format_args!("add a route to {to}/{prefix} through {gateway}"),
         )
     }
 

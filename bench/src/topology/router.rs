@@ -1,7 +1,8 @@
 //! The router's say over which ingress node gets which packets of the VIPs.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use super::BRIDGE;
 use super::netlink::Netlink;
 use super::next_hop::{NextHopMessage, Resilience};
 use crate::error::{LabError, Result};
@@ -10,6 +11,8 @@ use crate::plan::{Node, Plan, Role, VIP_V4, VIP_V6};
 /// Next hops are numbered: base of the family plus the node's number.
 const HOPS_V4: u32 = 4_000;
 const HOPS_V6: u32 = 6_000;
+/// Groups of further virtual addresses are numbered after this.
+const MORE_GROUPS: u32 = 100;
 
 const RESILIENCE: Resilience = Resilience {
     buckets: 512,
@@ -96,6 +99,40 @@ impl Router {
         }
         self.group = group;
         Ok(())
+    }
+
+    /// Routes one more virtual address of IPv4, the `number`th, over nodes of any kind, as a resilient group.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub(crate) fn serve(&mut self, vip: Ipv4Addr, number: u32, nodes: &[&Node]) -> Result<()> {
+        let bridge = self.kernel.index(BRIDGE)?;
+        let mut members = Vec::new();
+        for node in nodes {
+            let hop = HOPS_V4 + u32::from(node.number);
+            let gateway = node.addresses.v4.into();
+            // One that is there already is the same.
+            self.kernel
+                .set_next_hop(NextHopMessage::gateway(hop, gateway, bridge))
+                .map_err(needs_next_hops)?;
+            members.push(hop);
+        }
+        let group = MORE_GROUPS + number;
+        let message = NextHopMessage::resilient_group(group, &members, RESILIENCE);
+        self.kernel.set_next_hop(message).map_err(needs_next_hops)?;
+        self.kernel.set_host_route(vip.into(), group)
+    }
+
+    /// Writes down for good where these addresses of the client are.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub(crate) fn know_client(&mut self, addresses: &[Ipv4Addr]) -> Result<()> {
+        let hardware = super::hardware(super::CLIENT_NUMBER);
+        addresses.iter().try_for_each(|&address| {
+            self.kernel
+                .add_neighbour(super::CLIENT, address.into(), hardware)
+        })
     }
 
     /// Pulls a node's cable out, or puts it back.

@@ -80,6 +80,7 @@ impl Words {
             tcp_lines: &self.tcp_lines,
             hosts: Some(&self.hosts),
             timer_lines: &self.timer_lines,
+            node_lines: &[],
         }
     }
 }
