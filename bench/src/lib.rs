@@ -25,6 +25,7 @@ pub mod losses;
 pub mod netns;
 pub mod nginx;
 pub mod plan;
+mod plot;
 pub mod process_id;
 pub mod processes;
 pub mod scrape;

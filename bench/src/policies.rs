@@ -11,7 +11,6 @@ mod lab;
 mod measure;
 mod page;
 mod plan;
-mod plot;
 mod text;
 
 use std::path::Path;

@@ -6,6 +6,7 @@
 //! the balancer whose turn it is runs.
 
 mod args;
+mod charts;
 mod document;
 mod figures;
 mod kernel;
@@ -105,6 +106,7 @@ async fn measure(
     let bar = progress_bar(turns);
     bar.set_message("building namespaces");
     let mut stage = Stage::build(options, programs)?;
+    stage.ready().await?;
     let mut runs: Vec<Run> = Vec::with_capacity(turns);
     for alternation in 0..options.alternations() {
         for &workload in &workloads {

@@ -74,7 +74,11 @@ const ON_THE_CLIENT: &[(&str, &str)] = &[
 pub fn build(plan: &Plan) -> Result<Router> {
     let router = make_namespace(plan, ROUTER)?;
     let client = make_namespace(plan, CLIENT)?;
-    router.run(|| settings(ON_THE_ROUTER))?;
+    router.run(|| {
+        settings(ON_THE_ROUTER)?;
+        bridge_only();
+        Ok(())
+    })?;
     client.run(|| {
         settings(ON_THE_CLIENT)?;
         keep_the_path();
@@ -249,6 +253,14 @@ fn equip(
 fn keep_the_path() {
     // Not there before Linux 5.18; flows then move now and then, which they survive.
     let _ = fs::write("/proc/sys/net/core/txrehash", "0");
+}
+
+/// Has the bridge pass frames as a switch does, without asking the packet filter of IP about them.
+fn bridge_only() {
+    for family in ["iptables", "ip6tables", "arptables"] {
+        // Not there unless br_netfilter is loaded, and then there is nothing to turn off.
+        let _ = fs::write(format!("/proc/sys/net/bridge/bridge-nf-call-{family}"), "0");
+    }
 }
 
 /// Writes sysctls of the namespace that the calling thread is in.

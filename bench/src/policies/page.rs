@@ -7,7 +7,7 @@ use super::document::{Document, Figures};
 use super::lab::page as lab_page;
 use super::measure::{Figure, Row, Table};
 use super::plan::{GRID, REPORTS, TRACKERS};
-use super::plot::{Plot, Scale, Series, bars, escaped};
+use crate::plot::{Plot, Scale, Series, bars, escaped};
 
 /// Which rows a line is of.
 type Is = fn(&Row) -> bool;
@@ -20,7 +20,7 @@ pub(crate) fn page(all: &Figures) -> String {
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>jlb bench policies</title>\
          <style>{}</style></head><body>",
-        include_str!("page.css")
+        include_str!("../page.css")
     );
     page.push_str("<h1>Ways of choosing hosts, compared</h1>");
     if let Some(document) = &all.simulator {

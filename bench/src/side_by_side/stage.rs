@@ -195,6 +195,14 @@ impl Stage {
         self.lab.start(name, node, own_program()?, all)
     }
 
+    /// Waits until all servers are there.
+    pub(super) async fn ready(&mut self) -> Result<()> {
+        match ROWS.iter().find(|row| row.is_direct()) {
+            Some(direct) => self.listens(direct).await,
+            None => Ok(()),
+        }
+    }
+
     /// Begins a row's turn.
     pub(super) async fn start(&mut self, row: &Row) -> Result<()> {
         match row.way {

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use super::document::{LabFigures, LabRow, LabTable};
 use super::plan::{HOSTS, ORDER, PAIRS};
+use crate::plot::{Plot, Scale, Series, bars, escaped};
 use crate::policies::measure::Row;
 use crate::policies::page::{aims, figure};
-use crate::policies::plot::{Plot, Scale, Series, bars, escaped};
 
 /// A policy of the plots: its name there, its colour, the dashed line of the simulator, and which rows it has.
 type Shown = (&'static str, &'static str, &'static str, fn(&Row) -> bool);

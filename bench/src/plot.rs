@@ -41,7 +41,8 @@ const RIGHT: f64 = 14.0;
 const LEGEND: f64 = 330.0;
 
 impl Scale {
-    fn place(self, value: f64, (from, to): (f64, f64)) -> f64 {
+    /// Where a value is within a range: 0 at its begin, 1 at its end.
+    pub(crate) fn place(self, value: f64, (from, to): (f64, f64)) -> f64 {
         let place = match self {
             Self::Linear => (value - from) / (to - from),
             Self::Log => (value / from).ln() / (to / from).ln(),
@@ -50,7 +51,7 @@ impl Scale {
     }
 
     /// Round values within a range.
-    fn ticks(self, (from, to): (f64, f64)) -> Vec<f64> {
+    pub(crate) fn ticks(self, (from, to): (f64, f64)) -> Vec<f64> {
         let mut ticks = Vec::new();
         match self {
             Self::Linear => {
@@ -86,7 +87,7 @@ impl Scale {
 }
 
 /// As short as it can be: 0.5, 2, 1000.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let rounded = (value * 1e4).round() / 1e4;
     rounded.to_string()
 }
