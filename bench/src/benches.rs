@@ -4,10 +4,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use crate::compare::{self, CompareOptions};
 use crate::error::LabError;
 use crate::micro::{self, MicroOptions};
 use crate::policies::{self, PoliciesOptions};
 use crate::side_by_side::{self, SideBySideOptions};
+use crate::soak::{self, SoakOptions};
 
 /// `jlb bench`: measure, and say what came out.
 #[derive(Clone, Debug, Args)]
@@ -25,6 +27,10 @@ pub(crate) enum BenchCommand {
     Micro(MicroOptions),
     /// Compare JLB with no balancer, the kernel's own ways and other proxies, side by side in network namespaces
     Lab(SideBySideOptions),
+    /// Let connections come and go for a long time, and see that nothing grows, fails or is left over
+    Soak(SoakOptions),
+    /// Put two reports of `bench lab` or `bench micro` side by side, and say what has changed
+    Compare(CompareOptions),
 }
 
 /// Runs `jlb bench`.
@@ -33,6 +39,8 @@ pub fn bench(args: &BenchArgs) -> ExitCode {
         BenchCommand::Policies(options) => policies::run(options),
         BenchCommand::Micro(options) => micro::run(options),
         BenchCommand::Lab(options) => side_by_side::run(options),
+        BenchCommand::Soak(options) => soak::run(options),
+        BenchCommand::Compare(options) => compare::run(options),
     };
     done.unwrap_or_else(|error: LabError| {
         eprintln!("jlb bench: {error}");

@@ -6,6 +6,7 @@
 mod args;
 mod benches;
 mod chaos;
+mod compare;
 mod document;
 mod generator;
 mod how_to_use;
@@ -15,6 +16,7 @@ mod policies;
 mod report;
 mod run;
 mod side_by_side;
+mod soak;
 
 pub mod cluster_file;
 pub mod content;

@@ -30,8 +30,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::error::{Doing, LabError, Result};
 use crate::run::{INTERRUPTED, root, say, unless_interrupted};
 pub(crate) use args::SideBySideOptions;
-pub(crate) use document::Document;
 use document::RowFacts;
+pub(crate) use document::{Document, KIND};
+pub(crate) use figures::Spread;
 use machine::Machine;
 use row::{Programs, Row};
 use run::Run;
@@ -107,6 +108,7 @@ async fn measure(
     bar.set_message("building namespaces");
     let mut stage = Stage::build(options, programs)?;
     stage.ready().await?;
+    let others = stage.others_busy().await?;
     let mut runs: Vec<Run> = Vec::with_capacity(turns);
     for alternation in 0..options.alternations() {
         for &workload in &workloads {
@@ -120,7 +122,8 @@ async fn measure(
             }
         }
     }
-    let machine = Machine::here(stage.congestion_control()?);
+    let others = [others, stage.others_busy().await?];
+    let machine = Machine::here(stage.congestion_control()?, others);
     stage.take_down()?;
     bar.finish_and_clear();
     let facts = rows.iter().map(|row| RowFacts::new(row, programs));
@@ -139,5 +142,9 @@ fn progress_bar(turns: usize) -> ProgressBar {
     bar
 }
 
+#[cfg(test)]
+mod for_tests;
+#[cfg(test)]
+pub(crate) use for_tests::document as document_for_tests;
 #[cfg(test)]
 mod tests;

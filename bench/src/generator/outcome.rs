@@ -62,11 +62,6 @@ impl Outcome {
         }
     }
 
-    /// How many requests went wrong.
-    pub(crate) fn failed(&self) -> u64 {
-        self.errors.values().sum()
-    }
-
     /// Adds what another thread, or another job of the same kind, did.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ fn options(arguments: &[&str]) -> MicroOptions {
     let all = ["jlb", "micro"].iter().chain(arguments);
     match Cli::try_parse_from(all).unwrap().bench.command {
         BenchCommand::Micro(options) => options,
-        BenchCommand::Policies(_) => panic!("another command"),
+        other => panic!("another command: {other:?}"),
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn parsed(arguments: &[&str]) -> Result<PoliciesOptions, String> {
     let cli = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
     match cli.bench.command {
         BenchCommand::Policies(options) => Ok(options),
-        BenchCommand::Micro(_) => Err("not of policies".to_owned()),
+        other => Err(format!("not of policies: {other:?}")),
     }
 }
 

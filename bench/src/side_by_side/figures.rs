@@ -32,11 +32,6 @@ impl Spread {
             max: *values.last()?,
         })
     }
-
-    /// Whether no value of the one is a value of the other.
-    pub(crate) fn is_apart_from(self, other: Self) -> bool {
-        self.max < other.min || other.max < self.min
-    }
 }
 
 /// A row of a table.
@@ -68,7 +63,7 @@ pub(crate) struct Line {
 }
 
 /// What a row is compared with.
-pub(crate) const DIRECT: &str = "direct";
+const DIRECT: &str = "direct";
 
 /// Kinds of processes that are not the balancer's own.
 const NOT_THE_BALANCER: [&str; 2] = ["client", "servers"];
@@ -119,6 +114,11 @@ impl Line {
                 .take(5)
                 .collect(),
         })
+    }
+
+    /// Whether it is what all others are compared with.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.row == DIRECT
     }
 
     /// How many requests went wrong.

@@ -13,13 +13,31 @@ pub(crate) struct Machine {
     pub(crate) memory_mib: u64,
     pub(crate) kernel: String,
     pub(crate) congestion_control: String,
+    /// How much of all processors others kept busy before the first turn and after the last, while nothing was asked.
+    pub(crate) others_busy: [f64; 2],
     /// Processes that wanted a processor on average in the minute before the end; the run's own are among them.
     pub(crate) load_average: String,
 }
 
+/// How much of all processors others may keep busy before it is said that figures suffer.
+const QUIET: f64 = 0.05;
+
 impl Machine {
+    /// Words for people, if others kept the machine busy.
+    pub(crate) fn disturbed(&self) -> Option<String> {
+        let [before, after] = self.others_busy;
+        (before.max(after) > QUIET).then(|| {
+            format!(
+                "other programs kept {:.0} % of all processors busy before the first turn and {:.0} % after the last: \
+                 ratios are noisy, and latencies at a fixed rate and the processors' time are more than the rows' own",
+                before * 100.0,
+                after * 100.0
+            )
+        })
+    }
+
     /// This one.
-    pub(crate) fn here(congestion_control: String) -> Self {
+    pub(crate) fn here(congestion_control: String, others_busy: [f64; 2]) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let memory = read("/proc/meminfo");
         let memory = memory
@@ -33,6 +51,7 @@ impl Machine {
             memory_mib: memory.unwrap_or(0) / 1_024,
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             congestion_control,
+            others_busy,
             load_average: load.split(' ').next().unwrap_or_default().to_owned(),
         }
     }

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::charts::{self, Part};
 use super::document::{Document, Table};
-use super::figures::{DIRECT, Line, Spread};
-use super::text::{own, thousands};
+use super::figures::{Line, Spread};
+use super::text::{own, ratio, thousands};
 use crate::plot::escaped;
 
 /// The page.
@@ -59,6 +59,13 @@ fn head(page: &mut String, document: &Document) {
             );
         }
     }
+    if let Some(words) = document.machine.disturbed() {
+        let _ = write!(
+            page,
+            "<p class=\"missed\">Disturbed: {}</p>",
+            escaped(&words)
+        );
+    }
     let failed = document.failed();
     if failed > 0 {
         let _ = write!(page, "<p class=\"missed\">{failed} requests failed.</p>");
@@ -86,7 +93,7 @@ fn section(page: &mut String, table: &Table) {
             &rows,
         ));
     } else {
-        let rows = table.lines.iter().filter(|line| line.row != DIRECT);
+        let rows = table.lines.iter().filter(|line| !line.is_direct());
         let rows: Vec<(&str, Spread)> = rows
             .filter_map(|line| Some((line.row.as_str(), line.ratio?)))
             .collect();
@@ -146,24 +153,18 @@ fn figures(page: &mut String, table: &Table) {
     let each = each(table);
     let _ = write!(
         page,
-        "<div class=\"wide\"><table class=\"figures\"><tr><th>row<th>{}<th>of direct<th>least<th>largest\
+        "<div class=\"wide\"><table class=\"figures\"><tr><th>row<th>{}<th>of direct\
          <th>p50 us<th>p99 us<th>p99.9 us<th>CPU us {each}<th>more than direct<th>busy\
          <th>packets {each}<th>errors<th>the balancer's own us {each}</tr>",
         escaped(&table.unit)
     );
     for line in &table.lines {
-        let ratio = |of: fn(Spread) -> f64| {
-            line.ratio
-                .map_or(String::new(), |it| format!("{:.3}", of(it)))
-        };
         let _ = write!(
             page,
-            "<tr><td>{}<td>{}<td>{}<td>{}<td>{}<td>{:.0}<td>{:.0}<td>{:.0}<td>{:.1}<td>{}<td>{:.2}<td>{}<td>{}<td>{}</tr>",
+            "<tr><td>{}<td>{}<td>{}<td>{:.0}<td>{:.0}<td>{:.0}<td>{:.1}<td>{}<td>{:.2}<td>{}<td>{}<td>{}</tr>",
             escaped(&line.row),
             thousands(line.rate.median),
-            ratio(|it| it.median),
-            ratio(|it| it.min),
-            ratio(|it| it.max),
+            line.ratio.map_or(String::new(), ratio),
             line.p50_us.median,
             line.p99_us.median,
             line.p999_us.median,

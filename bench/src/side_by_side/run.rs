@@ -101,7 +101,7 @@ impl Run {
                 .is_open()
                 .then(|| Latency::of(&outcome.uncorrected)),
             cpu_us: each(work.busy * 1e6),
-            busy: work.busy / (work.seconds * f64::from(work.processors)),
+            busy: work.busy_share(),
             own_us: own
                 .map(|(&group, &ran)| (group.to_owned(), each(ran * 1e6)))
                 .collect(),

@@ -31,7 +31,7 @@ pub(super) struct Sample {
 #[derive(Clone, Debug)]
 pub(super) struct Work {
     pub(super) seconds: f64,
-    pub(super) processors: u32,
+    processors: u32,
     /// Seconds that processors were busy, added up.
     pub(super) busy: f64,
     /// Seconds that the processes of a group ran.
@@ -83,6 +83,13 @@ impl Sample {
     }
 }
 
+impl Work {
+    /// How much of all processors was busy: 1 is all of them.
+    pub(super) fn busy_share(&self) -> f64 {
+        self.busy / (self.seconds * f64::from(self.processors))
+    }
+}
+
 fn seconds_of(nanos: u64) -> f64 {
     nanos as f64 / 1e9
 }
@@ -119,6 +126,10 @@ fn tree(pid: u32) -> u64 {
         let stat = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
         let first = stat.split_whitespace().next();
         ran += first.and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+        // All that a lab runs are children of this process, and counted by themselves.
+        if pid == std::process::id() {
+            continue;
+        }
         let children = fs::read_to_string(task.join("children")).unwrap_or_default();
         let children = children.split_whitespace();
         ran += children

@@ -64,6 +64,8 @@ const RETURNING_PREFIX: u8 = 29;
 const LISTEN_DEADLINE: Duration = Duration::from_secs(15);
 /// How often is looked whether it does.
 const LISTEN_INTERVAL: Duration = Duration::from_millis(10);
+/// How long is looked what others do.
+const LOOK: Duration = Duration::from_millis(500);
 /// After a turn: closed connections come to their end.
 const SETTLE: Duration = Duration::from_millis(50);
 
@@ -378,6 +380,15 @@ impl Stage {
             &work,
             balancer,
         ))
+    }
+
+    /// How much of all processors is busy while nobody has a turn.
+    pub(super) async fn others_busy(&self) -> Result<f64> {
+        let router = self.namespace(ROUTER);
+        let take = || router.start(|| Sample::take(&Vec::new()));
+        let before = take().await?;
+        sleep(LOOK).await;
+        Ok(before.until(&take().await?).busy_share())
     }
 
     /// Whose time is counted.

@@ -27,6 +27,9 @@ impl fmt::Display for Text<'_> {
                 writeln!(f, "NOT MEASURED: {}: {words}", row.name)?;
             }
         }
+        if let Some(words) = machine.disturbed() {
+            writeln!(f, "DISTURBED: {words}")?;
+        }
         for table in &document.tables {
             write!(f, "{}", Rows(table))?;
         }
@@ -63,7 +66,7 @@ impl fmt::Display for Rows<'_> {
                 "{:<10} {:>13} {:>22} {:>9.0} {:>9.0} {:>9.0} {:>9.1} {:>8} {:>5.2} {:>8} {:>7}  {}",
                 line.row,
                 thousands(line.rate.median),
-                line.ratio.map_or(String::new(), |it| ratio(it)),
+                line.ratio.map_or(String::new(), ratio),
                 line.p50_us.median,
                 line.p99_us.median,
                 line.p999_us.median,
