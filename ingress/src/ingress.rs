@@ -17,8 +17,8 @@ use jlb_protocol::rank::Ranking;
 use jlb_protocol::view::Member;
 use jlb_protocol::wire;
 use jlb_protocol::{
-    DropReason, FlowKey, Ledger, MemberState, Message, NodeNumber, Outbox, PacketBuf, Role, Time,
-    Transmit, View,
+    Buffer, DropReason, FlowKey, Ledger, MemberState, Message, NodeNumber, Outbox, PacketBuf, Role,
+    Time, Transmit, View,
 };
 
 /// Attempts repeated or given up, or messages that this takes, in one call of
@@ -52,17 +52,17 @@ pub enum Verdict {
 
 /// A client packet on its way through [`Ingress::process`].
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Packet {
+pub struct Packet<B = PacketBuf> {
     /// The IP packet; after processing, what the verdict says.
-    pub buf: PacketBuf,
+    pub buf: B,
     /// What came of it.
     pub verdict: Verdict,
 }
 
-impl Packet {
+impl<B> Packet<B> {
     /// A packet that is to be processed.
     #[must_use]
-    pub const fn new(buf: PacketBuf) -> Self {
+    pub const fn new(buf: B) -> Self {
         Self {
             buf,
             verdict: Verdict::Pending,
@@ -120,7 +120,7 @@ impl Ingress {
 
     /// Processes client packets in place, each to one verdict; what their verdicts were does not
     /// matter. Packets of cached flows cost no allocation.
-    pub fn process(&mut self, now: Time, batch: &mut [Packet]) {
+    pub fn process<B: Buffer>(&mut self, now: Time, batch: &mut [Packet<B>]) {
         for packet in batch {
             self.stats.packets += 1;
             self.stats.ledger.received += 1;
@@ -147,7 +147,7 @@ impl Ingress {
         self.stats.ledger.sent += packets;
     }
 
-    fn process_one(&mut self, now: Time, buf: &mut PacketBuf) -> Result<Verdict, DropReason> {
+    fn process_one(&mut self, now: Time, buf: &mut impl Buffer) -> Result<Verdict, DropReason> {
         let (key, question, hint, source) = match self.matching.classify(buf.as_slice())? {
             Target::Echo => {
                 packet::answer_echo(buf)?;
@@ -161,7 +161,7 @@ impl Ingress {
                 source,
             } => (key, question, hint, source),
         };
-        if buf.len() > usize::from(self.config.max_inner) {
+        if buf.as_slice().len() > usize::from(self.config.max_inner) {
             return Err(DropReason::TooBig);
         }
         self.stats.icmp_errors += u64::from(hint == Hint::Nothing);

@@ -6,12 +6,14 @@
 //! Namespaces belong to threads (`setns(2)`): a socket or device lands in the namespace of the
 //! thread that opens it and stays there, wherever it is used later.
 
+pub mod ebpf;
 pub mod netns;
 pub mod process;
 pub mod slot;
 pub mod tun;
 pub mod udp;
 pub mod wait;
+pub mod xsk;
 
 pub use slot::Slot;
 pub use tun::Tun;

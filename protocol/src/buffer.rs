@@ -9,6 +9,39 @@ pub const HEADROOM: usize = 192;
 /// The largest packet that a buffer holds behind its headroom.
 pub const MAX_PACKET: usize = 9216 - HEADROOM;
 
+/// A packet that headers are put in front of in place, wherever its bytes are kept.
+pub trait Buffer {
+    /// The bytes.
+    fn as_slice(&self) -> &[u8];
+
+    /// The bytes, to change in place.
+    fn as_mut_slice(&mut self) -> &mut [u8];
+
+    /// Makes room for `len` bytes in front and returns it; `None` if there is no such room.
+    fn prepend(&mut self, len: usize) -> Option<&mut [u8]>;
+
+    /// Takes `len` bytes off the front, cut to what there is.
+    fn strip(&mut self, len: usize);
+}
+
+impl Buffer for PacketBuf {
+    fn as_slice(&self) -> &[u8] {
+        Self::as_slice(self)
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [u8] {
+        Self::as_mut_slice(self)
+    }
+
+    fn prepend(&mut self, len: usize) -> Option<&mut [u8]> {
+        Self::prepend(self, len)
+    }
+
+    fn strip(&mut self, len: usize) {
+        Self::strip(self, len);
+    }
+}
+
 /// A packet with headroom: headers are put in front in place, without a copy of the packet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PacketBuf {

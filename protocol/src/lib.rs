@@ -27,7 +27,7 @@ pub mod view;
 pub mod weighted;
 pub mod wire;
 
-pub use buffer::PacketBuf;
+pub use buffer::{Buffer, PacketBuf};
 pub use drop_reason::DropReason;
 pub use flow::{Birth, FlowKey, OfferNumber};
 pub use ledger::Ledger;

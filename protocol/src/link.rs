@@ -16,7 +16,7 @@ mod window;
 pub use peer::PeerAddress;
 pub use tag::{MessageKey, MessageKeys};
 
-use crate::buffer::PacketBuf;
+use crate::buffer::Buffer;
 use crate::drop_reason::DropReason;
 use crate::ledger::Ledger;
 use crate::message::ControlKind;
@@ -257,7 +257,7 @@ impl Link {
         &mut self,
         to: NodeNumber,
         source_port: u16,
-        buf: &mut PacketBuf,
+        buf: &mut impl Buffer,
     ) -> Result<Route, DropReason> {
         self.ledger.created += 1;
         let sealed = self.peer(to).and_then(|at| {
@@ -286,7 +286,7 @@ impl Link {
         at: usize,
         receiver: u32,
         source_port: u16,
-        buf: &mut PacketBuf,
+        buf: &mut impl Buffer,
     ) -> Result<Route, DropReason> {
         let peer = &mut self.peers[at];
         let route = peer.route(self.config.port);

@@ -13,7 +13,7 @@ pub use geneve::{ETHERTYPE_CONTROL, ETHERTYPE_IPV4, ETHERTYPE_IPV6, UDP_PORT};
 pub use seal::{SEALED_LEN, Seal, VERSION};
 pub(crate) use seal::{covered_len, tag_range};
 
-use crate::buffer::PacketBuf;
+use crate::buffer::{Buffer, PacketBuf};
 use crate::drop_reason::DropReason;
 use crate::flow::{Birth, OfferNumber};
 use crate::message::{FlowKind, FlowMessage, Hunt, Intent, Message, Path, Reason, Tried};
@@ -98,7 +98,7 @@ pub fn encode_flow(message: &FlowMessage<'_>, buf: &mut PacketBuf) -> Result<(),
 /// [`DropReason::NotIp`] if the packet has no IP version, [`DropReason::TooBig`] if there is no
 /// headroom.
 pub fn encapsulate_data(
-    buf: &mut PacketBuf,
+    buf: &mut impl Buffer,
     service: ServiceNumber,
     birth: Option<Birth>,
 ) -> Result<(), DropReason> {
@@ -120,7 +120,7 @@ fn packet_ethertype(packet: &[u8]) -> Result<u16, DropReason> {
 }
 
 fn put_headers(
-    buf: &mut PacketBuf,
+    buf: &mut impl Buffer,
     options: &[u8],
     ethertype: u16,
     service: Option<ServiceNumber>,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::PacketBuf;
 use crate::message::Control;
 use alloc::vec;
 use core::net::Ipv4Addr;

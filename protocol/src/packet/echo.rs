@@ -3,7 +3,7 @@
 use super::ip::{self, ANSWER_HOP_LIMIT, is_single_host};
 use super::layout::{icmp, icmpv4_type, icmpv6_type, ip_number, ipv4, ipv6};
 use super::{Transport, checksum, transport};
-use crate::buffer::PacketBuf;
+use crate::buffer::Buffer;
 use crate::drop_reason::DropReason;
 use core::net::IpAddr;
 
@@ -19,7 +19,7 @@ use core::net::IpAddr;
 /// - `BadIpHeader`: source or destination is no single host's address.
 /// - `BadTransportHeader`: the ICMP checksum is wrong: the reply's would be right, and hide from
 ///   the sender that its data was damaged on the way. (No device leaves this checksum to offload.)
-pub fn answer_echo(buf: &mut PacketBuf) -> Result<(), DropReason> {
+pub fn answer_echo(buf: &mut impl Buffer) -> Result<(), DropReason> {
     let bytes = buf.as_mut_slice();
     let header = ip::read(bytes)?;
     if transport::read(bytes, &header)? != Transport::EchoRequest {
