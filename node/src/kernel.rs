@@ -8,6 +8,7 @@ pub mod host_setup;
 pub mod ingress_setup;
 pub mod netlink;
 pub mod sock_diag;
+pub mod steering;
 pub mod sysctl;
 pub(crate) mod usage;
 
