@@ -7,7 +7,7 @@ mod neighbours;
 mod routes;
 mod rules;
 
-pub use links::LinkSettings;
+pub use links::{Interface, LinkSettings};
 pub use routes::{MAIN_TABLE, Prefix, Route, Target};
 pub use rules::Rule;
 

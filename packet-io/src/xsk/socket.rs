@@ -37,11 +37,12 @@ pub enum Kick {
 /// What the kernel counted for a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Statistics {
-    /// Packets lost for other reasons than those below: too long for a frame, for example.
+    /// Packets lost since there was no free frame for them, or they were too long for one.
     pub dropped: u64,
     /// Packets lost since the ring of received frames was full.
     pub ring_full: u64,
-    /// Times that there was no free frame for a packet, which was lost.
+    /// Times that the kernel found no free frame. Where packets are copied each is a packet, which is
+    /// among the dropped ones.
     pub no_frame: u64,
     /// Free frames that the kernel did not accept.
     pub invalid_free: u64,

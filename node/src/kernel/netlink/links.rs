@@ -5,7 +5,7 @@ use crate::kernel::{Error, Result};
 use futures_util::TryStreamExt;
 use jlb_packet_io::wait::Poller;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use rtnetlink::packet_route::link::{LinkFlags, LinkMessage};
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use rtnetlink::packet_route::route::RouteType;
 use rtnetlink::{AddressMessageBuilder, LinkUnspec};
 use rustix::io::Errno;
@@ -30,7 +30,60 @@ pub struct LinkSettings {
     pub multicast: Option<bool>,
 }
 
+/// An Ethernet interface.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Interface {
+    /// Its index.
+    pub index: u32,
+    /// Its hardware address.
+    pub hardware: [u8; 6],
+    /// Largest IP packet in bytes.
+    pub mtu: u32,
+    /// Queues that packets may come by, as far as the kernel has made them: the driver may use fewer.
+    pub queues: u32,
+    /// Whether it is one end of a virtual cable (veth). Packets come through it with checksums that
+    /// nobody has finished.
+    pub is_veth: bool,
+}
+
 impl Netlink {
+    /// The Ethernet interface of that name.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such device, `Unsupported` if it is of another kind.
+    pub fn interface(&self, name: &str) -> Result<Interface> {
+        let link = self.link(name)?.ok_or_else(|| missing(name))?;
+        let mut interface = Interface {
+            index: link.header.index,
+            hardware: [0; 6],
+            mtu: 0,
+            queues: 1,
+            is_veth: false,
+        };
+        let mut has_address = false;
+        for attribute in &link.attributes {
+            match attribute {
+                LinkAttribute::Address(address) if address.len() == 6 => {
+                    interface.hardware.copy_from_slice(address);
+                    has_address = address.iter().any(|&byte| byte != 0);
+                }
+                LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
+                LinkAttribute::NumRxQueues(queues) => interface.queues = *queues,
+                LinkAttribute::LinkInfo(about) => {
+                    interface.is_veth = about
+                        .iter()
+                        .any(|one| matches!(one, LinkInfo::Kind(InfoKind::Veth)));
+                }
+                _ => {}
+            }
+        }
+        if has_address {
+            return Ok(interface);
+        }
+        let reason = io::Error::new(io::ErrorKind::Unsupported, "it is no Ethernet interface");
+        Err(Error::new(format!("use {name}"), reason))
+    }
+
     /// The device of that name, if there is one.
     ///
     /// # Errors
