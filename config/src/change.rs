@@ -66,6 +66,7 @@ impl Found {
         self.compare(of("underlay"), underlay(from), underlay(to));
         self.compare(of("admin"), from.admin, to.admin);
         self.compare(of("tun"), from.tun.as_str(), to.tun.as_str());
+        self.compare(of("packet_io"), &from.packet_io, &to.packet_io);
     }
 }
 

@@ -82,6 +82,36 @@ impl Membership {
     }
 }
 
+/// How an ingress takes packets of clients.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum PacketIo {
+    /// From its TUN device.
+    #[default]
+    Tun,
+    /// From `AF_XDP` sockets; what these can't take comes from the TUN device.
+    AfXdp {
+        /// The interfaces, 1 to 8, each once.
+        interfaces: Vec<String>,
+        /// Whether interfaces are used whose driver has no XDP.
+        generic: bool,
+    },
+}
+
+impl std::fmt::Display for PacketIo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tun => f.write_str("tun"),
+            Self::AfXdp {
+                interfaces,
+                generic,
+            } => {
+                let how = if *generic { ", generic too" } else { "" };
+                write!(f, "af_xdp on {}{how}", interfaces.join(", "))
+            }
+        }
+    }
+}
+
 /// One `[[node]]`. Number, name, role and underlay are cluster-wide, and fingerprinted where
 /// membership is static; the rest concerns the node alone.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -98,6 +128,8 @@ pub struct Node {
     pub admin: SocketAddr,
     /// The name of its TUN device, at most 15 bytes (per node).
     pub tun: String,
+    /// How it takes packets of clients (per node).
+    pub packet_io: PacketIo,
     /// How much it logs (per node).
     pub log: LogLevel,
     /// Whether it gets nothing new, cluster-wide.

@@ -6,6 +6,7 @@ mod draining;
 mod health;
 mod nodes;
 mod overload;
+mod packet_io;
 mod services;
 mod settings;
 
@@ -132,6 +133,20 @@ fn name(value: &Spanned<Text>, what: &str, path: &str, findings: &mut Findings) 
         "a name is 1 to 63 letters, digits, `-`, `_` or `.`, and begins with a letter or digit; {}",
         right(path)
     )));
+    None
+}
+
+/// The name of a network device.
+fn device(value: &Spanned<Text>, path: &str, findings: &mut Findings) -> Option<String> {
+    let name = value.get_ref().0.as_str();
+    let plain = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if plain && (1..=15).contains(&name.len()) && name != "." && name != ".." {
+        return Some(name.to_owned());
+    }
+    let message = format!("{} cannot be the name of a network device", quoted(name));
+    findings.error(Problem::at(value.span(), message, "not a device name").help(right(path)));
     None
 }
 

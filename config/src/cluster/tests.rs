@@ -36,6 +36,31 @@ fn nodes_are_found_by_name_and_number() {
 }
 
 #[test]
+fn an_ingress_takes_packets_from_its_device_unless_told_otherwise() {
+    let line = "admin = \"127.0.0.1:9000\"";
+    let with = |more: &str| {
+        let config = cluster(&CLUSTER.replacen(line, &format!("{line}\n{more}"), 1));
+        config.node("in-1").unwrap().packet_io.clone()
+    };
+    assert_eq!(with(""), PacketIo::Tun);
+    assert_eq!(with("packet_io = \"tun\""), PacketIo::Tun);
+    let af_xdp = |generic| PacketIo::AfXdp {
+        interfaces: vec!["eth0".into(), "eth1".into()],
+        generic,
+    };
+    let written = "packet_io = \"af_xdp\"\nxdp_interfaces = [\"eth0\", \"eth1\"]";
+    assert_eq!(with(written), af_xdp(false));
+    assert_eq!(
+        with(&format!("{written}\nxdp_generic = true")),
+        af_xdp(true)
+    );
+    assert_eq!(
+        af_xdp(true).to_string(),
+        "af_xdp on eth0, eth1, generic too"
+    );
+}
+
+#[test]
 fn the_view_has_every_node_active() {
     let view = cluster(CLUSTER).view();
     assert_eq!(view.members().len(), 7);

@@ -13,6 +13,10 @@ fn order_comments_and_what_concerns_one_node_make_no_difference() {
     for (from, to) in [
         ("admin = \"127.0.0.1:9000\"", "admin = \"127.0.0.1:9001\""),
         ("admin = \"127.0.0.1:9000\"", "tun = \"vip0\""),
+        (
+            "admin = \"127.0.0.1:9000\"",
+            "packet_io = \"af_xdp\"\nxdp_interfaces = [\"eth0\"]",
+        ),
         ("admin = \"127.0.0.1:9000\"", "log = \"debug\""),
         ("cluster.key", "/etc/jlb/other.key"),
         (

@@ -1,6 +1,7 @@
 //! The nodes: numbers, names, roles, addresses, and whether those that talk can.
 
-use super::{Once, addresses, draining, name, one_of, right, within};
+use super::packet_io::packet_io;
+use super::{Once, addresses, device, draining, name, one_of, right, within};
 use crate::cluster::{ADMIN_PORT, LogLevel, Membership, Node, Underlay};
 use crate::overhead;
 use crate::problem::{Findings, Problem, quoted};
@@ -130,9 +131,10 @@ fn node(table: &NodeTable, seen: &mut Seen, findings: &mut Findings) -> Option<N
         }),
     };
     let tun = match &table.tun {
-        Some(written) => tun(written, findings),
+        Some(written) => device(written, "node.tun", findings),
         None => Some(DEFAULT_TUN.to_owned()),
     };
+    let packet_io = packet_io(table, findings);
     let log = match &table.log {
         Some(written) => one_of(written, LOG_LEVELS, "node.log", findings),
         None => Some(LogLevel::Info),
@@ -148,6 +150,7 @@ fn node(table: &NodeTable, seen: &mut Seen, findings: &mut Findings) -> Option<N
         underlay: underlay?,
         admin: admin?,
         tun: tun?,
+        packet_io: packet_io?,
         log: log?,
         drain: table.drain.as_ref().is_some_and(|drain| *drain.get_ref()),
         drain_timeout: drain_timeout?,
@@ -247,20 +250,6 @@ fn admin(written: &Spanned<Text>, seen: &mut Seen, findings: &mut Findings) -> O
         );
     }
     Some(admin)
-}
-
-fn tun(written: &Spanned<Text>, findings: &mut Findings) -> Option<String> {
-    let name = written.get_ref().0.as_str();
-    let plain = name
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    if plain && (1..=15).contains(&name.len()) && name != "." && name != ".." {
-        return Some(name.to_owned());
-    }
-    let message = format!("{} cannot be the name of a network device", quoted(name));
-    findings
-        .error(Problem::at(written.span(), message, "not a device name").help(right("node.tun")));
-    None
 }
 
 /// Every role must be there, unless others tell of such nodes; one flow tracker is allowed, but no
