@@ -2,6 +2,7 @@
 
 mod control;
 mod draining;
+mod frames;
 mod life;
 mod members;
 mod report;
@@ -19,11 +20,13 @@ use crate::kernel::sock_diag;
 use crate::machine::{Machine, RoleConfig, Taken};
 use crate::socket_watch::{Answer, SocketWatch};
 use crate::underlay::{BATCH, Underlay};
+use crate::xdp::ClientFrames;
 use jlb_ingress::{Packet, Verdict};
 use jlb_packet_io::process;
 use jlb_packet_io::tun::Tun;
 use jlb_packet_io::udp::Origin;
 use jlb_packet_io::wait::{Interest, Poller};
+use jlb_packet_io::xsk::Frame;
 use jlb_protocol::link::{Link, Opened, Route};
 use jlb_protocol::message::Control;
 use jlb_protocol::{Destination, Ledger, Message, NodeNumber, PacketBuf, Time, Transmit, wire};
@@ -37,6 +40,8 @@ pub(crate) struct DataPath<M> {
     pub(crate) link: Link,
     pub(crate) underlay: Underlay,
     pub(crate) tun: Option<Tun>,
+    /// Where clients' packets come by `AF_XDP`, too.
+    pub(crate) frames: Option<ClientFrames>,
     pub(crate) sockets: Option<SocketWatch>,
     pub(crate) channels: Channels,
     pub(crate) names: BTreeMap<NodeNumber, String>,
@@ -52,6 +57,8 @@ const TUN: u64 = 0;
 const WAKER: u64 = 1;
 const CLOSES: u64 = 2;
 const FIRST_SOCKET: u64 = 16;
+/// After the underlay's sockets, of which there are fewer.
+const FIRST_QUEUE: u64 = 1 << 16;
 
 /// How much the kernel prefers the data thread to ordinary ones: heartbeats must not be late when
 /// web servers take all processors, and yet these must not starve under a flood of packets.
@@ -78,6 +85,9 @@ impl<M: Machine> DataPath<M> {
             if let Some(tun) = &self.tun {
                 poller.add(tun, TUN, Interest::Readable)?;
             }
+            if let Some(frames) = &self.frames {
+                frames.watch(&poller, FIRST_QUEUE)?;
+            }
             if let Some(sockets) = &self.sockets {
                 poller.add(&sockets.events, CLOSES, Interest::Readable)?;
             }
@@ -93,6 +103,7 @@ impl<M: Machine> DataPath<M> {
         let mut turn = Turn {
             path: self,
             packets,
+            frame_packets: Vec::with_capacity(BATCH),
             spare: Vec::new(),
             stack: Ledger::default(),
             offload: Offloaded::default(),
@@ -124,6 +135,8 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 struct Turn<M> {
     path: DataPath<M>,
     packets: Vec<Packet>,
+    /// Room for those in frames.
+    frame_packets: Vec<Packet<Frame>>,
     /// Buffers to read into, at most [`MAX_SPARE`].
     spare: Vec<PacketBuf>,
     stack: Ledger,
@@ -163,8 +176,11 @@ impl<M: Machine> Turn<M> {
                 let now = self.look();
                 match token {
                     TUN => self.read_stack(now)?,
-                    WAKER => self.path.channels.waker.clear(),
+                    WAKER => self.woken(),
                     CLOSES => self.read_closes(now),
+                    queue if queue >= FIRST_QUEUE => {
+                        self.read_frames(now, (queue - FIRST_QUEUE) as usize);
+                    }
                     socket => self.read_underlay((socket - FIRST_SOCKET) as usize),
                 }
             }
@@ -196,6 +212,7 @@ impl<M: Machine> Turn<M> {
             self.path.link.poll_timeout(),
             self.path.members.poll_timeout(),
             self.dump_due(),
+            self.frames_due(),
             self.ends,
         ]
         .into_iter()
@@ -212,7 +229,17 @@ impl<M: Machine> Turn<M> {
         sockets.lists.due(self.path.machine.poll_dump())
     }
 
+    fn woken(&mut self) {
+        self.path.channels.waker.clear();
+        if let Some(frames) = &mut self.path.frames {
+            frames.take_news();
+        }
+    }
+
     fn handle_timers(&mut self, now: Time) -> Result<(), Error> {
+        if self.path.frames.as_ref().is_some_and(ClientFrames::waits) {
+            self.settle_frames(now);
+        }
         if self.path.link.poll_timeout().is_some_and(|due| due <= now) {
             self.path.link.handle_timeout(now);
         }

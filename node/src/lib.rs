@@ -29,6 +29,7 @@ mod survey;
 mod testing_folder;
 mod underlay;
 mod watch;
+mod xdp;
 
 pub use drain::{Deadline, Drain, drain, undrain};
 pub use error::Error;

@@ -33,6 +33,7 @@ use crate::report::Report;
 use jlb_host_agent::signals::Signal;
 use jlb_host_agent::{Socket, Until};
 use jlb_ingress::Packet;
+use jlb_packet_io::xsk::Frame;
 use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View};
 use std::net::SocketAddr;
 
@@ -60,6 +61,10 @@ pub(crate) enum Taken {
 pub(crate) trait Machine: Send {
     /// Client packets from the TUN device, one verdict each; false if the role takes none.
     fn process(&mut self, now: Time, batch: &mut [Packet]) -> bool;
+    /// The same for those that came by `AF_XDP`.
+    fn process_frames(&mut self, _now: Time, _batch: &mut [Packet<Frame>]) -> bool {
+        false
+    }
     /// So many more packets were forwarded as the first of their large packet was.
     fn count_forwarded(&mut self, _packets: u64) {}
     /// A message from a peer.

@@ -10,7 +10,8 @@ use crate::machine::Machine;
 use crate::socket_watch::SocketWatch;
 use crate::underlay::Underlay;
 use crate::watch::{Setup, Silences};
-use jlb_config::{ClusterConfig, Membership, Node};
+use crate::xdp::{ClientFrames, Wanted};
+use jlb_config::{ClusterConfig, Membership, Node, PacketIo};
 use jlb_flow_tracker::FlowTracker;
 use jlb_host_agent::HostAgent;
 use jlb_ingress::Ingress;
@@ -24,6 +25,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tracing::info;
 
 /// What starting the data thread takes.
 pub(crate) struct Start<'a> {
@@ -48,6 +50,14 @@ pub(crate) struct Started {
     pub(crate) silences: Silences,
 }
 
+/// What joins the role to this machine's own stack and interfaces.
+#[derive(Default)]
+struct Stack {
+    tun: Option<Tun>,
+    frames: Option<ClientFrames>,
+    sockets: Option<SocketWatch>,
+}
+
 impl Start<'_> {
     pub(crate) fn role(self, role: Role) -> Result<Started, Error> {
         let name = &self.node.name;
@@ -59,9 +69,21 @@ impl Start<'_> {
                 let settings = self.config.ingress(name).map_err(invalid)?;
                 let setup = ingress_setup(self.config, self.node);
                 let tun = setup.apply().map_err(Error::Setup)?;
+                // The packets that these do not take come by the device.
+                let frames = client_frames(self.config, self.node)
+                    .map(|wanted| ClientFrames::open(&wanted, self.channels.waker.clone()))
+                    .transpose()?;
+                for line in frames.iter().flat_map(ClientFrames::describe) {
+                    info!("{line}");
+                }
                 let (members, view, now) = self.membership();
                 let machine = Ingress::new(settings, view, seed, now);
-                let ended = self.spawn(machine, members, None, Some(tun), None)?;
+                let stack = Stack {
+                    tun: Some(tun),
+                    frames,
+                    sockets: None,
+                };
+                let ended = self.spawn(machine, members, None, stack)?;
                 Ok(Started {
                     ended,
                     setup: Some(Setup::Ingress(setup)),
@@ -76,7 +98,8 @@ impl Start<'_> {
                 // What a paused tracker knew may be out of date, and what it bound is not bound any
                 // more (R11).
                 let fresh = move |now, view| FlowTracker::new(settings.clone(), view, seed, now);
-                let ended = self.spawn(machine, members, Some(Box::new(fresh)), None, None)?;
+                let ended =
+                    self.spawn(machine, members, Some(Box::new(fresh)), Stack::default())?;
                 Ok(Started {
                     ended,
                     setup: None,
@@ -97,7 +120,12 @@ impl Start<'_> {
                 let sockets = SocketWatch::start(Arc::clone(&vips), waker)?;
                 let (members, view, now) = self.membership();
                 let machine = HostAgent::new(settings, view, seed, now);
-                let ended = self.spawn(machine, members, None, Some(tun), Some(sockets))?;
+                let stack = Stack {
+                    tun: Some(tun),
+                    frames: None,
+                    sockets: Some(sockets),
+                };
+                let ended = self.spawn(machine, members, None, stack)?;
                 Ok(Started {
                     ended,
                     setup: Some(Setup::Host(setup)),
@@ -159,8 +187,7 @@ impl Start<'_> {
         machine: M,
         membership: jlb_membership::Membership,
         fresh: Option<Fresh<M>>,
-        tun: Option<Tun>,
-        sockets: Option<SocketWatch>,
+        stack: Stack,
     ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
         let addresses: Vec<IpAddr> = self.node.underlay.addresses().collect();
         let members = Members::new(
@@ -175,8 +202,9 @@ impl Start<'_> {
             machine,
             link: self.link(&members)?,
             underlay: Underlay::bind(&addresses, self.config.port)?,
-            tun,
-            sockets,
+            tun: stack.tun,
+            frames: stack.frames,
+            sockets: stack.sockets,
             channels: self.channels,
             names: self.names,
             members,
@@ -252,6 +280,22 @@ pub(crate) fn ingress_setup(config: &ClusterConfig, node: &Node) -> IngressSetup
     IngressSetup {
         device: node.tun.clone(),
         ..usual
+    }
+}
+
+/// What an ingress takes clients' packets from beside its device.
+fn client_frames(config: &ClusterConfig, node: &Node) -> Option<Wanted> {
+    match &node.packet_io {
+        PacketIo::Tun => None,
+        PacketIo::AfXdp {
+            interfaces,
+            generic,
+        } => Some(Wanted {
+            interfaces: interfaces.clone(),
+            generic: *generic,
+            vips: config.vips(),
+            max_inner: config.max_inner(),
+        }),
     }
 }
 

@@ -7,6 +7,7 @@
 //! thread that opens it and stays there, wherever it is used later.
 
 pub mod ebpf;
+pub mod interface;
 pub mod netns;
 pub mod process;
 pub mod slot;

@@ -190,6 +190,7 @@ impl<M: Machine> Turn<M> {
         path.members
             .meet_fellows(now, &mut path.link, &new.fellows, &new.known);
         path.names = new.names;
+        self.steer(now, &new.role);
         self.config = Some(new.role);
         let now = self.drain_by_file(now, new.drain);
         self.handle_link_events(now);

@@ -40,6 +40,9 @@ impl<M: Machine> Turn<M> {
                 now.since(heard).as_secs_f64(),
             );
         }
+        if let Some(frames) = &self.path.frames {
+            frames.report(&mut report);
+        }
         self.path.members.report(&mut report);
         self.report_draining(now, &mut report);
         let view = self.path.members.view();

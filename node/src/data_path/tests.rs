@@ -263,6 +263,7 @@ fn start(number: u16, peers: &[u16], port: u16, setting: &Setting) -> Running {
         link: Link::new(config, 9, clock::now()),
         underlay: Underlay::bind(&[address(number)], port).unwrap(),
         tun: None,
+        frames: None,
         sockets: None,
         channels: Channels {
             commands: inbox,

@@ -8,6 +8,7 @@ mod routes;
 mod rules;
 
 pub use links::{Interface, LinkSettings};
+pub use neighbours::Neighbour;
 pub use routes::{MAIN_TABLE, Prefix, Route, Target};
 pub use rules::Rule;
 

@@ -3,10 +3,16 @@
 use super::{Machine, RoleConfig, Taken};
 use crate::report::Report;
 use jlb_ingress::{Ingress, Packet};
+use jlb_packet_io::xsk::Frame;
 use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, Time, Transmit, View};
 
 impl Machine for Ingress {
     fn process(&mut self, now: Time, batch: &mut [Packet]) -> bool {
+        Self::process(self, now, batch);
+        true
+    }
+
+    fn process_frames(&mut self, now: Time, batch: &mut [Packet<Frame>]) -> bool {
         Self::process(self, now, batch);
         true
     }

@@ -166,8 +166,9 @@ impl Socket {
         map.set(&self.queue.queue, &self.file.as_raw_fd().cast_unsigned())
     }
 
-    /// Gives the kernel free frames for what arrives, as many as are missing.
-    pub fn refill(&mut self, pool: &mut Pool) {
+    /// Gives the kernel free frames for what arrives, as many as are missing; false if there were
+    /// not enough.
+    pub fn refill(&mut self, pool: &mut Pool) -> bool {
         let missing = self.wanted.saturating_sub(self.filled);
         let mut given = 0;
         while given < missing {
@@ -192,6 +193,7 @@ impl Socket {
             // An error shows when frames are received.
             let _ = system::wake_receiver(self.file.as_fd());
         }
+        given == missing
     }
 
     /// Before anything is bound: empties the ring that was just filled.

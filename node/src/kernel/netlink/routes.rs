@@ -178,6 +178,12 @@ impl Netlink {
     /// that leads nowhere.
     #[must_use]
     pub fn route_of(&self, address: IpAddr) -> Option<RouteMessage> {
+        self.route_from(None, address)
+    }
+
+    /// The same for a packet that has `source` as its own address.
+    #[must_use]
+    pub fn route_from(&self, source: Option<IpAddr>, address: IpAddr) -> Option<RouteMessage> {
         let mut question = RouteMessage::default();
         question.header.address_family = match address {
             IpAddr::V4(_) => AddressFamily::Inet,
@@ -187,6 +193,12 @@ impl Netlink {
         question
             .attributes
             .push(RouteAttribute::Destination(address.into()));
+        if let Some(source) = source {
+            question.header.source_prefix_length = Prefix::host(source).length;
+            question
+                .attributes
+                .push(RouteAttribute::Source(source.into()));
+        }
         let mut answers = self.handle().route().get(question).execute();
         self.wait("ask for a route", answers.try_next())
             .ok()

@@ -1,0 +1,428 @@
+//! Client packets by `AF_XDP`: from the interface into the role and out again in one piece of memory,
+//! past the kernel's stack.
+//!
+//! Everything that this can't do is left to the ways that are there anyhow: what the XDP program
+//! passes on comes by the TUN device, and a message without a known next hop leaves by the
+//! underlay's sockets.
+
+mod next_hops;
+mod outer;
+mod unfinished;
+
+use crate::error::Error;
+use crate::kernel;
+use crate::kernel::netlink::{Interface, Netlink};
+use crate::kernel::steering::{MAX_QUEUES, Steering, Vips};
+use crate::report::Report;
+use crate::underlay::BATCH;
+use jlb_ingress::{Packet, Verdict};
+use jlb_packet_io::ebpf::{Link, Mode};
+use jlb_packet_io::interface;
+use jlb_packet_io::wait::{Interest, Poller, Waker};
+use jlb_packet_io::xsk::{self, Frame, Kick, Opened, Options, Pool, Queue, Socket};
+use jlb_protocol::link::Route;
+use next_hops::{Ends, NextHops};
+use outer::ETHERNET_LEN;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+
+/// Frames that wait in rings of all sockets together, about: a ring of each has 256 to 2,048.
+const RINGS: u32 = 8_192;
+
+/// Larger packets need larger frames.
+const SMALL_FRAME_MTU: u32 = 1_700;
+
+/// What to take packets from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Wanted {
+    /// The interfaces.
+    pub(crate) interfaces: Vec<String>,
+    /// Whether a driver without XDP will do.
+    pub(crate) generic: bool,
+    /// The VIPs.
+    pub(crate) vips: Vec<IpAddr>,
+    /// Largest inner packet in bytes.
+    pub(crate) max_inner: u16,
+}
+
+/// An interface that packets are taken from.
+#[derive(Debug)]
+struct Port {
+    name: String,
+    interface: Interface,
+    mode: Mode,
+    /// Its first socket, among all.
+    first: usize,
+    received: u64,
+    sent: u64,
+    /// Its program leaves with this.
+    _link: Link,
+    _steering: Steering,
+}
+
+/// What was counted over all interfaces.
+#[derive(Clone, Copy, Default, Debug)]
+struct Counts {
+    no_next_hop: u64,
+    too_big: u64,
+    ring_full: u64,
+    finished: u64,
+}
+
+/// A message that can't leave by a frame.
+#[derive(Debug)]
+pub(crate) enum Unsent {
+    /// An ordinary socket can take it.
+    Otherwise(Frame),
+    /// It is lost, since its interface takes no more for now.
+    Lost(Frame),
+}
+
+/// The sockets of all interfaces, and their frames.
+#[derive(Debug)]
+pub(crate) struct ClientFrames {
+    ports: Vec<Port>,
+    sockets: Vec<Socket>,
+    /// By socket, its interface.
+    port_of: Vec<usize>,
+    pool: Pool,
+    vips: Vips,
+    hops: NextHops,
+    /// Room for what is received.
+    raw: Vec<Frame>,
+    /// Whether frames wait to be sent, or sockets for frames.
+    waits: bool,
+    identification: u16,
+    counts: Counts,
+}
+
+impl ClientFrames {
+    /// Opens the sockets and puts the programs in place, in the calling thread's namespace. `waker`
+    /// wakes the data thread when [`Self::take_news`] is to be called.
+    ///
+    /// # Errors
+    /// [`Error::Setup`], which names the interface and what can't be done with it.
+    pub(crate) fn open(wanted: &Wanted, waker: Waker) -> Result<Self, Error> {
+        let netlink = Netlink::open().map_err(Error::Setup)?;
+        let mut interfaces = Vec::new();
+        let mut queues = Vec::new();
+        let mut port_of = Vec::new();
+        for (at, name) in wanted.interfaces.iter().enumerate() {
+            let interface = netlink.interface(name).map_err(Error::Setup)?;
+            // A driver that does not tell has the queues that the kernel has made for it.
+            let count = interface::receive_queues(name).unwrap_or(interface.queues);
+            for queue in 0..count.clamp(1, MAX_QUEUES) {
+                queues.push(Queue {
+                    interface: interface.index,
+                    queue,
+                });
+                port_of.push(at);
+            }
+            interfaces.push((name, interface));
+        }
+        let options = options(&interfaces, queues.len() as u32);
+        let names = wanted.interfaces.join(", ");
+        let failed = |doing: String| move |error| Error::Setup(kernel::Error::new(doing, error));
+        let Opened { pool, sockets, .. } = xsk::open(&queues, &options)
+            .map_err(failed(format!("open AF_XDP sockets on {names}")))?;
+        let vips = Vips::new().map_err(failed("make an eBPF map".into()))?;
+        vips.set(&wanted.vips)
+            .map_err(failed("write the VIPs to an eBPF map".into()))?;
+        let mut ports = Vec::new();
+        for (at, (name, interface)) in interfaces.into_iter().enumerate() {
+            let steering = Steering::load(&vips, interface.hardware, wanted.max_inner)
+                .map_err(io::Error::other)
+                .map_err(failed(format!("load the program of {name}")))?;
+            let first = port_of.iter().position(|&port| port == at).unwrap_or(0);
+            for (socket, _) in sockets
+                .iter()
+                .zip(&port_of)
+                .filter(|(_, port)| **port == at)
+            {
+                socket
+                    .register(&steering.sockets)
+                    .map_err(failed(format!("send packets of {name} to a socket")))?;
+            }
+            let (link, mode) = attach(&steering, interface.index, wanted.generic)
+                .map_err(failed(format!("put an XDP program in front of {name}")))?;
+            ports.push(Port {
+                name: name.clone(),
+                interface,
+                mode,
+                first,
+                received: 0,
+                sent: 0,
+                _link: link,
+                _steering: steering,
+            });
+        }
+        Ok(Self {
+            ports,
+            sockets,
+            port_of,
+            pool,
+            vips,
+            hops: NextHops::start(&wanted.interfaces, waker)?,
+            raw: Vec::with_capacity(BATCH),
+            waits: false,
+            identification: 0,
+            counts: Counts::default(),
+        })
+    }
+
+    /// Adds every socket to the poller, under `first_token` and the numbers after it.
+    pub(crate) fn watch(&self, poller: &Poller, first_token: u64) -> io::Result<()> {
+        (first_token..)
+            .zip(&self.sockets)
+            .try_for_each(|(token, socket)| poller.add(socket, token, Interest::Readable))
+    }
+
+    /// What a person should know of how packets are taken, a line for each interface.
+    pub(crate) fn describe(&self) -> Vec<String> {
+        let line = |port: &Port| {
+            let how = match port.mode {
+                Mode::Native => "in the driver",
+                Mode::Generic => "behind the driver (generic), which is slow",
+            };
+            let sockets = self.sockets.iter().zip(&self.port_of);
+            let copies = sockets
+                .filter(|(_, of)| self.ports.get(**of).is_some_and(|it| it.name == port.name))
+                .any(|(socket, _)| !socket.is_zero_copy().unwrap_or(false));
+            let memory = if copies { "copied" } else { "without copies" };
+            format!("{}: XDP {how}, packets {memory}", port.name)
+        };
+        self.ports.iter().map(line).collect()
+    }
+
+    /// These are the VIPs from now on.
+    pub(crate) fn set_vips(&self, vips: &[IpAddr]) -> io::Result<()> {
+        self.vips.set(vips)
+    }
+
+    /// Takes what was learnt of next hops; call it after the waker was called.
+    pub(crate) fn take_news(&mut self) {
+        self.hops.take_news();
+    }
+
+    /// Whether [`Self::settle`] is to be called soon, though nothing arrives.
+    pub(crate) const fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// Appends the IP packets that socket `at` has, a batch at most, and gives their number.
+    pub(crate) fn receive(&mut self, at: usize, packets: &mut Vec<Packet<Frame>>) -> usize {
+        let Some((socket, &port)) = self.sockets.get_mut(at).zip(self.port_of.get(at)) else {
+            return 0;
+        };
+        let count = socket.receive(&mut self.raw, BATCH);
+        let port = &mut self.ports[port];
+        port.received += count as u64;
+        for mut frame in self.raw.drain(..) {
+            frame.strip(ETHERNET_LEN);
+            // A short packet comes with padding.
+            let len = ip_len(frame.as_slice());
+            frame.truncate(len);
+            if port.interface.is_veth && unfinished::finish(frame.as_mut_slice()) {
+                self.counts.finished += 1;
+            }
+            packets.push(Packet {
+                buf: frame,
+                verdict: Verdict::Pending,
+            });
+        }
+        count
+    }
+
+    /// Queues a sealed message, which [`Self::settle`] sends.
+    pub(crate) fn send(
+        &mut self,
+        mut frame: Frame,
+        route: &Route,
+        source_port: u16,
+    ) -> Result<(), Unsent> {
+        let ends = Ends {
+            local: route.local,
+            remote: route.remote.ip(),
+        };
+        let Some(hop) = self.hops.get(ends) else {
+            self.counts.no_next_hop += 1;
+            return Err(Unsent::Otherwise(frame));
+        };
+        if outer::packet_len(ends.remote, frame.len()) > hop.mtu {
+            // The kernel takes it to pieces.
+            self.counts.too_big += 1;
+            return Err(Unsent::Otherwise(frame));
+        }
+        self.identification = self.identification.wrapping_add(1);
+        let id = self.identification;
+        if !outer::put(&mut frame, &hop.ethernet, route, source_port, id) {
+            self.counts.too_big += 1;
+            return Err(Unsent::Otherwise(frame));
+        }
+        let port = &mut self.ports[hop.interface];
+        match self.sockets[port.first].send(frame) {
+            Ok(()) => {
+                port.sent += 1;
+                Ok(())
+            }
+            Err(frame) => {
+                self.counts.ring_full += 1;
+                Err(Unsent::Lost(frame))
+            }
+        }
+    }
+
+    /// Takes back a frame that is not sent.
+    pub(crate) fn put(&mut self, frame: Frame) {
+        // All frames that anybody here has are of this pool.
+        let _ = self.pool.put(frame);
+    }
+
+    /// Has the kernel send what is queued, takes back what was sent and gives the sockets free frames.
+    ///
+    /// # Errors
+    /// The first interface that can't send, with the reason.
+    pub(crate) fn settle(&mut self) -> Result<(), (String, io::Error)> {
+        let mut result = Ok(());
+        self.waits = false;
+        for (socket, &port) in self.sockets.iter_mut().zip(&self.port_of) {
+            match socket.kick() {
+                Ok(Kick::Done) => {}
+                Ok(Kick::Waiting(_)) => self.waits = true,
+                Err(error) => {
+                    self.waits = true;
+                    let name = || self.ports[port].name.clone();
+                    result = result.and_then(|()| Err((name(), error)));
+                }
+            }
+            socket.reclaim(&mut self.pool);
+        }
+        for socket in &mut self.sockets {
+            self.waits |= !socket.refill(&mut self.pool);
+        }
+        result
+    }
+
+    /// Adds what was counted.
+    pub(crate) fn report(&self, report: &mut Report) {
+        let mut lost: BTreeMap<usize, xsk::Statistics> = BTreeMap::new();
+        for (socket, &port) in self.sockets.iter().zip(&self.port_of) {
+            let sum = lost.entry(port).or_default();
+            // A socket that can't tell has nothing to add.
+            if let Ok(one) = socket.statistics() {
+                sum.dropped += one.dropped;
+                sum.ring_full += one.ring_full;
+                sum.invalid_sent += one.invalid_sent;
+            }
+        }
+        for (at, port) in self.ports.iter().enumerate() {
+            let interface: (&'static str, &dyn ToString) = ("interface", &port.name);
+            report.counter(
+                "jlb_xdp_received_total",
+                "Client packets received by AF_XDP.",
+                &[interface],
+                port.received,
+            );
+            report.counter(
+                "jlb_xdp_sent_total",
+                "Messages sent by AF_XDP.",
+                &[interface],
+                port.sent,
+            );
+            let sum = lost.get(&at).copied().unwrap_or_default();
+            for (reason, value) in [
+                ("no_frame", sum.dropped),
+                ("receive_ring_full", sum.ring_full),
+                ("refused", sum.invalid_sent),
+            ] {
+                report.counter(
+                    "jlb_xdp_lost_total",
+                    "Packets that the kernel lost at an AF_XDP socket, before they were received or after they were given to it.",
+                    &[interface, ("reason", &reason)],
+                    value,
+                );
+            }
+        }
+        report.counter_by(
+            "jlb_xdp_by_socket_total",
+            "Messages about packets received by AF_XDP that left by an ordinary socket.",
+            "reason",
+            &[
+                ("no_next_hop", self.counts.no_next_hop),
+                ("too_big", self.counts.too_big),
+            ],
+        );
+        report.counters(&[
+            (
+                "jlb_xdp_send_ring_full_total",
+                "Messages lost since the interface took no more; they count as send_failed, too.",
+                self.counts.ring_full,
+            ),
+            (
+                "jlb_xdp_checksums_finished_total",
+                "Client packets whose transport checksum the sender had left unfinished.",
+                self.counts.finished,
+            ),
+        ]);
+        report.gauges(&[
+            (
+                "jlb_xdp_free_frames",
+                "Frames of the AF_XDP sockets' memory that are free.",
+                self.pool.len() as u64,
+            ),
+            (
+                "jlb_xdp_next_hops",
+                "Peers' addresses whose next hop is known.",
+                self.hops.len() as u64,
+            ),
+        ]);
+    }
+}
+
+/// How much memory the sockets have.
+fn options(interfaces: &[(&String, Interface)], queues: u32) -> Options {
+    let ring = (RINGS / queues.max(1)).clamp(256, 2_048);
+    // The next power of two below.
+    let ring = 1 << ring.ilog2();
+    let largest = interfaces.iter().map(|(_, interface)| interface.mtu).max();
+    Options {
+        ring,
+        // One ring of them waits for packets; another is on its way out.
+        frames: 2 * ring as usize,
+        frame_size: if largest.unwrap_or(0) <= SMALL_FRAME_MTU {
+            2_048
+        } else {
+            4_096
+        },
+        copy: false,
+    }
+}
+
+fn attach(steering: &Steering, interface: u32, generic: bool) -> io::Result<(Link, Mode)> {
+    match steering.attach(interface, Mode::Native) {
+        Ok(link) => Ok((link, Mode::Native)),
+        Err(_) if generic => {
+            let link = steering.attach(interface, Mode::Generic)?;
+            Ok((link, Mode::Generic))
+        }
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!(
+                "{error} (is there another program? Does the driver know XDP, with this MTU and these \
+                 offloads? packet_io = \"tun\" works on any interface, xdp_generic = true on most)"
+            ),
+        )),
+    }
+}
+
+/// Bytes of the IP packet that these begin with, by its header; all of them if it has none.
+fn ip_len(bytes: &[u8]) -> usize {
+    match bytes {
+        [0x40..=0x4f, _, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])),
+        [0x60..=0x6f, _, _, _, high, low, ..] => {
+            40 + usize::from(u16::from_be_bytes([*high, *low]))
+        }
+        _ => bytes.len(),
+    }
+}
