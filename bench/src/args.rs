@@ -148,6 +148,9 @@ pub(crate) struct LabOptions {
     /// What nodes talk to each other over; clients use both in any case
     #[arg(long, value_enum, default_value_t = Underlay::Ipv4)]
     pub(crate) underlay: Underlay,
+    /// How ingress nodes take packets of clients, as in the cluster file
+    #[arg(long, value_enum, default_value_t = PacketIo::Tun)]
+    pub(crate) packet_io: PacketIo,
     /// How hosts are chosen, as in the cluster file
     #[arg(long, default_value = "round-robin", value_parser = policies())]
     pub(crate) policy: String,
@@ -183,6 +186,26 @@ pub(crate) enum Underlay {
     Ipv6,
 }
 
+/// How packets of clients are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PacketIo {
+    /// From a TUN device
+    Tun,
+    /// From AF_XDP sockets
+    #[value(name = "af_xdp")]
+    AfXdp,
+}
+
+impl PacketIo {
+    /// The lines of an ingress in the cluster file.
+    const fn lines(self) -> &'static [&'static str] {
+        match self {
+            Self::Tun => &[],
+            Self::AfXdp => &["packet_io = \"af_xdp\"", "xdp_interfaces = [\"eth0\"]"],
+        }
+    }
+}
+
 impl LabOptions {
     /// How many nodes of each kind.
     pub(crate) fn counts(&self) -> Counts {
@@ -198,6 +221,7 @@ impl LabOptions {
         Services {
             policy: &self.policy,
             tcp_lines: &self.tcp_service,
+            ingress_lines: self.packet_io.lines(),
             ..Services::of(&self.policy)
         }
     }

@@ -21,7 +21,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::args::{ChaosOptions, LabOptions, Underlay, Web};
+use crate::args::{ChaosOptions, LabOptions, PacketIo, Underlay, Web};
 use crate::error::{Doing, LabError, Result};
 use crate::lab::{Lab, Setting};
 use crate::netns::Namespace;
@@ -344,6 +344,7 @@ pub(crate) fn lab_options(counts: Counts) -> LabOptions {
         trackers: counts.trackers,
         hosts: counts.hosts,
         underlay: Underlay::Ipv4,
+        packet_io: PacketIo::Tun,
         policy: "round-robin".to_owned(),
         tcp_service: Vec::new(),
     }

@@ -55,6 +55,8 @@ pub(crate) struct Wanted {
     pub(crate) hosts: u16,
     /// One more line of every TCP service in the cluster file.
     pub(crate) tcp_service: Option<&'static str>,
+    /// How ingress nodes take packets, as in the cluster file.
+    pub(crate) packet_io: &'static str,
 }
 
 impl Default for Wanted {
@@ -64,6 +66,7 @@ impl Default for Wanted {
             ipv6_underlay: false,
             hosts: 4,
             tcp_service: None,
+            packet_io: "tun",
         }
     }
 }
@@ -81,6 +84,7 @@ impl Lab {
         let mut command = Command::new(JLB);
         command.args(["lab", "--keep", "--seconds", "0", "--json"]);
         command.args(["--hosts", &wanted.hosts.to_string()]);
+        command.args(["--packet-io", wanted.packet_io]);
         if let Some(line) = wanted.tcp_service {
             command.args(["--tcp-service", line]);
         }

@@ -12,6 +12,7 @@
 )]
 
 mod admission;
+mod af_xdp;
 mod chaos;
 mod cleanup;
 mod closes;

@@ -39,7 +39,11 @@ fn assert_same(a: &Path, b: &Path) {
 
 #[test]
 fn a_download_of_100_mib_arrives_as_it_was() {
-    let lab = Lab::with_nginx();
+    download(&Lab::with_nginx());
+}
+
+/// A file comes over both families as it was.
+pub(crate) fn download(lab: &Lab) {
     let served = lab.directory().join("www/100MiB");
     assert_eq!(served.metadata().unwrap().len(), 100 << 20);
     for vip in vips() {
@@ -133,7 +137,11 @@ fn connections_are_kept_or_closed_as_http_says() {
 
 #[test]
 fn datagrams_are_echoed_and_too_big_ones_are_answered() {
-    let lab = Lab::start(Default::default());
+    datagrams(&Lab::start(Default::default()));
+}
+
+/// Datagrams of every size come back, or the client hears that they are too big.
+pub(crate) fn datagrams(lab: &Lab) {
     for vip in vips() {
         let room = (MAX_INNER - headers(vip, 8)) as usize;
         let socket = lab.client().udp(SocketAddr::new(vip, 7));
@@ -167,7 +175,11 @@ fn datagrams_are_echoed_and_too_big_ones_are_answered() {
 
 #[test]
 fn the_vips_answer_pings() {
-    let lab = Lab::start(Default::default());
+    pings(&Lab::start(Default::default()));
+}
+
+/// Small and large pings come back.
+pub(crate) fn pings(lab: &Lab) {
     for vip in vips() {
         let vip = vip.to_string();
         let said = lab
