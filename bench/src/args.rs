@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use jlb_flow_tracker::config::PolicyKind;
 
 use crate::cluster_file::Services;
-use crate::plan::{Counts, MAX_NODES_OF_A_KIND};
+use crate::plan::{Counts, MAX_NODES_OF_A_KIND, Role};
 
 /// `jlb lab`: build a cluster and load it, or take a kept one down.
 #[derive(Clone, Debug, Args)]
@@ -198,10 +198,13 @@ pub(crate) enum PacketIo {
 
 impl PacketIo {
     /// The lines of an ingress in the cluster file.
-    const fn lines(self) -> &'static [&'static str] {
+    const fn lines(self) -> &'static [(Role, &'static str)] {
         match self {
             Self::Tun => &[],
-            Self::AfXdp => &["packet_io = \"af_xdp\"", "xdp_interfaces = [\"eth0\"]"],
+            Self::AfXdp => &[
+                (Role::Ingress, "packet_io = \"af_xdp\""),
+                (Role::Ingress, "xdp_interfaces = [\"eth0\"]"),
+            ],
         }
     }
 }
@@ -221,7 +224,7 @@ impl LabOptions {
         Services {
             policy: &self.policy,
             tcp_lines: &self.tcp_service,
-            ingress_lines: self.packet_io.lines(),
+            node_lines: self.packet_io.lines(),
             ..Services::of(&self.policy)
         }
     }

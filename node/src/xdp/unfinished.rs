@@ -80,7 +80,7 @@ impl Transport {
         };
         let len = packet.get(start..end)?.len();
         Some(Self {
-            pseudo: pseudo_sum(from, to, protocol, len),
+            pseudo: checksum::partial(from, to, protocol, len),
             from,
             to,
             protocol,
@@ -89,22 +89,6 @@ impl Transport {
             field,
         })
     }
-}
-
-fn pseudo_sum(from: IpAddr, to: IpAddr, protocol: u8, len: usize) -> u16 {
-    let address = |address| match address {
-        IpAddr::V4(v4) => {
-            let word = u32::from_be_bytes(v4.octets());
-            (word >> 16) + (word & 0xffff)
-        }
-        IpAddr::V6(v6) => v6.segments().into_iter().map(u32::from).sum(),
-    };
-    // No packet has more than 2^16 bytes: nothing is cut.
-    let mut sum: u32 = address(from) + address(to) + u32::from(protocol) + len as u32;
-    while sum > 0xffff {
-        sum = (sum >> 16) + (sum & 0xffff);
-    }
-    sum as u16
 }
 
 #[cfg(test)]
