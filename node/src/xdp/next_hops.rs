@@ -323,3 +323,6 @@ impl Way {
         (way.interface != 0).then_some(way)
     }
 }
+
+#[cfg(test)]
+mod tests;
