@@ -78,6 +78,7 @@ fn every_option_named_exists() {
         &["lab", "chaos", "--help"][..],
         &["lab", "detect", "--help"],
         &["bench", "policies", "--help"],
+        &["bench", "lab", "--help"],
         &["sim", "--help"],
         &["explore", "--help"],
     ];

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::harness::{JLB, eventually, signal, turn};
 
 /// Processes of a test's labs have this in their environment.
-const MARK: &str = "JLB_TEST_MARK";
+pub(crate) const MARK: &str = "JLB_TEST_MARK";
 
 fn lab(mark: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(JLB);
@@ -49,7 +49,7 @@ fn links() -> BTreeSet<String> {
 }
 
 /// Whatever there is of lab `id` and of this test's processes.
-fn leftovers(id: &str, mark: &str) -> Result<(), String> {
+pub(crate) fn leftovers(id: &str, mark: &str) -> Result<(), String> {
     let mut found = processes(mark);
     let namespaces = jlb_packet_io::netns::list(&Plan::prefix_of(id)).unwrap();
     found.extend(namespaces);

@@ -1,5 +1,6 @@
 //! A lab that stands for the length of a test, and what tests do with it.
 
+pub(crate) mod browser;
 mod capture;
 mod machine;
 mod metrics;

@@ -26,5 +26,6 @@ mod policies;
 mod reload;
 mod restart;
 mod routes;
+mod side_by_side;
 mod transfers;
 mod wire;

@@ -110,11 +110,14 @@ pub(super) const QUANTILES: [(&str, &str); 3] =
 pub(super) fn latencies(title: &str, rows: &[(&str, [Spread; 3])]) -> String {
     let (mut svg, height) = begin(title, rows.len(), 26.0 + LEGEND);
     let all = || rows.iter().flat_map(|row| row.1);
-    let least = all()
-        .map(|it| it.min)
-        .fold(f64::INFINITY, f64::min)
-        .max(1.0);
-    let most = all().map(|it| it.max).fold(least * 1.5, f64::max);
+    let (mut least, mut most) = (f64::MAX, 1.0_f64);
+    for spread in all() {
+        least = least.min(spread.min.max(1.0));
+        most = most.max(spread.max);
+    }
+    // Without a row there is no range; of one value there is a narrow one.
+    let least = least.min(most);
+    let most = most.max(least * 1.5);
     let range = (least * 0.9, most * 1.1);
     let across = WIDTH - NAMES - FIGURES;
     let place = |value: f64| NAMES + across * Scale::Log.place(value, range).clamp(0.0, 1.0);

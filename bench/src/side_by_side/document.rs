@@ -82,6 +82,8 @@ impl Document {
                     .collect(),
             }
         });
+        // One that nobody had a turn of is none.
+        let tables = tables.filter(|table: &Table| !table.lines.is_empty());
         Self {
             kind: KIND.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

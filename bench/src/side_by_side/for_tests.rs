@@ -74,11 +74,11 @@ pub(crate) fn document() -> Document {
     });
     let mut runs = Vec::new();
     for workload in ["keepalive", "latency"] {
-        for (alternation, direct) in [(0, 50_000.0), (1, 40_000.0), (2, 60_000.0)] {
+        for (alternation, direct) in [(0, 50_000.0), (1, 40_000.0), (2, 62_500.0)] {
             runs.push(turn(workload, "direct", alternation, direct));
-            runs.push(turn(workload, "ecmp", alternation, direct * 0.9));
-            // Not in step with `direct`: 0.5, 0.6, 0.4 of it.
-            let of_direct = [0.5, 0.6, 0.4][alternation as usize];
+            runs.push(turn(workload, "ecmp", alternation, direct * 0.8));
+            // Not in step with `direct`.
+            let of_direct = [0.5, 0.625, 0.4][alternation as usize];
             runs.push(turn(workload, "jlb", alternation, direct * of_direct));
         }
     }

@@ -5,9 +5,9 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Programs that the tests run; `scripts/setup` installs them.
-const TOOLS: [&str; 12] = [
-    "curl", "ip", "kill", "nginx", "openssl", "ping", "promtool", "ss", "tcpdump", "timeout",
-    "tshark", "wrk",
+const TOOLS: [&str; 15] = [
+    "chromium", "curl", "haproxy", "ip", "kill", "nft", "nginx", "openssl", "ping", "promtool",
+    "ss", "tcpdump", "timeout", "tshark", "wrk",
 ];
 
 /// Labs share two processors or so: one at a time.

@@ -17,7 +17,7 @@ fn a_person_sees_every_row_and_what_is_missing() {
     );
     assert!(line("DISTURBED").is_none(), "{text}");
     let jlb = line("jlb").unwrap();
-    assert!(jlb.contains("0.500 (0.400..0.600)"), "{jlb}");
+    assert!(jlb.contains("0.500 (0.400..0.625)"), "{jlb}");
     assert!(jlb.ends_with("agents 10.0, ingress 5.0"), "{jlb}");
     assert!(line("direct").unwrap().contains("50,000"), "{text}");
     assert_eq!(line("dnat "), None);
