@@ -53,7 +53,7 @@ pub(crate) struct Variant {
 }
 
 /// All of them, in the order of reports. A further row of JLB is a further entry.
-pub(crate) const ROWS: [Row; 8] = [
+pub(crate) const ROWS: [Row; 9] = [
     Row {
         name: "direct",
         what: "no balancer: the client spreads its connections over the hosts",
@@ -93,6 +93,16 @@ pub(crate) const ROWS: [Row; 8] = [
         name: "jlb",
         what: "JLB by TUN: one ingress, every flow in two trackers, admitted by its host",
         way: Way::Jlb(Variant { node_lines: &[] }),
+    },
+    Row {
+        name: "jlb-xdp",
+        what: "the same, its ingress by AF_XDP",
+        way: Way::Jlb(Variant {
+            node_lines: &[
+                (Role::Ingress, "packet_io = \"af_xdp\""),
+                (Role::Ingress, "xdp_interfaces = [\"eth0\"]"),
+            ],
+        }),
     },
 ];
 
