@@ -12,7 +12,7 @@ mod program;
 mod sys;
 
 pub use assembler::{
-    Alu, Assembler, AssemblyError, Code, Condition, Helper, Label, Register, Size,
+    Alu, Assembler, AssemblyError, Code, Condition, Function, Label, Register, Size,
 };
 pub use map::{AnyMap, Kind, Map, Plain};
 pub use program::{Action, Link, LoadError, Mode, Program, TestRun};

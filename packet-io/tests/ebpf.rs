@@ -9,7 +9,7 @@
 mod namespace;
 
 use jlb_packet_io::ebpf::{
-    Action, Alu, Assembler, AssemblyError, Condition, Helper, Kind, LoadError, Map, Program,
+    Action, Alu, Assembler, AssemblyError, Condition, Function, Kind, LoadError, Map, Program,
     Register::*, Size,
 };
 use jlb_packet_io::xsk::{self, Queue};
@@ -88,7 +88,7 @@ fn the_front_of_a_packet_is_taken_off_and_put_back() {
     for delta in [14, -30] {
         let mut code = Assembler::new();
         code.move_immediate(R2, delta);
-        code.call(Helper::AdjustHead);
+        code.call(Function::AdjustHead);
         code.copy(R1, R0);
         code.move_immediate(R0, Action::Pass as i32);
         let failed = code.label();
@@ -178,7 +178,7 @@ fn a_program_counts_in_a_map() {
     code.load_map(R1, &counts);
     code.copy(R2, R10);
     code.alu_immediate(Alu::Add, R2, -4);
-    code.call(Helper::MapLookup);
+    code.call(Function::MapLookup);
     code.jump_if(Condition::Equal, R0, 0, none);
     code.load_number(R1, 1 << 40);
     code.atomic_add(R0, 0, R1);
@@ -198,7 +198,7 @@ fn a_packet_goes_to_a_socket_where_there_is_one() {
         code.load_map(R1, &sockets);
         code.move_immediate(R2, 0);
         code.move_immediate(R3, Action::Pass as i32);
-        code.call(Helper::RedirectMap);
+        code.call(Function::RedirectMap);
         code.exit();
         let program = load(code);
         assert_eq!(program.try_on(&PACKET, 1).unwrap().action, Action::Pass);

@@ -7,7 +7,7 @@
 //! encapsulation ("too big"), and those whose time to live ends here ("time exceeded").
 
 use jlb_packet_io::ebpf::{
-    Action, Alu, Assembler, Condition, Helper, Kind, Label, Link, LoadError, Map, Mode, Program,
+    Action, Alu, Assembler, Condition, Function, Kind, Label, Link, LoadError, Map, Mode, Program,
     Register::*, Size,
 };
 use std::collections::BTreeSet;
@@ -194,7 +194,7 @@ fn assemble<'maps>(
     code.load_map(R1, &vips.map);
     code.copy(R2, R10);
     code.alu_immediate(Alu::Add, R2, i32::from(KEY));
-    code.call(Helper::MapLookup);
+    code.call(Function::MapLookup);
     code.jump_if(Condition::Equal, R0, 0, pass);
     code.load(Size::Word, R5, R0, 0);
     code.jump_if_registers(Condition::NotEqual, R5, R8, pass);
@@ -205,7 +205,7 @@ fn assemble<'maps>(
     code.load_map(R1, sockets);
     code.load(Size::Word, R2, R6, context::QUEUE);
     code.move_immediate(R3, Action::Pass as i32);
-    code.call(Helper::RedirectMap);
+    code.call(Function::RedirectMap);
     code.exit();
 
     code.place(pass);
@@ -236,7 +236,7 @@ fn check_sum(code: &mut Assembler<'_>, otherwise: Label) {
     code.move_immediate(R2, 0);
     code.move_immediate(R4, 20);
     code.move_immediate(R5, 0);
-    code.call(Helper::ChecksumDifference);
+    code.call(Function::ChecksumDifference);
     // 32 bits that may have their sign extended.
     code.alu_immediate(Alu::ShiftLeft, R0, 32);
     code.alu_immediate(Alu::ShiftRight, R0, 32);

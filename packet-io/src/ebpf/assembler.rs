@@ -78,7 +78,7 @@ pub enum Condition {
 /// Functions of the kernel (`enum bpf_func_id`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(i32)]
-pub enum Helper {
+pub enum Function {
     /// `void *(map, &key)`: null if there is no such element.
     MapLookup = 1,
     /// `long (map, &key, &value, flags)`.
@@ -234,7 +234,7 @@ impl<'maps> Assembler<'maps> {
         self.load_wide(to, 0, number);
     }
 
-    /// `to = &map`, as helpers take it.
+    /// `to = &map`, as functions take it.
     pub fn load_map(&mut self, to: Register, map: &'maps impl AnyMap) {
         let fd = map.file().as_raw_fd().cast_unsigned();
         self.load_wide(to, MAP_FD, u64::from(fd));
@@ -318,8 +318,8 @@ impl<'maps> Assembler<'maps> {
     }
 
     /// Calls the kernel's function with R1 to R5; the result is in R0.
-    pub fn call(&mut self, helper: Helper) {
-        self.push(JUMP | CALL, 0, 0, 0, helper as i32);
+    pub fn call(&mut self, function: Function) {
+        self.push(JUMP | CALL, 0, 0, 0, function as i32);
     }
 
     /// Ends the program with R0 as its verdict.
