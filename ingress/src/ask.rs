@@ -46,7 +46,7 @@ impl Ingress {
         }
         let flow = self.config.hash_key.flow_hash(&key);
         let timers = &self.config.timers;
-        let mut attempt = Attempt::new(question, flow, service.search_ttl, timers, now);
+        let mut attempt = Attempt::new(question, flow, service.search_ttl, timers, self.pace, now);
         attempt.disowned = disowned;
         let handle = self.pending.admit(key, attempt, packet)?;
         if self.searches_alone() {
@@ -92,6 +92,7 @@ impl Ingress {
         }
         let mut sent = 1;
         attempt.retry = attempt.retry.saturating_mul(2).min(max);
+        attempt.repeated = true;
         if !planted::is(Bug::NeverRepeats) {
             sent = self.ask_again(now, handle);
         }
@@ -125,7 +126,7 @@ impl Ingress {
     /// Asks the next rank, since the tracker that was asked does not act. When each has said so,
     /// the first is asked again, but only by the timer.
     pub(crate) fn ask_next_rank(&mut self, now: Time, handle: Handle) {
-        let retry = self.config.timers.open_retry;
+        let retry = self.pace.first_wait();
         let Some(attempt) = self.pending.get_mut(handle) else {
             return;
         };
@@ -221,7 +222,7 @@ impl Ingress {
     /// Finds out whom to ask as if the attempt had just begun, but for what it knows of its search,
     /// and asks. Returns how many messages that took.
     fn ask_anew(&mut self, now: Time, handle: Handle) -> usize {
-        let retry = self.config.timers.open_retry;
+        let retry = self.pace.first_wait();
         let Some(attempt) = self.pending.get_mut(handle) else {
             return 0;
         };

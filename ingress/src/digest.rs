@@ -19,6 +19,7 @@ impl Digest for Ingress {
             who_has,
             cache,
             pending,
+            pace,
             outbox,
             answer_limit,
             stats: _,
@@ -29,6 +30,7 @@ impl Digest for Ingress {
         who_has.digest(into);
         cache.digest(into);
         pending.digest(into);
+        pace.digest(into);
         into.value(&outbox.len());
         answer_limit.digest(into);
     }

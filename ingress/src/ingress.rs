@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::hosts::Hosts;
 use crate::matching::{Matching, Target};
 use crate::messages::End;
+use crate::pace::Pace;
 use crate::pending::{Pending, Question};
 use crate::stats::Stats;
 use crate::who_has::WhoHasRate;
@@ -90,6 +91,7 @@ pub struct Ingress {
     pub(crate) who_has: WhoHasRate,
     pub(crate) cache: Cache,
     pub(crate) pending: Pending,
+    pub(crate) pace: Pace,
     pub(crate) outbox: Outbox,
     pub(crate) answer_limit: AnswerLimit,
     pub(crate) stats: Stats,
@@ -110,6 +112,7 @@ impl Ingress {
             who_has: WhoHasRate::default(),
             cache: Cache::new(config.limits.max_flows, idle, seed),
             pending: Pending::new(&config.limits, seed.rotate_left(32)),
+            pace: Pace::new(&config.timers),
             outbox: Outbox::new(config.limits.max_outbox),
             answer_limit: AnswerLimit::new(now),
             stats: Stats::default(),
@@ -301,6 +304,7 @@ impl Ingress {
         let old = core::mem::replace(&mut self.matching, matching);
         self.cache.set_idle(Idle::new(config.timers.cache_idle));
         self.pending.set_limits(&config.limits);
+        self.pace.set_timers(&config.timers);
         self.hosts.set_after(config.dead_host, now);
         self.outbox.set_max(config.limits.max_outbox);
         self.ranking = Ranking::new(config.hash_key, &self.view);

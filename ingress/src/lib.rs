@@ -17,6 +17,7 @@ mod ingress;
 mod matching;
 mod messages;
 mod own_search;
+mod pace;
 mod pending;
 mod pool;
 mod statements;

@@ -199,6 +199,11 @@ impl Ingress {
                     Ok(End::Consumed)
                 }
                 Some(entry) if entry.host != host => Err(DropReason::StaleAccept),
+                // The same answer again: there was no need to repeat the question.
+                Some(entry) if entry.birth == birth => {
+                    self.pace.answered_again();
+                    Err(DropReason::StaleAnswer)
+                }
                 Some(_) | None => Err(DropReason::StaleAnswer),
             };
         };
@@ -214,6 +219,7 @@ impl Ingress {
         }
         let phase = phase_of(attempt);
         let flow = attempt.flow;
+        self.pace.answered(attempt.repeated);
         self.stats.accepts += 1;
         if !self.cache.install(key, flow, host, birth, phase, now) {
             // The flow works all the same: its next packet asks again, mid-flow.

@@ -1,6 +1,7 @@
 //! Flows that wait for an answer to their Open, and the packets held for them.
 
 use crate::config::{Limits, Timers};
+use crate::pace::Pace;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -104,6 +105,8 @@ pub(crate) struct Attempt {
     pub(crate) ends: Time,
     /// The wait before the next repeat.
     pub(crate) retry: Duration,
+    /// The timer has repeated it.
+    pub(crate) repeated: bool,
     /// All trackers have said that they do not act: the waits grow from then on.
     pub(crate) went_round: bool,
     /// Since the view has changed, whom to ask is to be found out anew.
@@ -121,6 +124,7 @@ impl Attempt {
         flow: FlowHash,
         search_ttl: u8,
         timers: &Timers,
+        pace: Pace,
         now: Time,
     ) -> Self {
         Self {
@@ -131,7 +135,8 @@ impl Attempt {
             own: None,
             disowned: None,
             ends: now + timers.open_timeout,
-            retry: timers.open_retry,
+            retry: pace.first_wait(),
+            repeated: false,
             went_round: false,
             outdated: false,
             queued: false,

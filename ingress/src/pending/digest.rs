@@ -33,6 +33,7 @@ impl Digest for Attempt {
             disowned,
             ends,
             retry,
+            repeated,
             went_round,
             outdated,
             queued,
@@ -42,7 +43,7 @@ impl Digest for Attempt {
         asked.digest(into);
         into.option(own.as_deref());
         into.time(*ends);
-        into.value(&(retry, went_round, outdated, queued, packets));
+        into.value(&(retry, repeated, went_round, outdated, queued, packets));
     }
 }
 
