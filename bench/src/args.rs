@@ -198,7 +198,7 @@ pub(crate) enum PacketIo {
 
 impl PacketIo {
     /// The lines of an ingress in the cluster file.
-    const fn lines(self) -> &'static [(Role, &'static str)] {
+    pub(crate) const fn lines(self) -> &'static [(Role, &'static str)] {
         match self {
             Self::Tun => &[],
             Self::AfXdp => &[

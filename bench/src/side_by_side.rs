@@ -9,6 +9,7 @@ mod args;
 mod charts;
 mod document;
 mod figures;
+mod flame;
 mod kernel;
 mod machine;
 mod order;
@@ -103,6 +104,7 @@ async fn measure(
         .filter(|row| row.missing(programs).is_none())
         .collect();
     let workloads = options.workloads();
+    let perf = options.flame.then(flame::find).transpose()?;
     let turns = workloads.len() * here.len() * options.alternations() as usize;
     let bar = progress_bar(turns);
     bar.set_message("building namespaces");
@@ -123,11 +125,22 @@ async fn measure(
         }
     }
     let others = [others, stage.others_busy().await?];
+    let mut flames = Vec::new();
+    if let Some(perf) = perf {
+        bar.set_message("sampling stacks");
+        for row in here.iter().filter(|row| row.is_jlb()) {
+            for &workload in workloads.iter().filter(|it| it.is_sampled()) {
+                stage.start(row).await?;
+                flames.push(stage.sample(&perf, row, workload).await?);
+                stage.stop(row).await?;
+            }
+        }
+    }
     let machine = Machine::here(stage.congestion_control()?, others);
     stage.take_down()?;
     bar.finish_and_clear();
     let facts = rows.iter().map(|row| RowFacts::new(row, programs));
-    Ok(Document::new(options, machine, facts.collect(), runs))
+    Ok(Document::new(options, machine, facts.collect(), runs).with(flames))
 }
 
 fn progress_bar(turns: usize) -> ProgressBar {

@@ -63,6 +63,9 @@ pub(crate) struct SideBySideOptions {
     /// Fail if a program is missing whose row is to be measured
     #[arg(long)]
     pub(crate) require_peers: bool,
+    /// Then sample the stacks of JLB's processes with perf, for flame graphs on the page
+    #[arg(long)]
+    pub(crate) flame: bool,
     /// Write all figures as JSON to this file; - is standard output, which then has nothing else
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -137,6 +140,9 @@ impl SideBySideOptions {
             self.policy,
             self.seed,
         );
+        if self.flame {
+            command.push_str(" --flame");
+        }
         for kind in &self.workload {
             if let Some(value) = kind.to_possible_value() {
                 command.push_str(&format!(" --workload {}", value.get_name()));

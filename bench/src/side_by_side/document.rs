@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::args::SideBySideOptions;
 use super::figures::Line;
+use super::flame::Flame;
 use super::machine::{Machine, commit};
 use super::row::{Programs, Row};
 use super::run::Run;
@@ -26,6 +27,9 @@ pub(crate) struct Document {
     pub(crate) tables: Vec<Table>,
     /// Each turn.
     pub(crate) runs: Vec<Run>,
+    /// Where time went, if that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) flames: Vec<Flame>,
 }
 
 /// What a row is.
@@ -93,7 +97,13 @@ impl Document {
             tables: tables.collect(),
             rows,
             runs,
+            flames: Vec::new(),
         }
+    }
+
+    /// Adds flame graphs.
+    pub(super) fn with(self, flames: Vec<Flame>) -> Self {
+        Self { flames, ..self }
     }
 
     /// How many requests went wrong.

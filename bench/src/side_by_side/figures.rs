@@ -66,7 +66,7 @@ pub(crate) struct Line {
 const DIRECT: &str = "direct";
 
 /// Kinds of processes that are not the balancer's own.
-const NOT_THE_BALANCER: [&str; 2] = ["client", "servers"];
+pub(super) const NOT_THE_BALANCER: [&str; 2] = ["client", "servers"];
 
 impl Line {
     /// Of the turns of `row`, among all turns of a workload; `None` if it had none.

@@ -22,6 +22,12 @@ pub(super) fn page(document: &Document) -> String {
     for table in &document.tables {
         section(&mut page, table);
     }
+    if !document.flames.is_empty() {
+        page.push_str("<h2 id=\"time\">Where JLB's time goes</h2>");
+    }
+    for flame in &document.flames {
+        page.push_str(&flame.svg());
+    }
     rows(&mut page, document);
     page.push_str("</body></html>\n");
     page

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::args::PacketIo;
 use crate::nginx::find_program;
 use crate::plan::Role;
 
@@ -92,7 +93,16 @@ pub(crate) const ROWS: [Row; 9] = [
     Row {
         name: "jlb",
         what: "JLB by TUN: one ingress, every flow in two trackers, admitted by its host",
-        way: Way::Jlb(Variant { node_lines: &[] }),
+        way: Way::Jlb(Variant {
+            node_lines: PacketIo::Tun.lines(),
+        }),
+    },
+    Row {
+        name: "jlb-xdp",
+        what: "the same with an ingress that takes packets by AF_XDP",
+        way: Way::Jlb(Variant {
+            node_lines: PacketIo::AfXdp.lines(),
+        }),
     },
     Row {
         name: "jlb-xdp",
@@ -110,6 +120,11 @@ impl Row {
     /// Whether it is what all others are compared with.
     pub(crate) fn is_direct(&self) -> bool {
         matches!(self.way, Way::Direct)
+    }
+
+    /// Whether it is this program.
+    pub(crate) fn is_jlb(&self) -> bool {
+        matches!(self.way, Way::Jlb(_))
     }
 
     /// What it lacks on this machine.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::args::SideBySideOptions;
+use super::figures::NOT_THE_BALANCER;
+use super::flame::{Flame, Recording};
 use super::kernel::{self, Host};
 use super::proxies::{Between, HTTP};
 use super::row::{Programs, ROWS, Row, Variant, Way};
@@ -170,7 +172,7 @@ impl Stage {
         Ok(())
     }
 
-    fn start_servers(&mut self, nginx: &std::path::Path) -> Result<()> {
+    fn start_servers(&mut self, nginx: &Path) -> Result<()> {
         let directory = self.lab.plan().directory();
         servers::prepare(&directory)?;
         for host in self.hosts.clone() {
@@ -380,6 +382,22 @@ impl Stage {
             &work,
             balancer,
         ))
+    }
+
+    /// One turn of a row that has begun, for nothing but the stacks of its processes.
+    pub(super) async fn sample(
+        &mut self,
+        perf: &Path,
+        row: &Row,
+        workload: Workload,
+    ) -> Result<Flame> {
+        let mut groups = self.groups(row);
+        groups.retain(|(group, _)| !NOT_THE_BALANCER.contains(group));
+        let file = self.lab.plan().directory().join("perf.data");
+        let span = self.options.warm_up() + self.options.measured();
+        let recording = Recording::start(perf, file, &groups, span)?;
+        self.play(row, workload, 0).await?;
+        recording.finish(row.name, workload.name())
     }
 
     /// How much of all processors is busy while nobody has a turn.

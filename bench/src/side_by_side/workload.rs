@@ -67,6 +67,11 @@ impl Workload {
         matches!(self, Self::Latency | Self::ConnectionLatency)
     }
 
+    /// Whether it shows where a balancer's time goes.
+    pub(crate) const fn is_sampled(self) -> bool {
+        matches!(self, Self::Keepalive | Self::Connections)
+    }
+
     /// A sentence for people.
     pub(crate) fn title(self, options: &SideBySideOptions) -> String {
         let connections = options.connections;
