@@ -104,16 +104,6 @@ pub(crate) const ROWS: [Row; 9] = [
             node_lines: PacketIo::AfXdp.lines(),
         }),
     },
-    Row {
-        name: "jlb-xdp",
-        what: "the same, its ingress by AF_XDP",
-        way: Way::Jlb(Variant {
-            node_lines: &[
-                (Role::Ingress, "packet_io = \"af_xdp\""),
-                (Role::Ingress, "xdp_interfaces = [\"eth0\"]"),
-            ],
-        }),
-    },
 ];
 
 impl Row {
