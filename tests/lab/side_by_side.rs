@@ -128,7 +128,8 @@ fn every_row_answers_all_and_the_report_can_be_read() {
     assert!((1.9..2.5).contains(&packets("dsr")), "{}", packets("dsr"));
     assert!((3.8..4.6).contains(&packets("dnat")), "{}", packets("dnat"));
     for row in ["jlb", "jlb-xdp"] {
-        assert!((1.9..3.0).contains(&packets(row)), "{}", packets(row));
+        // Messages to the same host may leave together.
+        assert!((1.0..3.0).contains(&packets(row)), "{}", packets(row));
     }
     let own = &line(&document, "connections", "jlb")["own_us"];
     for kind in ["client", "servers", "ingress", "trackers", "agents"] {
