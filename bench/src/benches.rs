@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use crate::compare::{self, CompareOptions};
 use crate::error::LabError;
 use crate::micro::{self, MicroOptions};
+use crate::packets::{self, PacketsOptions};
 use crate::policies::{self, PoliciesOptions};
 use crate::side_by_side::{self, SideBySideOptions};
 use crate::soak::{self, SoakOptions};
@@ -25,6 +26,8 @@ pub(crate) enum BenchCommand {
     Policies(PoliciesOptions),
     /// Measure what a packet and a new connection cost the roles, in memory: time, instructions, bytes
     Micro(MicroOptions),
+    /// Count the packets a second that an ingress takes by each way in, beside a loop that only receives and sends
+    Packets(PacketsOptions),
     /// Compare JLB with no balancer, the kernel's own ways and other proxies, side by side in network namespaces
     Lab(SideBySideOptions),
     /// Let connections come and go for a long time, and see that nothing grows, fails or is left over
@@ -38,6 +41,7 @@ pub fn bench(args: &BenchArgs) -> ExitCode {
     let done = match &args.command {
         BenchCommand::Policies(options) => policies::run(options),
         BenchCommand::Micro(options) => micro::run(options),
+        BenchCommand::Packets(options) => packets::run(options),
         BenchCommand::Lab(options) => side_by_side::run(options),
         BenchCommand::Soak(options) => soak::run(options),
         BenchCommand::Compare(options) => compare::run(options),

@@ -12,6 +12,7 @@ mod generator;
 mod how_to_use;
 mod lab;
 mod micro;
+mod packets;
 mod policies;
 mod report;
 mod run;

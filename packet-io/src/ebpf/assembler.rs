@@ -89,6 +89,8 @@ pub enum Function {
     KtimeGetNs = 5,
     /// `s64 (from, from_size, to, to_size, seed)`: a sum for the Internet checksum, not folded.
     ChecksumDifference = 28,
+    /// `long (interface, flags)`: the action that sends the packet out of the interface with this index.
+    Redirect = 23,
     /// `long (context, delta)`: moves the packet's beginning; earlier pointers into it are void.
     AdjustHead = 44,
     /// `long (map, key, flags)`: the action, or the low bits of the flags if there is no such element.

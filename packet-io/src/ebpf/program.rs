@@ -181,6 +181,30 @@ impl Program {
         })
     }
 
+    /// Runs the program `count` times on copies of a packet, and does what it says: so packets are sent
+    /// faster than by any socket (Linux 5.18). Copies are used again, so that a program has to write all that
+    /// is to differ from packet to packet.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a packet that is too short or too long, or a kernel that can't do this.
+    pub fn send_copies(&self, packet: &[u8], count: u32) -> io::Result<()> {
+        /// `BPF_F_TEST_XDP_LIVE_FRAMES`.
+        const LIVE: u32 = 1 << 1;
+        if packet.len() < SHORTEST {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut attributes = sys::TestRun {
+            program: sys::number(self.file.as_raw_fd()),
+            size_in: packet.len() as u32,
+            packet_in: packet.as_ptr().addr() as u64,
+            repeat: count,
+            flags: LIVE,
+            ..sys::TestRun::default()
+        };
+        // SAFETY: the packet is readable for its size and outlives the call; nothing is written back.
+        unsafe { sys::call(Command::TestRun, &mut attributes).map(drop) }
+    }
+
     /// Puts the program in front of what arrives at the interface with this index, of the calling
     /// thread's network namespace.
     ///

@@ -79,6 +79,10 @@ pub(super) struct TestRun {
     pub(super) context_size_out: u32,
     pub(super) context_in: u64,
     pub(super) context_out: u64,
+    pub(super) flags: u32,
+    pub(super) cpu: u32,
+    pub(super) batch: u32,
+    pub(super) padding: u32,
 }
 
 /// `union bpf_attr` of LINK_CREATE.

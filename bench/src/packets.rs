@@ -1,0 +1,229 @@
+//! `jlb bench packets`: packets a second through a whole ingress by each way in, beside a loop that only receives
+//! and sends by the same way, and the kernel's own forwarding.
+//!
+//! Packets are made at growing rates, and the most that came out in a second counts: beyond what
+//! a way can take, more packets only take processors away.
+
+mod bare;
+mod figures;
+mod programs;
+mod rig;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::error::{Doing, LabError, Result};
+use crate::run::say;
+use bare::{Loop, Running};
+use figures::Document;
+use jlb_packet_io::process::{allowed_cpus, pin_to_cpu, set_thread_nice};
+use programs::{Counted, Generator, What};
+use rig::{INPUT, NICE, Rig, VIP, now, pause};
+
+/// Packets a second that are offered, one rate after the other.
+const RATES: [u32; 7] = [
+    150_000, 250_000, 400_000, 600_000, 900_000, 1_300_000, 1_900_000,
+];
+
+/// SYNs of flows that nobody repeats.
+const SYN_FLOWS: u32 = 1 << 24;
+
+/// Until attempts that get no answer are given up, and a little more.
+const FORGOTTEN: Duration = Duration::from_millis(3_700);
+
+/// How packets are offered, and how often.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PacketsOptions {
+    /// Established flows
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=800_000))]
+    flows: u32,
+    /// How often each row is measured, in turns
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    alternations: u32,
+    /// Milliseconds for which each rate is offered
+    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u64).range(50..=60_000))]
+    milliseconds: u64,
+    /// Write all figures as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// What is measured in a rig.
+enum Middle {
+    Kernel,
+    Bare(#[allow(dead_code, reason = "it runs as long as it lives")] Running),
+    Ingress,
+}
+
+struct Station {
+    way: &'static str,
+    rig: Rig,
+    middle: Middle,
+    /// Many flows, one flow, SYNs.
+    generators: [Generator; 3],
+}
+
+impl Station {
+    fn build(
+        way: &'static str,
+        middle: &str,
+        options: &PacketsOptions,
+        cpus: [usize; 2],
+    ) -> Result<Self> {
+        let whole = middle == "ingress";
+        let by_xdp = way == "af_xdp";
+        let mut rig = Rig::build(&format!("{way}-{middle}"), by_xdp)?;
+        let (out, hardware) = rig.out()?;
+        let generator = |what, flows| {
+            let ends = [hardware, INPUT];
+            rig.source
+                .run(|| Generator::new(out, ends, VIP, what, flows))
+        };
+        let generators = [
+            generator(What::Datagram, options.flows)?,
+            generator(What::Datagram, 1)?,
+            generator(What::Syn, SYN_FLOWS)?,
+        ];
+        let middle = match (way, whole) {
+            (_, true) => {
+                rig.start_nodes(way, cpus)
+                    .map_err(|error| LabError::new(format!("{error}{}", rig.logs())))?;
+                let feed =
+                    || offer(&rig, &generators[0], 25_000, Duration::from_millis(500)).map(drop);
+                rig.establish(options.flows, feed)
+                    .map_err(|error| LabError::new(format!("{error}{}", rig.logs())))?;
+                Middle::Ingress
+            }
+            ("kernel", _) => {
+                rig.forward()?;
+                Middle::Kernel
+            }
+            (way, _) => {
+                let kind = match way {
+                    "af_xdp" => Loop::AfXdp,
+                    "tun" => Loop::Tun,
+                    _ => Loop::Udp,
+                };
+                Middle::Bare(Running::start(kind, &rig, cpus[1])?)
+            }
+        };
+        rig.count(if whole {
+            Counted::Messages
+        } else {
+            Counted::All
+        })?;
+        Ok(Self {
+            way,
+            rig,
+            middle,
+            generators,
+        })
+    }
+
+    /// Packets that the ingress has taken, or that have come through.
+    fn count(&self, taken: bool) -> Result<f64> {
+        if taken {
+            self.rig.metric("jlb_ingress_packets_total")
+        } else {
+            Ok(self.rig.counted()? as f64)
+        }
+    }
+
+    /// The most packets a second that came through, over all rates.
+    fn measure(&self, generator: usize, span: Duration) -> Result<f64> {
+        let syns = generator == 2;
+        let mut best: f64 = 0.0;
+        for rate in RATES {
+            let before = self.count(syns)?;
+            let seconds = offer(&self.rig, &self.generators[generator], rate, span)?;
+            // What is on its way arrives.
+            pause(Duration::from_millis(30));
+            let through = self.count(syns)? - before;
+            best = best.max(through / seconds);
+        }
+        if syns {
+            pause(FORGOTTEN);
+        }
+        Ok(best)
+    }
+
+    fn rows(&self) -> &'static [(&'static str, usize)] {
+        match self.middle {
+            Middle::Ingress => &[("established", 0), ("one flow", 1), ("SYNs", 2)],
+            Middle::Kernel | Middle::Bare(_) => &[("bare", 0)],
+        }
+    }
+}
+
+/// Offers packets at a rate for a while, and gives the seconds that it took.
+fn offer(rig: &Rig, generator: &Generator, rate: u32, span: Duration) -> Result<f64> {
+    rig.source.run(|| {
+        let cpus = allowed_cpus().doing("ask for processors")?;
+        let first = cpus.first().copied().unwrap_or(0);
+        pin_to_cpu(first).doing("keep a thread on a processor")?;
+        // Without the privilege all threads are alike.
+        let _ = set_thread_nice(NICE);
+        let begin = now();
+        let mut sent = 0;
+        loop {
+            let passed = begin.elapsed();
+            if passed >= span {
+                return Ok(passed.as_secs_f64());
+            }
+            if (sent as f64) < passed.as_secs_f64() * f64::from(rate) {
+                sent += generator.send()?;
+            } else {
+                std::thread::yield_now();
+            }
+        }
+    })
+}
+
+/// Runs it.
+pub(crate) fn run(options: &PacketsOptions) -> Result<ExitCode> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(LabError::new("network namespaces and XDP need root").mend("run as root"));
+    }
+    rig::tidy()?;
+    let cpus = allowed_cpus().doing("ask for processors")?;
+    let ends = [
+        cpus.first().copied().unwrap_or(0),
+        cpus.last().copied().unwrap_or(0),
+    ];
+    let plan = [
+        ("kernel", "forwards"),
+        ("af_xdp", "loop"),
+        ("af_xdp", "ingress"),
+        ("tun", "loop"),
+        ("tun", "ingress"),
+        ("udp", "loop"),
+    ];
+    let mut stations = Vec::new();
+    for (way, middle) in plan {
+        eprintln!("building: {way}, {middle}");
+        stations.push(Station::build(way, middle, options, ends)?);
+    }
+    let mut rates: BTreeMap<(&'static str, &'static str), Vec<f64>> = BTreeMap::new();
+    let span = Duration::from_millis(options.milliseconds);
+    for turn in 1..=options.alternations {
+        eprintln!("turn {turn} of {}", options.alternations);
+        for station in &stations {
+            for &(row, generator) in station.rows() {
+                let rate = station.measure(generator, span)?;
+                rates.entry((station.way, row)).or_default().push(rate);
+            }
+        }
+    }
+    drop(stations);
+    let document = Document::new(options.flows, &rates);
+    say(format_args!("{document}"))?;
+    if let Some(path) = &options.json {
+        let json = serde_json::to_string_pretty(&document).doing("write JSON")?;
+        std::fs::write(path, json).doing(format_args!("write {}", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,248 @@
+//! The XDP programs of the measurement: one that makes packets, one that counts and drops them.
+
+use std::net::Ipv4Addr;
+
+use jlb_packet_io::ebpf::{
+    Action, Alu, Assembler, Condition, Helper, Kind, Map, Program, Register::*, Size,
+};
+use jlb_protocol::packet::checksum;
+
+use crate::error::{Doing, Result};
+
+/// Packets that one call makes.
+const BURST: u32 = 64;
+
+/// The clients' addresses: of 16,384 flows each.
+const CLIENTS: [u8; 2] = [10, 200];
+const FLOWS_OF_A_CLIENT: i32 = 1 << 14;
+const FIRST_PORT: i32 = 1_024;
+
+/// Bytes of a frame: the shortest that Ethernet has, without its own checksum.
+const FRAME_LEN: usize = 60;
+
+/// Where a program's variables are on its stack.
+const KEY: i16 = -4;
+
+/// What kind of packets are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum What {
+    /// TCP SYNs to port 80.
+    Syn,
+    /// UDP datagrams to port 7.
+    Datagram,
+}
+
+/// Makes packets of many flows, which leave by an interface.
+pub(super) struct Generator {
+    program: Program,
+    _next: Map<u32, u64>,
+    frame: Vec<u8>,
+}
+
+impl Generator {
+    /// Of so many flows, one packet after the other of each, out of the interface with this index.
+    pub(super) fn new(
+        interface: u32,
+        hardware: [[u8; 6]; 2],
+        to: Ipv4Addr,
+        what: What,
+        flows: u32,
+    ) -> Result<Self> {
+        let next: Map<u32, u64> = Map::new(Kind::Array, "jlb_next", 1).doing("make an eBPF map")?;
+        let frame = frame(hardware, to, what);
+        // All of the header's sum but the client's number and the sum itself.
+        let fixed = !checksum::plain(&frame[14..34]);
+        let mut code = Assembler::new();
+        let [fail, keep] = std::array::from_fn(|_| code.label());
+        code.copy(R6, R1);
+        look_up(&mut code, &next, 0, fail);
+        code.load(Size::Double, R7, R0, 0);
+        code.copy(R8, R7);
+        code.alu_immediate(Alu::Add, R8, 1);
+        code.jump_if(Condition::Less, R8, flows.cast_signed(), keep);
+        code.move_immediate(R8, 0);
+        code.place(keep);
+        code.store(Size::Double, R0, 0, R8);
+        code.load(Size::Word, R2, R6, 0);
+        code.load(Size::Word, R3, R6, 4);
+        code.copy(R4, R2);
+        code.alu_immediate(Alu::Add, R4, FRAME_LEN as i32);
+        code.jump_if_registers(Condition::Greater, R4, R3, fail);
+        code.copy(R3, R7);
+        code.alu_immediate(Alu::And, R3, FLOWS_OF_A_CLIENT - 1);
+        code.alu_immediate(Alu::Add, R3, FIRST_PORT);
+        code.big_endian(R3, 16);
+        code.store(Size::Half, R2, 34, R3);
+        code.copy(R3, R7);
+        code.alu_immediate(Alu::ShiftRight, R3, FLOWS_OF_A_CLIENT.ilog2().cast_signed());
+        code.alu_immediate(Alu::Add, R3, 1);
+        code.alu_immediate(Alu::And, R3, 0xffff);
+        code.copy(R4, R3);
+        code.big_endian(R4, 16);
+        code.store(Size::Half, R2, 28, R4);
+        code.alu_immediate(Alu::Add, R3, i32::from(fixed));
+        for _ in 0..2 {
+            code.copy(R4, R3);
+            code.alu_immediate(Alu::ShiftRight, R4, 16);
+            code.alu_immediate(Alu::And, R3, 0xffff);
+            code.alu(Alu::Add, R3, R4);
+        }
+        code.alu_immediate(Alu::Xor, R3, 0xffff);
+        code.big_endian(R3, 16);
+        code.store(Size::Half, R2, 24, R3);
+        code.move_immediate(R1, interface.cast_signed());
+        code.move_immediate(R2, 0);
+        code.call(Helper::Redirect);
+        code.exit();
+        code.place(fail);
+        code.move_immediate(R0, Action::Drop as i32);
+        code.exit();
+        let code = code.finish().doing("assemble the generator")?;
+        Ok(Self {
+            program: Program::load("jlb_generator", &code).doing("make packets")?,
+            _next: next,
+            frame,
+        })
+    }
+
+    /// Sends the next packets and gives their number.
+    pub(super) fn send(&self) -> Result<u64> {
+        self.program
+            .send_copies(&self.frame, BURST)
+            .doing("send packets by XDP (Linux 5.18 or later)")?;
+        Ok(u64::from(BURST))
+    }
+}
+
+/// The frame that is changed from packet to packet.
+fn frame([from, towards]: [[u8; 6]; 2], to: Ipv4Addr, what: What) -> Vec<u8> {
+    let mut frame = [&towards[..], &from, &[8, 0, 0x45, 0]].concat();
+    let len = (FRAME_LEN - 14) as u16;
+    frame.extend(len.to_be_bytes());
+    let protocol = match what {
+        What::Syn => 6,
+        What::Datagram => 17,
+    };
+    frame.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
+    frame.extend(CLIENTS);
+    frame.extend([0, 0]);
+    frame.extend(to.octets());
+    match what {
+        What::Syn => {
+            frame.extend([0, 0, 0, 80]);
+            frame.extend(0x1234_5678_u32.to_be_bytes());
+            frame.extend([0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]);
+        }
+        What::Datagram => {
+            frame.extend([0, 0, 0, 7]);
+            frame.extend((len - 20).to_be_bytes());
+            // No checksum.
+            frame.extend([0, 0]);
+        }
+    }
+    frame.resize(FRAME_LEN, 0);
+    frame
+}
+
+/// Which packets are counted and dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Counted {
+    /// All.
+    All,
+    /// Messages with a client's packet that need no answer of a node, or should get none: Data and Open.
+    Messages,
+}
+
+/// Counts packets, and drops them.
+pub(super) struct Counter {
+    pub(super) program: Program,
+    counts: Map<u32, u64>,
+}
+
+/// Message types, see docs/protocol.md.
+const OPEN: i32 = 1;
+const DATA: i32 = 8;
+
+impl Counter {
+    pub(super) fn new(counted: Counted) -> Result<Self> {
+        let counts: Map<u32, u64> =
+            Map::new(Kind::Array, "jlb_counts", 2).doing("make an eBPF map")?;
+        let mut code = Assembler::new();
+        let [pass, drop, data, fail] = std::array::from_fn(|_| code.label());
+        code.copy(R6, R1);
+        if counted == Counted::Messages {
+            code.load(Size::Word, R2, R6, 0);
+            code.load(Size::Word, R3, R6, 4);
+            code.copy(R4, R2);
+            code.alu_immediate(Alu::Add, R4, 56);
+            code.jump_if_registers(Condition::Greater, R4, R3, pass);
+            // IPv4 without options, UDP, Geneve's port, the seal first.
+            for (at, wanted) in [
+                (12, 8),
+                (13, 0),
+                (14, 0x45),
+                (23, 17),
+                (36, 0x17),
+                (37, 0xc1),
+            ] {
+                code.load(Size::Byte, R5, R2, at);
+                code.jump_if(Condition::NotEqual, R5, wanted, pass);
+            }
+            code.load(Size::Byte, R5, R2, 55);
+            code.jump_if(Condition::Equal, R5, DATA, data);
+            code.jump_if(Condition::NotEqual, R5, OPEN, pass);
+            look_up(&mut code, &counts, 1, fail);
+            code.move_immediate(R1, 1);
+            code.atomic_add(R0, 0, R1);
+            code.jump(drop);
+        }
+        code.place(data);
+        look_up(&mut code, &counts, 0, fail);
+        code.move_immediate(R1, 1);
+        code.atomic_add(R0, 0, R1);
+        code.place(drop);
+        code.place(fail);
+        code.move_immediate(R0, Action::Drop as i32);
+        code.exit();
+        if counted == Counted::Messages {
+            code.place(pass);
+            code.move_immediate(R0, Action::Pass as i32);
+            code.exit();
+        }
+        let code = code.finish().doing("assemble the counter")?;
+        Ok(Self {
+            program: Program::load("jlb_counter", &code).doing("count packets")?,
+            counts,
+        })
+    }
+
+    /// Packets, or Data messages, so far.
+    pub(super) fn count(&self) -> Result<u64> {
+        let count = self.counts.get(&0).doing("read an eBPF map")?;
+        Ok(count.unwrap_or_default())
+    }
+}
+
+/// A program that passes everything on. With it a virtual cable takes packets from other programs.
+pub(super) fn pass() -> Result<Program> {
+    let mut code = Assembler::new();
+    code.move_immediate(R0, Action::Pass as i32);
+    code.exit();
+    let code = code.finish().doing("assemble a program")?;
+    Program::load("jlb_pass", &code).doing("pass packets on")
+}
+
+/// R0 is the element of the map, or the program goes to `fail`. R1 to R5 are lost.
+fn look_up<'maps>(
+    code: &mut Assembler<'maps>,
+    map: &'maps Map<u32, u64>,
+    key: i32,
+    fail: jlb_packet_io::ebpf::Label,
+) {
+    code.store_immediate(Size::Word, R10, KEY, key);
+    code.load_map(R1, map);
+    code.copy(R2, R10);
+    code.alu_immediate(Alu::Add, R2, i32::from(KEY));
+    code.call(Helper::MapLookup);
+    code.jump_if(Condition::Equal, R0, 0, fail);
+}
