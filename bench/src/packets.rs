@@ -22,7 +22,7 @@ use bare::{Loop, Running};
 use figures::Document;
 use jlb_packet_io::process::{allowed_cpus, pin_to_cpu, set_thread_nice};
 use programs::{Counted, Generator, What};
-use rig::{INPUT, NICE, Rig, VIP, now, pause};
+use rig::{INPUT, NICE, Rig, VIP, pause};
 
 /// Packets a second that are offered, one rate after the other.
 const RATES: [u32; 7] = [
@@ -92,8 +92,10 @@ impl Station {
             (_, true) => {
                 rig.start_nodes(way, cpus)
                     .map_err(|error| LabError::new(format!("{error}{}", rig.logs())))?;
+                // Each flow is heard again within a second, or the ingress forgets it: its client might be made up.
+                let rate = options.flows.max(25_000);
                 let feed =
-                    || offer(&rig, &generators[0], 25_000, Duration::from_millis(500)).map(drop);
+                    || offer(&rig, &generators[0], rate, Duration::from_millis(500)).map(drop);
                 rig.establish(options.flows, feed)
                     .map_err(|error| LabError::new(format!("{error}{}", rig.logs())))?;
                 Middle::Ingress
@@ -167,19 +169,7 @@ fn offer(rig: &Rig, generator: &Generator, rate: u32, span: Duration) -> Result<
         pin_to_cpu(first).doing("keep a thread on a processor")?;
         // Without the privilege all threads are alike.
         let _ = set_thread_nice(NICE);
-        let begin = now();
-        let mut sent = 0;
-        loop {
-            let passed = begin.elapsed();
-            if passed >= span {
-                return Ok(passed.as_secs_f64());
-            }
-            if (sent as f64) < passed.as_secs_f64() * f64::from(rate) {
-                sent += generator.send()?;
-            } else {
-                std::thread::yield_now();
-            }
-        }
+        generator.send(rate, span)
     })
 }
 

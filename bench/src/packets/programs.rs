@@ -1,16 +1,27 @@
 //! The XDP programs of the measurement: one that makes packets, one that counts and drops them.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use jlb_packet_io::ebpf::{
-    Action, Alu, Assembler, Condition, Helper, Kind, Map, Program, Register::*, Size,
+    Action, Alu, AnyMap, Assembler, Condition, Helper, Kind, Map, Program, Register::*, Size,
 };
 use jlb_protocol::packet::checksum;
 
 use crate::error::{Doing, Result};
 
-/// Packets that one call makes.
-const BURST: u32 = 64;
+/// Looks at the clock before a packet is sent at the latest: some 50 microseconds.
+const LOOKS: i32 = 2_000;
+
+/// Where the generator's state has what, in bytes: the next flow, when its packet is due, nanoseconds from packet
+/// to packet, when the first one was sent and when the last one was.
+mod state {
+    pub(super) const NEXT: i16 = 0;
+    pub(super) const DUE: i16 = 8;
+    pub(super) const INTERVAL: i16 = 16;
+    pub(super) const FIRST: i16 = 24;
+    pub(super) const LAST: i16 = 32;
+}
 
 /// The clients' addresses: of 16,384 flows each.
 const CLIENTS: [u8; 2] = [10, 200];
@@ -35,7 +46,7 @@ pub(super) enum What {
 /// Makes packets of many flows, which leave by an interface.
 pub(super) struct Generator {
     program: Program,
-    _next: Map<u32, u64>,
+    state: Map<u32, [u64; 5]>,
     frame: Vec<u8>,
 }
 
@@ -48,21 +59,46 @@ impl Generator {
         what: What,
         flows: u32,
     ) -> Result<Self> {
-        let next: Map<u32, u64> = Map::new(Kind::Array, "jlb_next", 1).doing("make an eBPF map")?;
+        let state: Map<u32, [u64; 5]> =
+            Map::new(Kind::Array, "jlb_generator", 1).doing("make an eBPF map")?;
         let frame = frame(hardware, to, what);
         // All of the header's sum but the client's number and the sum itself.
         let fixed = !checksum::plain(&frame[14..34]);
         let mut code = Assembler::new();
-        let [fail, keep] = std::array::from_fn(|_| code.label());
+        let [fail, begun, look, go, keep] = std::array::from_fn(|_| code.label());
+        // R6: context. R9: state. R7: the time, then the flow.
         code.copy(R6, R1);
-        look_up(&mut code, &next, 0, fail);
-        code.load(Size::Double, R7, R0, 0);
+        look_up(&mut code, &state, 0, fail);
+        code.copy(R9, R0);
+        code.call(Helper::KtimeGetNs);
+        code.copy(R7, R0);
+        code.load(Size::Double, R1, R9, state::DUE);
+        code.jump_if(Condition::NotEqual, R1, 0, begun);
+        code.store(Size::Double, R9, state::DUE, R7);
+        code.store(Size::Double, R9, state::FIRST, R7);
+        code.place(begun);
+        code.move_immediate(R8, LOOKS);
+        code.place(look);
+        code.load(Size::Double, R1, R9, state::DUE);
+        code.jump_if_registers(Condition::GreaterOrEqual, R7, R1, go);
+        code.alu_immediate(Alu::Subtract, R8, 1);
+        code.jump_if(Condition::Equal, R8, 0, go);
+        code.call(Helper::KtimeGetNs);
+        code.copy(R7, R0);
+        code.jump(look);
+        code.place(go);
+        code.store(Size::Double, R9, state::LAST, R7);
+        code.load(Size::Double, R1, R9, state::DUE);
+        code.load(Size::Double, R2, R9, state::INTERVAL);
+        code.alu(Alu::Add, R1, R2);
+        code.store(Size::Double, R9, state::DUE, R1);
+        code.load(Size::Double, R7, R9, state::NEXT);
         code.copy(R8, R7);
         code.alu_immediate(Alu::Add, R8, 1);
         code.jump_if(Condition::Less, R8, flows.cast_signed(), keep);
         code.move_immediate(R8, 0);
         code.place(keep);
-        code.store(Size::Double, R0, 0, R8);
+        code.store(Size::Double, R9, state::NEXT, R8);
         code.load(Size::Word, R2, R6, 0);
         code.load(Size::Word, R3, R6, 4);
         code.copy(R4, R2);
@@ -100,17 +136,29 @@ impl Generator {
         let code = code.finish().doing("assemble the generator")?;
         Ok(Self {
             program: Program::load("jlb_generator", &code).doing("make packets")?,
-            _next: next,
+            state,
             frame,
         })
     }
 
-    /// Sends the next packets and gives their number.
-    pub(super) fn send(&self) -> Result<u64> {
+    /// Sends packets at this rate for about so long, and gives the seconds that it really took.
+    pub(super) fn send(&self, rate: u32, span: Duration) -> Result<f64> {
+        let interval = 1_000_000_000 / u64::from(rate);
+        let [next, ..] = self.state()?;
+        self.state
+            .set(&0, &[next, 0, interval, 0, 0])
+            .doing("write an eBPF map")?;
+        let count = (f64::from(rate) * span.as_secs_f64()) as u32;
         self.program
-            .send_copies(&self.frame, BURST)
+            .send_copies(&self.frame, count.max(2))
             .doing("send packets by XDP (Linux 5.18 or later)")?;
-        Ok(u64::from(BURST))
+        let [_, _, _, first, last] = self.state()?;
+        Ok(last.saturating_sub(first) as f64 / 1e9)
+    }
+
+    fn state(&self) -> Result<[u64; 5]> {
+        let state = self.state.get(&0).doing("read an eBPF map")?;
+        Ok(state.unwrap_or_default())
     }
 }
 
@@ -235,7 +283,7 @@ pub(super) fn pass() -> Result<Program> {
 /// R0 is the element of the map, or the program goes to `fail`. R1 to R5 are lost.
 fn look_up<'maps>(
     code: &mut Assembler<'maps>,
-    map: &'maps Map<u32, u64>,
+    map: &'maps impl AnyMap,
     key: i32,
     fail: jlb_packet_io::ebpf::Label,
 ) {

@@ -266,7 +266,7 @@ fn wait_for(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
     clippy::disallowed_methods,
     reason = "a benchmark measures how long something really takes"
 )]
-pub(super) fn now() -> Instant {
+fn now() -> Instant {
     Instant::now()
 }
 
