@@ -10,6 +10,7 @@ mod programs;
 mod rig;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -59,12 +60,37 @@ enum Middle {
     Ingress,
 }
 
+/// What packets are sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Row {
+    /// Of many flows, through what looks at none.
+    Bare,
+    /// Of many flows whose host is known.
+    Established,
+    /// Of one.
+    OneFlow,
+    /// Of flows that begin.
+    Syns,
+}
+
+impl Row {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::Established => "established",
+            Self::OneFlow => "one flow",
+            Self::Syns => "SYNs",
+        }
+    }
+}
+
 struct Station {
     way: &'static str,
     rig: Rig,
     middle: Middle,
-    /// Many flows, one flow, SYNs.
-    generators: [Generator; 3],
+    datagrams: Generator,
+    syns: Generator,
+    flows: u32,
 }
 
 impl Station {
@@ -78,24 +104,18 @@ impl Station {
         let by_xdp = way == "af_xdp";
         let mut rig = Rig::build(&format!("{way}-{middle}"), by_xdp)?;
         let (out, hardware) = rig.out()?;
-        let generator = |what, flows| {
+        let generator = |what| {
             let ends = [hardware, INPUT];
-            rig.source
-                .run(|| Generator::new(out, ends, VIP, what, flows))
+            rig.source.run(|| Generator::new(out, ends, VIP, what))
         };
-        let generators = [
-            generator(What::Datagram, options.flows)?,
-            generator(What::Datagram, 1)?,
-            generator(What::Syn, SYN_FLOWS)?,
-        ];
+        let (datagrams, syns) = (generator(What::Datagram)?, generator(What::Syn)?);
         let middle = match (way, whole) {
             (_, true) => {
                 rig.start_nodes(way, cpus)
                     .map_err(|error| LabError::new(format!("{error}{}", rig.logs())))?;
-                // Each flow is heard again within a second, or the ingress forgets it: its client might be made up.
-                let rate = options.flows.max(25_000);
-                let feed =
-                    || offer(&rig, &generators[0], rate, Duration::from_millis(500)).map(drop);
+                let feed = |flows| {
+                    offer(&rig, &datagrams, 20_000, Duration::from_millis(250), flows).map(drop)
+                };
                 rig.establish(options.flows, feed)
                     .map_err(|error| LabError::new(format!("{error}{}", rig.logs())))?;
                 Middle::Ingress
@@ -122,7 +142,9 @@ impl Station {
             way,
             rig,
             middle,
-            generators,
+            datagrams,
+            syns,
+            flows: options.flows,
         })
     }
 
@@ -136,40 +158,51 @@ impl Station {
     }
 
     /// The most packets a second that came through, over all rates.
-    fn measure(&self, generator: usize, span: Duration) -> Result<f64> {
-        let syns = generator == 2;
+    fn measure(&self, row: Row, span: Duration) -> Result<f64> {
+        let taken = row == Row::Syns;
+        let (generator, flows) = match row {
+            Row::Bare | Row::Established => (&self.datagrams, 0..self.flows),
+            Row::OneFlow => (&self.datagrams, 0..1),
+            Row::Syns => (&self.syns, 0..SYN_FLOWS),
+        };
         let mut best: f64 = 0.0;
         for rate in RATES {
-            let before = self.count(syns)?;
-            let seconds = offer(&self.rig, &self.generators[generator], rate, span)?;
+            let before = self.count(taken)?;
+            let seconds = offer(&self.rig, generator, rate, span, flows.clone())?;
             // What is on its way arrives.
             pause(Duration::from_millis(30));
-            let through = self.count(syns)? - before;
+            let through = self.count(taken)? - before;
             best = best.max(through / seconds);
         }
-        if syns {
+        if row == Row::Syns {
             pause(FORGOTTEN);
         }
         Ok(best)
     }
 
-    fn rows(&self) -> &'static [(&'static str, usize)] {
+    const fn rows(&self) -> &'static [Row] {
         match self.middle {
-            Middle::Ingress => &[("established", 0), ("one flow", 1), ("SYNs", 2)],
-            Middle::Kernel | Middle::Bare(_) => &[("bare", 0)],
+            Middle::Ingress => &[Row::Established, Row::OneFlow, Row::Syns],
+            Middle::Kernel | Middle::Bare(_) => &[Row::Bare],
         }
     }
 }
 
 /// Offers packets at a rate for a while, and gives the seconds that it took.
-fn offer(rig: &Rig, generator: &Generator, rate: u32, span: Duration) -> Result<f64> {
+fn offer(
+    rig: &Rig,
+    generator: &Generator,
+    rate: u32,
+    span: Duration,
+    flows: Range<u32>,
+) -> Result<f64> {
     rig.source.run(|| {
         let cpus = allowed_cpus().doing("ask for processors")?;
         let first = cpus.first().copied().unwrap_or(0);
         pin_to_cpu(first).doing("keep a thread on a processor")?;
         // Without the privilege all threads are alike.
         let _ = set_thread_nice(NICE);
-        generator.send(rate, span)
+        generator.send(rate, span, flows)
     })
 }
 
@@ -202,9 +235,12 @@ pub(crate) fn run(options: &PacketsOptions) -> Result<ExitCode> {
     for turn in 1..=options.alternations {
         eprintln!("turn {turn} of {}", options.alternations);
         for station in &stations {
-            for &(row, generator) in station.rows() {
-                let rate = station.measure(generator, span)?;
-                rates.entry((station.way, row)).or_default().push(rate);
+            for &row in station.rows() {
+                let rate = station.measure(row, span)?;
+                rates
+                    .entry((station.way, row.as_str()))
+                    .or_default()
+                    .push(rate);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The XDP programs of the measurement: one that makes packets, one that counts and drops them.
 
 use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::time::Duration;
 
 use jlb_packet_io::ebpf::{
@@ -14,13 +15,15 @@ use crate::error::{Doing, Result};
 const LOOKS: i32 = 2_000;
 
 /// Where the generator's state has what, in bytes: the next flow, when its packet is due, nanoseconds from packet
-/// to packet, when the first one was sent and when the last one was.
+/// to packet, when the first one was sent and when the last one was; the first flow, and the one behind the last.
 mod state {
     pub(super) const NEXT: i16 = 0;
     pub(super) const DUE: i16 = 8;
     pub(super) const INTERVAL: i16 = 16;
     pub(super) const FIRST: i16 = 24;
     pub(super) const LAST: i16 = 32;
+    pub(super) const FROM: i16 = 40;
+    pub(super) const TO: i16 = 48;
 }
 
 /// The clients' addresses: of 16,384 flows each.
@@ -46,20 +49,19 @@ pub(super) enum What {
 /// Makes packets of many flows, which leave by an interface.
 pub(super) struct Generator {
     program: Program,
-    state: Map<u32, [u64; 5]>,
+    state: Map<u32, [u64; 7]>,
     frame: Vec<u8>,
 }
 
 impl Generator {
-    /// Of so many flows, one packet after the other of each, out of the interface with this index.
+    /// Packets for this address, out of the interface with this index.
     pub(super) fn new(
         interface: u32,
         hardware: [[u8; 6]; 2],
         to: Ipv4Addr,
         what: What,
-        flows: u32,
     ) -> Result<Self> {
-        let state: Map<u32, [u64; 5]> =
+        let state: Map<u32, [u64; 7]> =
             Map::new(Kind::Array, "jlb_generator", 1).doing("make an eBPF map")?;
         let frame = frame(hardware, to, what);
         // All of the header's sum but the client's number and the sum itself.
@@ -95,8 +97,9 @@ impl Generator {
         code.load(Size::Double, R7, R9, state::NEXT);
         code.copy(R8, R7);
         code.alu_immediate(Alu::Add, R8, 1);
-        code.jump_if(Condition::Less, R8, flows.cast_signed(), keep);
-        code.move_immediate(R8, 0);
+        code.load(Size::Double, R1, R9, state::TO);
+        code.jump_if_registers(Condition::Less, R8, R1, keep);
+        code.load(Size::Double, R8, R9, state::FROM);
         code.place(keep);
         code.store(Size::Double, R9, state::NEXT, R8);
         code.load(Size::Word, R2, R6, 0);
@@ -141,22 +144,29 @@ impl Generator {
         })
     }
 
-    /// Sends packets at this rate for about so long, and gives the seconds that it really took.
-    pub(super) fn send(&self, rate: u32, span: Duration) -> Result<f64> {
+    /// Sends packets at this rate for about so long, of one of these flows after the other; it goes on with the flow
+    /// at which it was. Gives the seconds that it really took.
+    pub(super) fn send(&self, rate: u32, span: Duration, flows: Range<u32>) -> Result<f64> {
         let interval = 1_000_000_000 / u64::from(rate);
+        let [from, to] = [flows.start, flows.end].map(u64::from);
         let [next, ..] = self.state()?;
+        let next = if (from..to).contains(&next) {
+            next
+        } else {
+            from
+        };
         self.state
-            .set(&0, &[next, 0, interval, 0, 0])
+            .set(&0, &[next, 0, interval, 0, 0, from, to])
             .doing("write an eBPF map")?;
         let count = (f64::from(rate) * span.as_secs_f64()) as u32;
         self.program
             .send_copies(&self.frame, count.max(2))
             .doing("send packets by XDP (Linux 5.18 or later)")?;
-        let [_, _, _, first, last] = self.state()?;
+        let [_, _, _, first, last, ..] = self.state()?;
         Ok(last.saturating_sub(first) as f64 / 1e9)
     }
 
-    fn state(&self) -> Result<[u64; 5]> {
+    fn state(&self) -> Result<[u64; 7]> {
         let state = self.state.get(&0).doing("read an eBPF map")?;
         Ok(state.unwrap_or_default())
     }

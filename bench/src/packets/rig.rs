@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -30,6 +31,9 @@ pub(super) const INPUT: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub(super) const WIRE: [u8; 6] = [2, 0, 0, 0, 0, 4];
 /// As a node's packet thread has it.
 pub(super) const NICE: i32 = -10;
+
+/// Flows that begin at a time.
+const AT_A_TIME: u32 = 4_000;
 
 /// How names of namespaces begin.
 const PREFIX: &str = "jlbp-";
@@ -195,12 +199,23 @@ impl Rig {
         })
     }
 
-    /// Waits until the ingress knows the hosts of so many flows, while `feed` sends packets of them.
-    pub(super) fn establish(&self, flows: u32, mut feed: impl FnMut() -> Result<()>) -> Result<()> {
-        wait_for("all flows have a host", || {
-            feed()?;
-            Ok(self.metric("jlb_ingress_flows")? >= f64::from(flows))
-        })
+    /// Waits until the ingress knows the hosts of so many flows, some at a time, while `feed` sends packets of those.
+    pub(super) fn establish(
+        &self,
+        flows: u32,
+        mut feed: impl FnMut(Range<u32>) -> Result<()>,
+    ) -> Result<()> {
+        for from in (0..flows).step_by(AT_A_TIME as usize) {
+            let some = from..flows.min(from + AT_A_TIME);
+            wait_for("all flows have a host", || {
+                feed(some.clone())?;
+                // Without a second packet of its client, which might be made up, a flow is soon forgotten.
+                let known = self.metric("jlb_ingress_flows")?
+                    - self.metric("jlb_ingress_flows_unproven")?;
+                Ok(known >= f64::from(some.end))
+            })?;
+        }
+        Ok(())
     }
 
     /// The sum of an ingress's metric.
