@@ -32,6 +32,22 @@ impl Index {
         self.slots.capacity() * size_of::<u32>()
     }
 
+    /// The first record that may have this hash, without a look at it; `None`: no record has.
+    #[inline]
+    pub(crate) fn first(&self, hash: u64) -> Option<u32> {
+        let mut place = self.home(hash);
+        loop {
+            let slot = self.slots[place];
+            if slot == EMPTY {
+                return None;
+            }
+            if tag_of(slot) == tag(hash) {
+                return Some(id_of(slot));
+            }
+            place = self.after(place);
+        }
+    }
+
     /// The record with this hash that `is_match` confirms.
     pub(crate) fn find(&self, hash: u64, mut is_match: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut place = self.home(hash);

@@ -1,7 +1,7 @@
 //! The table: index, slab and wheel together.
 
 use crate::index::Index;
-use crate::slab::{Handle, Slab};
+use crate::slab::{Handle, Lines, Packed, Slab};
 use crate::wheel::Wheel;
 use ahash::RandomState;
 use alloc::vec::Vec;
@@ -38,15 +38,16 @@ pub enum Place {
 /// A bounded map from flow keys to records, each of which may have a deadline.
 ///
 /// Keys should be at most 4-byte aligned and values should have a niche (an enum, a `NonZero`
-/// number, a `bool`): otherwise a record grows by padding. Nothing here panics on a stale
+/// number, a `bool`): otherwise a record grows by padding. `A` says how records lie: [`Packed`], or
+/// [`crate::Lines`]. Nothing here panics on a stale
 /// [`Handle`]: it finds nothing, or the flow that has taken the place.
 ///
 /// Deadlines are nanoseconds of the clock whose readings [`Self::pop_expired`] gets. They may lie
 /// up to 2^32 - 1 ticks after the last reading; one that lies further ahead is cut to that.
 #[derive(Clone)]
-pub struct FlowTable<K, V> {
+pub struct FlowTable<K, V, A = Packed> {
     index: Index,
-    slab: Slab<K, V>,
+    slab: Slab<K, V, A>,
     wheel: Wheel,
     hasher: RandomState,
     /// Nanoseconds, at least 1.
@@ -54,9 +55,6 @@ pub struct FlowTable<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V> FlowTable<K, V> {
-    /// The most records a table can hold.
-    pub const MAX_ENTRIES: u32 = (1 << 24) - 2;
-
     /// An empty table for `max_entries` records (more than [`Self::MAX_ENTRIES`] count as that),
     /// whose deadlines are rounded up to whole ticks; `seed` should be secret, so that nobody can
     /// choose keys that collide.
@@ -64,6 +62,23 @@ impl<K: Copy + Eq + Hash, V> FlowTable<K, V> {
     /// The index is allocated here, 6 bytes for each of `max_entries`; records when first needed.
     #[must_use]
     pub fn new(max_entries: u32, tick: Duration, seed: u64) -> Self {
+        Self::make(max_entries, tick, seed)
+    }
+}
+
+impl<K: Copy + Eq + Hash, V> FlowTable<K, V, Lines> {
+    /// As [`FlowTable::new`], with each record in a cache line of its own.
+    #[must_use]
+    pub fn in_lines(max_entries: u32, tick: Duration, seed: u64) -> Self {
+        Self::make(max_entries, tick, seed)
+    }
+}
+
+impl<K: Copy + Eq + Hash, V, A> FlowTable<K, V, A> {
+    /// The most records a table can hold.
+    pub const MAX_ENTRIES: u32 = (1 << 24) - 2;
+
+    fn make(max_entries: u32, tick: Duration, seed: u64) -> Self {
         let max_entries = max_entries.min(Self::MAX_ENTRIES);
         // Only the seed has to be secret; the other words just have to differ (first digits of pi).
         let hasher = RandomState::with_seeds(
@@ -107,22 +122,47 @@ impl<K: Copy + Eq + Hash, V> FlowTable<K, V> {
 
     /// The hash of a key, to be computed once for several [`Self::find_hashed`].
     #[must_use]
+    #[inline]
     pub fn hash_of(&self, key: &K) -> u64 {
         self.hasher.hash_one(key)
     }
 
     /// The record of a key.
     #[must_use]
+    #[inline]
     pub fn find(&self, key: &K) -> Option<Handle> {
         self.find_hashed(self.hash_of(key), key)
     }
 
     /// The record of a key whose [`Self::hash_of`] is known.
     #[must_use]
+    #[inline]
     pub fn find_hashed(&self, hash: u64, key: &K) -> Option<Handle> {
         self.index
             .find(hash, |id| self.slab.get(id).is_some_and(|(k, _)| k == key))
             .map(Handle)
+    }
+
+    /// Where the record with this hash most likely is, `None` if there surely is none: to be asked for many
+    /// hashes, one after the other, before [`Self::find_at`] is. The processor then fetches what they need from
+    /// memory at the same time.
+    #[must_use]
+    #[inline]
+    pub fn guess(&self, hash: u64) -> Option<Handle> {
+        self.index.first(hash).map(Handle)
+    }
+
+    /// The record of a key whose hash and [`Self::guess`] are known, as [`Self::find`] gives it. Nothing was
+    /// added or removed since the guess.
+    #[must_use]
+    #[inline]
+    pub fn find_at(&self, guess: Option<Handle>, hash: u64, key: &K) -> Option<Handle> {
+        let guess = guess?;
+        if self.key(guess) == Some(key) {
+            Some(guess)
+        } else {
+            self.find_hashed(hash, key)
+        }
     }
 
     /// Adds a record, without deadline, for a key that has none yet.
@@ -147,18 +187,21 @@ impl<K: Copy + Eq + Hash, V> FlowTable<K, V> {
 
     /// The key of a record.
     #[must_use]
+    #[inline]
     pub fn key(&self, handle: Handle) -> Option<&K> {
         self.slab.get(handle.0).map(|(key, _)| key)
     }
 
     /// The value of a record.
     #[must_use]
+    #[inline]
     pub fn get(&self, handle: Handle) -> Option<&V> {
         self.slab.get(handle.0).map(|(_, value)| value)
     }
 
     /// The value of a record, to be changed.
     #[must_use]
+    #[inline]
     pub fn get_mut(&mut self, handle: Handle) -> Option<&mut V> {
         self.slab.get_mut(handle.0)
     }
@@ -263,7 +306,7 @@ impl<K: Copy + Eq + Hash, V> FlowTable<K, V> {
     }
 }
 
-impl<K, V> fmt::Debug for FlowTable<K, V> {
+impl<K, V, A> fmt::Debug for FlowTable<K, V, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FlowTable").finish_non_exhaustive()
     }

@@ -55,7 +55,7 @@ impl Wheel {
     }
 
     /// Sets or moves the deadline of a record; a tick that has passed counts as the present one.
-    pub(crate) fn set<K: Copy, V>(&mut self, slab: &mut Slab<K, V>, id: u32, tick: u64) {
+    pub(crate) fn set<K: Copy, V, A>(&mut self, slab: &mut Slab<K, V, A>, id: u32, tick: u64) {
         let tick = tick.clamp(
             self.elapsed,
             self.elapsed.saturating_add(u64::from(u32::MAX)),
@@ -72,7 +72,7 @@ impl Wheel {
     }
 
     /// Takes the deadline from a record, if it has one.
-    pub(crate) fn clear<K: Copy, V>(&mut self, slab: &mut Slab<K, V>, id: u32) {
+    pub(crate) fn clear<K: Copy, V, A>(&mut self, slab: &mut Slab<K, V, A>, id: u32) {
         let Some(links) = slab.links(id).filter(|links| links.prev != NONE) else {
             return;
         };
@@ -92,7 +92,7 @@ impl Wheel {
     }
 
     /// The tick of a record's deadline.
-    pub(crate) fn deadline<K: Copy, V>(&self, slab: &Slab<K, V>, id: u32) -> Option<u64> {
+    pub(crate) fn deadline<K: Copy, V, A>(&self, slab: &Slab<K, V, A>, id: u32) -> Option<u64> {
         let links = slab.links(id).filter(|links| links.prev != NONE)?;
         Some(self.whole_tick(links.deadline))
     }
@@ -107,9 +107,9 @@ impl Wheel {
     }
 
     /// A record whose deadline is at or before the tick `now`; it has none afterwards.
-    pub(crate) fn pop_expired<K: Copy, V>(
+    pub(crate) fn pop_expired<K: Copy, V, A>(
         &mut self,
-        slab: &mut Slab<K, V>,
+        slab: &mut Slab<K, V, A>,
         now: u64,
     ) -> Option<u32> {
         let mut allowance = DEALT_PER_CALL;
@@ -140,9 +140,9 @@ impl Wheel {
 
     /// Moves records of the slot that has become the present to the wheels below; whether all are
     /// moved.
-    fn deal_out<K: Copy, V>(
+    fn deal_out<K: Copy, V, A>(
         &mut self,
-        slab: &mut Slab<K, V>,
+        slab: &mut Slab<K, V, A>,
         slot: Slot,
         allowance: &mut u32,
     ) -> bool {
@@ -166,7 +166,7 @@ impl Wheel {
     }
 
     /// Puts an unlinked record at the head of the list of its tick's slot.
-    fn link<K: Copy, V>(&mut self, slab: &mut Slab<K, V>, id: u32, tick: u64) {
+    fn link<K: Copy, V, A>(&mut self, slab: &mut Slab<K, V, A>, id: u32, tick: u64) {
         let slot = self.slot_of(tick);
         let next = self.heads[slot.level][slot.digit];
         if let Some(own) = slab.links_mut(id) {

@@ -4,7 +4,7 @@ use crate::records::Ranked;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
-use jlb_protocol::keyed_hash::{FlowHash, HashKey};
+use jlb_protocol::keyed_hash::{FlowHash, FlowHasher, HashKey};
 use jlb_protocol::rank::{Ranking, Ranks};
 use jlb_protocol::view::Member;
 use jlb_protocol::{DropReason, FlowKey, MemberState, NodeNumber, Role, Time, View};
@@ -15,7 +15,7 @@ mod digest;
 #[derive(Clone, Debug)]
 pub(crate) struct Nodes {
     pub(crate) me: NodeNumber,
-    key: HashKey,
+    hasher: FlowHasher,
     view: View,
     /// The active trackers.
     ranking: Ranking,
@@ -38,7 +38,7 @@ impl Nodes {
     ) -> Self {
         let mut nodes = Self {
             me,
-            key,
+            hasher: FlowHasher::new(key),
             ranking: Ranking::new(key, &view),
             with_me: Ranking::new(key, &view),
             view: View::default(),
@@ -66,8 +66,8 @@ impl Nodes {
             },
             ..*member
         });
-        self.with_me = Ranking::new(self.key, &View::new(as_if_active.collect()));
-        self.ranking = Ranking::new(self.key, &view);
+        self.with_me = Ranking::new(self.hasher.key(), &View::new(as_if_active.collect()));
+        self.ranking = Ranking::new(self.hasher.key(), &view);
         self.fingerprint = view.ranked_fingerprint(Some(me));
         self.view = view;
         let view = &self.view;
@@ -98,7 +98,7 @@ impl Nodes {
     }
 
     pub(crate) fn hash(&self, key: &FlowKey) -> FlowHash {
-        self.key.flow_hash(key)
+        self.hasher.flow_hash(key)
     }
 
     pub(crate) fn ranks(&self, flow: FlowHash) -> Ranks {
@@ -172,7 +172,7 @@ impl Nodes {
     pub(crate) fn ranked(&self) -> Ranked {
         Ranked {
             me: self.me,
-            key: self.key,
+            hasher: self.hasher.clone(),
             fingerprint: self.fingerprint,
             ranking: self.with_me.clone(),
         }

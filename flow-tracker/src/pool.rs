@@ -425,6 +425,9 @@ impl Pool {
     /// Whether health is looked at: not where more than the service allows of the weight in service
     /// is unhealthy. Then rather the checks are wrong, or else the rest would be overrun.
     fn minds_health(&self, is_active: impl Fn(NodeNumber) -> bool) -> bool {
+        if self.hosts.iter().all(|host| host.healthy) {
+            return true;
+        }
         let (mut all, mut ill) = (0_u64, 0_u64);
         for host in &self.hosts {
             if host.is_in_service(&is_active) {

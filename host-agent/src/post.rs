@@ -1,7 +1,7 @@
 //! What the agent sends, and its books.
 
 use crate::stats::Counters;
-use jlb_protocol::keyed_hash::{FlowHash, HashKey};
+use jlb_protocol::keyed_hash::{FlowHash, FlowHasher, HashKey};
 use jlb_protocol::message::{Control, FlowMessage};
 use jlb_protocol::packet::{self, Segment};
 use jlb_protocol::wire;
@@ -15,7 +15,7 @@ pub(crate) struct Post {
     pub(crate) ledger: Ledger,
     pub(crate) counters: Counters,
     outbox: Outbox,
-    hash_key: HashKey,
+    hasher: FlowHasher,
 }
 
 impl Post {
@@ -24,7 +24,7 @@ impl Post {
             ledger: Ledger::default(),
             counters: Counters::default(),
             outbox: Outbox::new(max_outbox),
-            hash_key,
+            hasher: FlowHasher::new(hash_key),
         }
     }
 
@@ -35,12 +35,12 @@ impl Post {
 
     /// The flow's hash, which ranks its trackers.
     pub(crate) fn flow_hash(&self, key: &FlowKey) -> FlowHash {
-        self.hash_key.flow_hash(key)
+        self.hasher.flow_hash(key)
     }
 
     /// Sends a message about one flow; false if it was dropped, which is counted.
     pub(crate) fn send_flow(&mut self, to: NodeNumber, message: &FlowMessage<'_>) -> bool {
-        let flow = self.hash_key.flow_hash(&message.key);
+        let flow = self.hasher.flow_hash(&message.key);
         let mut buf = self.outbox.buffer();
         let encoded = wire::encode_flow(message, &mut buf);
         self.send(to, flow, buf, encoded)

@@ -7,7 +7,7 @@ use crate::stats::HostFlows;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
-use jlb_flow_table::{FlowTable, Handle};
+use jlb_flow_table::{FlowTable, Handle, Lines};
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::{Birth, FlowKey, NodeNumber, ServiceNumber, Time};
 
@@ -94,7 +94,7 @@ impl Idle {
 /// The flow cache.
 #[derive(Clone)]
 pub(crate) struct Cache {
-    table: FlowTable<FlowKey, Entry>,
+    table: FlowTable<FlowKey, Entry, Lines>,
     idle: Idle,
     unproven: u32,
     spread: BTreeMap<(ServiceNumber, NodeNumber), HostFlows>,
@@ -103,7 +103,7 @@ pub(crate) struct Cache {
 impl Cache {
     pub(crate) fn new(max_flows: u32, idle: Idle, seed: u64) -> Self {
         Self {
-            table: FlowTable::new(max_flows, Duration::from_nanos(1 << TICK_SHIFT), seed),
+            table: FlowTable::in_lines(max_flows, Duration::from_nanos(1 << TICK_SHIFT), seed),
             idle,
             unproven: 0,
             spread: BTreeMap::new(),
@@ -134,10 +134,33 @@ impl Cache {
         self.table.get(self.table.find(key)?).copied()
     }
 
+    /// For several packets at once, see [`FlowTable::guess`].
+    #[inline]
+    pub(crate) fn hash_of(&self, key: &FlowKey) -> u64 {
+        self.table.hash_of(key)
+    }
+
+    /// See [`FlowTable::guess`].
+    #[inline]
+    pub(crate) fn guess(&self, hash: u64) -> Option<Handle> {
+        self.table.guess(hash)
+    }
+
+    /// See [`FlowTable::find_at`].
+    #[inline]
+    pub(crate) fn find_at(
+        &self,
+        guess: Option<Handle>,
+        hash: u64,
+        key: &FlowKey,
+    ) -> Option<Handle> {
+        self.table.find_at(guess, hash, key)
+    }
+
     /// The entry for a packet that is forwarded now. The wheel is touched at most twice in an
     /// entry's life: it is re-armed by what was used since, when it fires.
-    pub(crate) fn hit(&mut self, key: &FlowKey, hint: Hint, now: Time) -> Option<Entry> {
-        let handle = self.table.find(key)?;
+    #[inline]
+    pub(crate) fn hit(&mut self, handle: Handle, hint: Hint, now: Time) -> Option<Entry> {
         let entry = self.table.get_mut(handle)?;
         let tick = tick_of(now);
         if entry.last_used != tick {

@@ -23,6 +23,7 @@ impl Digest for Ingress {
             outbox,
             answer_limit,
             stats: _,
+            aims: _,
         } = self;
         into.value(view.members());
         hosts.digest(into);

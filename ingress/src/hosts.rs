@@ -51,6 +51,7 @@ impl Hosts {
     }
 
     /// Whether the host is down. On the path of every packet: one comparison while no host is.
+    #[inline]
     pub(crate) fn is_down(&self, host: NodeNumber) -> bool {
         !self.down.is_empty() && self.down.contains_key(&host)
     }

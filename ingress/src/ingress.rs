@@ -1,35 +1,30 @@
 //! The state machine's contract with its driver.
 
 use crate::answers::AnswerLimit;
-use crate::cache::{Cache, Hint, Idle};
+use crate::cache::{Cache, Idle};
 use crate::config::Config;
+use crate::forward::Aim;
 use crate::hosts::Hosts;
-use crate::matching::{Matching, Target};
+use crate::matching::Matching;
 use crate::messages::End;
 use crate::pace::Pace;
-use crate::pending::{Pending, Question};
+use crate::pending::Pending;
 use crate::stats::Stats;
 use crate::who_has::WhoHasRate;
+use alloc::vec::Vec;
 use jlb_protocol::keyed_hash::FlowHash;
-use jlb_protocol::message::{Control, Intent};
-use jlb_protocol::packet;
-use jlb_protocol::planted::{self, Bug};
+use jlb_protocol::message::Control;
 use jlb_protocol::rank::Ranking;
 use jlb_protocol::view::Member;
-use jlb_protocol::wire;
 use jlb_protocol::{
-    Buffer, DropReason, FlowKey, Ledger, MemberState, Message, NodeNumber, Outbox, PacketBuf, Role,
-    Time, Transmit, View,
+    DropReason, Ledger, MemberState, Message, NodeNumber, Outbox, PacketBuf, Role, Time, Transmit,
+    View,
 };
 
 /// Attempts repeated or given up, or messages that this takes, in one call of
 /// [`Ingress::handle_timeout`] or [`Ingress::handle_view`], so that the driver drains the outbox in
 /// between.
 pub(crate) const REPEATS_PER_CALL: usize = 256;
-
-/// How far behind its SYN a client's sequence number may be before anybody but the host has heard of
-/// it: what fits a window that was not scaled yet (RFC 7323 section 2.2), in bytes.
-const FIRST_FLIGHT: u32 = 65_536;
 
 /// What is to be done with a packet after [`Ingress::process`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,6 +90,8 @@ pub struct Ingress {
     pub(crate) outbox: Outbox,
     pub(crate) answer_limit: AnswerLimit,
     pub(crate) stats: Stats,
+    /// Of the packets that are processed: kept for its room alone.
+    pub(crate) aims: Vec<Aim>,
 }
 
 impl Ingress {
@@ -116,28 +113,9 @@ impl Ingress {
             outbox: Outbox::new(config.limits.max_outbox),
             answer_limit: AnswerLimit::new(now),
             stats: Stats::default(),
+            aims: Vec::new(),
             view,
             config,
-        }
-    }
-
-    /// Processes client packets in place, each to one verdict; what their verdicts were does not
-    /// matter. Packets of cached flows cost no allocation.
-    pub fn process<B: Buffer>(&mut self, now: Time, batch: &mut [Packet<B>]) {
-        for packet in batch {
-            self.stats.packets += 1;
-            self.stats.ledger.received += 1;
-            packet.verdict = match self.process_one(now, &mut packet.buf) {
-                Ok(verdict) => verdict,
-                Err(reason) => Verdict::Dropped(reason),
-            };
-            let ledger = &mut self.stats.ledger;
-            match packet.verdict {
-                Verdict::Forward { .. } => ledger.sent += 1,
-                Verdict::Inject => ledger.delivered += 1,
-                Verdict::Pending | Verdict::Held => ledger.held += 1,
-                Verdict::Dropped(reason) => ledger.drop_for(reason),
-            }
         }
     }
 
@@ -148,87 +126,6 @@ impl Ingress {
         self.stats.cache_hits += packets;
         self.stats.ledger.received += packets;
         self.stats.ledger.sent += packets;
-    }
-
-    fn process_one(&mut self, now: Time, buf: &mut impl Buffer) -> Result<Verdict, DropReason> {
-        let (key, question, hint, source) = match self.matching.classify(buf.as_slice())? {
-            Target::Echo => {
-                packet::answer_echo(buf)?;
-                self.stats.echoes += 1;
-                return Ok(Verdict::Inject);
-            }
-            Target::Flow {
-                key,
-                question,
-                hint,
-                source,
-            } => (key, question, hint, source),
-        };
-        if buf.as_slice().len() > usize::from(self.config.max_inner) {
-            return Err(DropReason::TooBig);
-        }
-        self.stats.icmp_errors += u64::from(hint == Hint::Nothing);
-        if question.intent == Intent::Syn && !planted::is(Bug::SynAsData) {
-            // R7: a SYN is never data. The entry of an earlier life stays until the Accept replaces
-            // it: the SYN may be forged, and the old connection alive.
-            self.stats.syns += 1;
-        } else if let Some(entry) = self.cache.hit(&key, hint, now) {
-            if entry.contested && self.waits_for_new_life(&key, question, buf.as_slice())? {
-                return Ok(Verdict::Held);
-            }
-            if self.hosts.is_down(entry.host) {
-                // R4: it may be alive, and the flow may have moved on since this entry was made: the
-                // trackers know.
-                self.stats.down_host_misses += 1;
-                match self.ask(now, key, question, None, buf.as_slice()) {
-                    Ok(()) => return Ok(Verdict::Held),
-                    Err(reason) if self.hosts.is_dead(entry.host) => return Err(reason),
-                    // Nobody to ask, or no room to wait: as if the host were there.
-                    Err(_) => {}
-                }
-            }
-            wire::encapsulate_data(buf, key.service(), Some(entry.birth))?;
-            self.stats.cache_hits += 1;
-            return Ok(Verdict::Forward {
-                to: entry.host,
-                flow: entry.flow(),
-            });
-        } else {
-            self.stats.cache_misses += 1;
-        }
-        if self.matching.is_forged(source) {
-            return Err(DropReason::BadIpHeader);
-        }
-        let is_syn = question.intent == Intent::Syn;
-        self.ask(now, key, question, None, buf.as_slice())?;
-        if is_syn {
-            self.cache.contest(&key, true);
-        }
-        Ok(Verdict::Held)
-    }
-
-    /// Holds a packet that follows a SYN which is still asked for. With direct return the client hears from
-    /// the new life's host before this ingress does: by the old entry its ACK would reach another
-    /// host (S1). `Ok(false)` if it is of the life that the entry names.
-    fn waits_for_new_life(
-        &mut self,
-        key: &FlowKey,
-        question: Question,
-        packet: &[u8],
-    ) -> Result<bool, DropReason> {
-        let attempt = self.pending.find(key).and_then(|handle| {
-            let (_, attempt) = self.pending.get(handle)?;
-            (attempt.question.intent == Intent::Syn).then_some((handle, attempt.question.isn))
-        });
-        let Some((handle, isn)) = attempt else {
-            self.cache.contest(key, false);
-            return Ok(false);
-        };
-        if !(1..=FIRST_FLIGHT).contains(&question.isn.wrapping_sub(isn)) {
-            return Ok(false);
-        }
-        self.pending.hold(handle, packet)?;
-        Ok(true)
     }
 
     /// Takes a message from another node, whose seal the link has verified.

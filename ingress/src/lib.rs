@@ -12,6 +12,7 @@ mod ask;
 mod cache;
 pub mod config;
 mod digest;
+mod forward;
 mod hosts;
 mod ingress;
 mod matching;

@@ -23,24 +23,28 @@ pub(crate) enum Target {
         question: Question,
         /// What it says of its client.
         hint: Hint,
-        /// Its sender.
-        source: IpAddr,
     },
 }
 
 /// What a packet of a flow says of its client.
 pub(crate) fn hint_of(transport: &Transport) -> Hint {
     match transport {
-        Transport::Tcp { flags, .. }
-            if flags.contains(TcpFlags::FIN) || flags.contains(TcpFlags::RST) =>
-        {
-            Hint::Done
-        }
-        Transport::Tcp { .. } | Transport::Udp { .. } => Hint::Alive,
+        Transport::Tcp { flags, .. } => hint_of_flags(*flags),
+        Transport::Udp { .. } => Hint::Alive,
         Transport::IcmpError { .. }
         | Transport::EchoRequest
         | Transport::OtherIcmp
         | Transport::Other(_) => Hint::Nothing,
+    }
+}
+
+/// What a segment with these flags, or a datagram, which has none, says of its client.
+#[inline]
+fn hint_of_flags(flags: TcpFlags) -> Hint {
+    if flags.contains(TcpFlags::FIN) || flags.contains(TcpFlags::RST) {
+        Hint::Done
+    } else {
+        Hint::Alive
     }
 }
 
@@ -89,7 +93,29 @@ impl Matching {
     }
 
     /// Reads a client packet.
+    #[inline]
     pub(crate) fn classify(&self, bytes: &[u8]) -> Result<Target, DropReason> {
+        let plain = packet::read_plain(bytes).and_then(|plain| {
+            let service = self
+                .map
+                .find_mapped(plain.vip, plain.protocol, plain.vip_port)?;
+            Some((plain, service))
+        });
+        let Some((plain, service)) = plain else {
+            return self.classify_any(bytes);
+        };
+        Ok(Target::Flow {
+            key: plain.flow_key(service),
+            question: Question {
+                intent: plain.intent(),
+                isn: plain.seq,
+            },
+            hint: hint_of_flags(plain.flags),
+        })
+    }
+
+    /// The same, of packets that are not plain, or for no service.
+    fn classify_any(&self, bytes: &[u8]) -> Result<Target, DropReason> {
         let packet = packet::parse(bytes)?;
         let hint = match packet.transport {
             Transport::EchoRequest if !self.map.is_vip(packet.dst) => {
@@ -124,7 +150,6 @@ impl Matching {
             key,
             question: Question { intent, isn },
             hint,
-            source: packet.src,
         })
     }
 
@@ -137,9 +162,14 @@ impl Matching {
         }
     }
 
+    /// Whether no client can have sent the packet.
+    pub(crate) fn is_forged_packet(&self, bytes: &[u8]) -> bool {
+        packet::source(bytes).is_none_or(|source| self.is_forged(source))
+    }
+
     /// Whether no client can have this address. An answer to a VIP's own address would come back to
     /// an ingress.
-    pub(crate) fn is_forged(&self, source: IpAddr) -> bool {
+    fn is_forged(&self, source: IpAddr) -> bool {
         source.is_unspecified()
             || source.is_loopback()
             || source.is_multicast()

@@ -5,8 +5,7 @@
 
 use crate::flow::{Birth, FlowKey};
 use crate::keyed_hash::FlowHash;
-use core::hash::Hasher;
-use siphasher::sip::SipHasher24;
+use crate::sip::Sip;
 
 /// Number of buckets.
 pub const BUCKETS: u16 = 256;
@@ -23,11 +22,12 @@ pub const fn bucket(flow: FlowHash) -> u16 {
 /// No secret is needed: the digests of a host and a tracker are compared with each other only.
 #[must_use]
 pub fn flow_digest(key: &FlowKey, birth: Birth) -> u64 {
-    let mut hasher = SipHasher24::new();
-    hasher.write(&key.to_bytes());
-    hasher.write(&birth.incarnation.to_be_bytes());
-    hasher.write(&birth.counter.to_be_bytes());
-    hasher.finish()
+    const START: Sip = Sip::new([0, 0]);
+    const LEN: u64 = FlowKey::WIRE_LEN as u64 + 8;
+    let [first, second, third] = key.words();
+    let birth = u64::from(birth.incarnation) << 32 | u64::from(birth.counter);
+    let state = START.word(first).word(second).word(third);
+    state.word(birth.swap_bytes()).finish(LEN << 56)
 }
 
 #[cfg(test)]

@@ -25,18 +25,22 @@ pub trait Buffer {
 }
 
 impl Buffer for PacketBuf {
+    #[inline]
     fn as_slice(&self) -> &[u8] {
         Self::as_slice(self)
     }
 
+    #[inline]
     fn as_mut_slice(&mut self) -> &mut [u8] {
         Self::as_mut_slice(self)
     }
 
+    #[inline]
     fn prepend(&mut self, len: usize) -> Option<&mut [u8]> {
         Self::prepend(self, len)
     }
 
+    #[inline]
     fn strip(&mut self, len: usize) {
         Self::strip(self, len);
     }
@@ -78,11 +82,13 @@ impl PacketBuf {
 
     /// The bytes.
     #[must_use]
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
     /// The bytes, to change in place.
+    #[inline]
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut self.bytes[self.start..self.end]
     }
@@ -140,6 +146,7 @@ impl PacketBuf {
     }
 
     /// Makes room for `len` bytes in front and returns it; `None` if there is no such room.
+    #[inline]
     pub fn prepend(&mut self, len: usize) -> Option<&mut [u8]> {
         let start = self.start.checked_sub(len)?;
         self.start = start;

@@ -1,13 +1,14 @@
 //! The flow key, the offer number and the birth.
 
 use crate::number::ServiceNumber;
+use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, Ipv6Addr};
 
 /// One connection: client address and port, service, and the port of the VIP.
 ///
 /// The service stands for the VIP and the protocol. An IPv4 client is kept as an IPv4-mapped IPv6
 /// address (RFC 4291 section 2.5.5.2), so that one table serves both families: 24 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct FlowKey {
     client: [u8; 16],
     service: u32,
@@ -23,11 +24,23 @@ impl FlowKey {
     #[must_use]
     pub fn new(client: IpAddr, client_port: u16, service: ServiceNumber, vip_port: u16) -> Self {
         let client = match client {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-            IpAddr::V6(v6) => v6.octets(),
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
         };
+        let client = u128::from(client);
+        Self::of_mapped(client, client_port, service, vip_port)
+    }
+
+    /// The same, of the number of an IPv6 address.
+    #[inline]
+    pub(crate) const fn of_mapped(
+        client: u128,
+        client_port: u16,
+        service: ServiceNumber,
+        vip_port: u16,
+    ) -> Self {
         Self {
-            client,
+            client: client.to_be_bytes(),
             service: service.get(),
             client_port,
             vip_port,
@@ -71,6 +84,15 @@ impl FlowKey {
         bytes
     }
 
+    /// The same bytes as the words that SipHash reads of them.
+    #[inline]
+    pub(crate) fn words(&self) -> [u64; 3] {
+        let client = u128::from_le_bytes(self.client);
+        let ports = u32::from(self.client_port) << 16 | u32::from(self.vip_port);
+        let rest = u64::from(self.service) << 32 | u64::from(ports);
+        [client as u64, (client >> 64) as u64, rest.swap_bytes()]
+    }
+
     /// Reads what [`Self::to_bytes`] wrote; `None` if the service number is not one.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; Self::WIRE_LEN]) -> Option<Self> {
@@ -84,6 +106,18 @@ impl FlowKey {
             client_port: u16::from_be_bytes([bytes[20], bytes[21]]),
             vip_port: u16::from_be_bytes([bytes[22], bytes[23]]),
         })
+    }
+}
+
+impl Hash for FlowKey {
+    /// Three words instead of four fields: tables hash keys for each packet.
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let client = u128::from_ne_bytes(self.client);
+        state.write_u64(client as u64);
+        state.write_u64((client >> 64) as u64);
+        let ports = u32::from(self.client_port) << 16 | u32::from(self.vip_port);
+        state.write_u64(u64::from(self.service) << 32 | u64::from(ports));
     }
 }
 

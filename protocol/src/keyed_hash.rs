@@ -3,11 +3,12 @@
 
 use crate::flow::FlowKey;
 use crate::number::NodeNumber;
-use siphasher::sip::SipHasher24;
+use crate::sip::Sip;
+use core::cell::Cell;
 
 /// The secret under which flows and ranks are hashed; it stays when message keys are rotated.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct HashKey([u8; 16]);
+pub struct HashKey(Sip);
 
 impl core::fmt::Debug for HashKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -28,22 +29,61 @@ impl HashKey {
     /// The key made of these bytes.
     #[must_use]
     pub const fn new(bytes: [u8; 16]) -> Self {
-        Self(bytes)
+        Self(Sip::with_bytes(bytes))
     }
 
     /// The flow's hash: SipHash-2-4 over [`FlowKey::to_bytes`].
     #[must_use]
     pub fn flow_hash(&self, key: &FlowKey) -> FlowHash {
-        FlowHash(SipHasher24::new_with_key(&self.0).hash(&key.to_bytes()))
+        let [first, second, third] = key.words();
+        let state = self.0.word(first).word(second).word(third);
+        FlowHash(state.finish((FlowKey::WIRE_LEN as u64) << 56))
     }
 
     /// The score of `node` for a flow: SipHash-2-4 over the flow's hash (8 bytes) and the node's
     /// number (2 bytes), both big-endian.
     #[must_use]
     pub fn score(&self, flow: FlowHash, node: NodeNumber) -> u64 {
-        let mut bytes = [0; 10];
-        bytes[..8].copy_from_slice(&flow.0.to_be_bytes());
-        bytes[8..].copy_from_slice(&node.get().to_be_bytes());
-        SipHasher24::new_with_key(&self.0).hash(&bytes)
+        let flow = flow.0.swap_bytes();
+        let node = u64::from(node.get().swap_bytes());
+        self.0.word(flow).finish(node | 10 << 56)
+    }
+}
+
+/// Hashes flows, and knows the last one: what handles a message needs the hash of its flow again and again.
+#[derive(Clone, Debug)]
+pub struct FlowHasher {
+    key: HashKey,
+    last: Cell<Option<(FlowKey, FlowHash)>>,
+}
+
+impl FlowHasher {
+    /// One that hashes with this key.
+    #[must_use]
+    pub const fn new(key: HashKey) -> Self {
+        Self {
+            key,
+            last: Cell::new(None),
+        }
+    }
+
+    /// The key.
+    #[must_use]
+    pub const fn key(&self) -> HashKey {
+        self.key
+    }
+
+    /// The flow's hash: [`HashKey::flow_hash`].
+    #[must_use]
+    #[inline]
+    pub fn flow_hash(&self, key: &FlowKey) -> FlowHash {
+        match self.last.get() {
+            Some((last, hash)) if last == *key => hash,
+            _ => {
+                let hash = self.key.flow_hash(key);
+                self.last.set(Some((*key, hash)));
+                hash
+            }
+        }
     }
 }

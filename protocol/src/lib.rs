@@ -22,6 +22,7 @@ pub mod planted;
 pub mod rank;
 pub mod rate;
 pub mod services;
+mod sip;
 pub mod time;
 pub mod view;
 pub mod weighted;

@@ -8,6 +8,7 @@
 //! `roster`).
 
 mod heartbeat;
+mod nh;
 mod peer;
 mod roster;
 mod tag;
@@ -22,16 +23,17 @@ use crate::ledger::Ledger;
 use crate::message::ControlKind;
 use crate::number::{NodeNumber, Role};
 use crate::planted::{self, Bug};
+use crate::sip::Sip;
 use crate::time::Time;
 use crate::view::MemberState;
-use crate::wire::{self, Seal};
+use crate::wire::{self, Covered, Seal};
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use peer::{Peer, Session};
 use subtle::ConstantTimeEq;
-use tag::Endpoints;
+use tag::{Endpoints, Sender};
 
 /// The first wait before an unanswered Hello is repeated; doubles up to the heartbeat's interval.
 const FIRST_HELLO_RETRY: Duration = Duration::from_millis(50);
@@ -155,7 +157,10 @@ pub enum Event {
 #[derive(Clone, Debug)]
 pub struct Link {
     config: Config,
+    /// Sorted by number.
     peers: Vec<Peer>,
+    /// The place in `peers` of each number up to the highest, plus one; 0 is nowhere.
+    places: Vec<u16>,
     /// When each peer's next Hello is due: one entry a peer.
     due: BTreeSet<(Time, NodeNumber)>,
     nonce: u64,
@@ -179,21 +184,24 @@ impl Link {
         let mut peers: Vec<_> = config
             .peers
             .iter()
-            .map(|address| Peer::new(address, now, config.hello_interval))
+            .map(|address| Peer::new(address, config.port, now, config.hello_interval))
             .collect();
         peers.sort_by_key(|peer| peer.node);
         peers.dedup_by_key(|peer| peer.node);
-        Self {
+        let mut link = Self {
             config,
             due: peers.iter().map(|peer| (now, peer.node)).collect(),
             peers,
+            places: Vec::new(),
             nonce: seed,
             ledger: Ledger::default(),
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
             sent_before: 0,
             parked: VecDeque::new(),
-        }
+        };
+        link.set_places();
+        link
     }
 
     /// The incarnation of this life.
@@ -231,7 +239,7 @@ impl Link {
     #[must_use]
     pub fn route(&self, node: NodeNumber) -> Option<Route> {
         let at = self.peer(node).ok()?;
-        Some(self.peers.get(at)?.route(self.config.port))
+        Some(self.peers.get(at)?.route)
     }
 
     /// The peers' incarnations, as far as they are known, sorted by number.
@@ -261,56 +269,85 @@ impl Link {
     ) -> Result<Route, DropReason> {
         self.ledger.created += 1;
         let sealed = self.peer(to).and_then(|at| {
-            let receiver = self.peers[at].incarnation().ok_or(DropReason::NoSession)?;
-            self.seal_for(at, receiver, source_port, buf)
+            let peer = &self.peers[at];
+            let receiver = peer.incarnation().ok_or(DropReason::NoSession)?;
+            self.seal_for(at, peer.seal_version(), receiver, source_port, buf)?;
+            Ok(at)
         });
         self.count_sent(sealed)
     }
 
-    fn count_sent(&mut self, sealed: Result<Route, DropReason>) -> Result<Route, DropReason> {
+    /// Counts a message that was sealed, or not, for the peer at a place; gives its way.
+    #[inline]
+    fn count_sent(&mut self, sealed: Result<usize, DropReason>) -> Result<Route, DropReason> {
         match sealed {
-            Ok(_) => self.ledger.sent += 1,
-            Err(reason) => self.ledger.drop_for(reason),
+            Ok(at) => {
+                self.ledger.sent += 1;
+                Ok(self.peers[at].route)
+            }
+            Err(reason) => {
+                self.ledger.drop_for(reason);
+                Err(reason)
+            }
         }
-        sealed
     }
 
+    #[inline]
     fn peer(&self, node: NodeNumber) -> Result<usize, DropReason> {
-        self.peers
-            .binary_search_by_key(&node, |peer| peer.node)
-            .map_err(|_| DropReason::WrongNode)
+        let place = self.places.get(usize::from(node.get()));
+        let place = place.copied().unwrap_or_default();
+        usize::from(place)
+            .checked_sub(1)
+            .ok_or(DropReason::WrongNode)
     }
 
+    /// Notes where each peer stands, after one has come or gone.
+    fn set_places(&mut self) {
+        let highest = self.peers.last().map_or(0, |peer| peer.node.get());
+        self.places.clear();
+        self.places.resize(usize::from(highest) + 1, 0);
+        for (place, peer) in (1..).zip(&self.peers) {
+            self.places[usize::from(peer.node.get())] = place;
+        }
+    }
+
+    #[inline(always)]
     fn seal_for(
         &mut self,
         at: usize,
+        version: u8,
         receiver: u32,
         source_port: u16,
         buf: &mut impl Buffer,
-    ) -> Result<Route, DropReason> {
+    ) -> Result<(), DropReason> {
         let peer = &mut self.peers[at];
-        let route = peer.route(self.config.port);
         let receiver = bound_to(receiver);
         let key = self.config.keys.sending();
         peer.sent += 1;
         let seal = Seal {
+            version,
             kind: 0,
-            key_id: key.id,
+            key_id: key.id(),
             worker: self.config.worker,
             sender: self.config.node,
             receiver: low_bits(receiver),
             incarnation: self.config.incarnation,
             counter: peer.sent,
-            tag: [0; 8],
+            tag: 0,
         };
-        seal.write(buf.as_mut_slice())?;
-        let from = SocketAddr::new(route.local, source_port);
-        let ends = Endpoints {
-            from,
-            to: route.remote,
+        let bytes = buf.as_mut_slice();
+        let head = seal.write(bytes)?;
+        let covered = Covered::of(bytes)?;
+        let tag = if version == wire::VERSION {
+            let from = SocketAddr::new(peer.route.local, source_port);
+            let to = peer.route.remote;
+            key.first_tag(receiver, Endpoints { from, to }, &covered)
+        } else {
+            let begun = peer.sealing(key, Sender::of(&seal), receiver);
+            let ports = [source_port, self.config.port];
+            key.tag(begun, seal.counter, ports, head, covered.rest)?
         };
-        tag::write(key, receiver, ends, buf.as_mut_slice())?;
-        Ok(route)
+        Seal::write_tag(tag, bytes)
     }
 
     /// Opens a datagram that came from `from` to our address `local`: verifies its tag and that it
@@ -365,7 +402,12 @@ impl Link {
             }
             return Err(DropReason::StaleIncarnation);
         }
-        self.verify(&seal, receiver, ends, bytes)?;
+        let known = if is_hello {
+            None
+        } else {
+            self.peers[at].opening(&seal, local)
+        };
+        let begun = self.verify(&seal, receiver, ends, bytes, known)?;
         if is_hello {
             return self.open_hello(now, at, &seal, bytes);
         }
@@ -373,6 +415,9 @@ impl Link {
         // restart of the sender, a lower one is left over from before.
         let peer = &mut self.peers[at];
         let met = peer.take(&seal)?;
+        if let Some(begun) = begun.filter(|_| known.is_none()) {
+            peer.keep_opening(&seal, local, begun);
+        }
         peer.last_heard = Some(now);
         if met {
             self.event(Event::PeerStarted {
@@ -386,21 +431,31 @@ impl Link {
         Ok(Opened::Message(seal.sender))
     }
 
+    /// Verifies the tag of a message. `known` is where the tags of its sender's session begin; where they do is
+    /// given back, for tags of version 3.
     fn verify(
         &self,
         seal: &Seal,
         receiver: u32,
         ends: Endpoints,
         bytes: &[u8],
-    ) -> Result<(), DropReason> {
-        let key = self
-            .config
-            .keys
-            .find(seal.key_id)
-            .ok_or(DropReason::UnknownKey)?;
-        let tag = tag::compute(key, receiver, ends, bytes)?;
+        known: Option<Sip>,
+    ) -> Result<Option<Sip>, DropReason> {
+        let key = self.config.keys.find(seal.key_id);
+        let key = key.ok_or(DropReason::UnknownKey)?;
+        let covered = Covered::of(bytes)?;
+        let (tag, begun) = if seal.version == wire::VERSION {
+            (key.first_tag(receiver, ends, &covered), None)
+        } else {
+            let begun = known.unwrap_or_else(|| {
+                key.begin(Sender::of(seal), receiver, ends.from.ip(), ends.to.ip())
+            });
+            let (head, rest) = (covered.head(), covered.rest);
+            let tag = key.tag(begun, seal.counter, ends.ports(), head, rest)?;
+            (tag, Some(begun))
+        };
         if bool::from(tag.ct_eq(&seal.tag)) {
-            Ok(())
+            Ok(begun)
         } else {
             Err(DropReason::BadTag)
         }

@@ -18,6 +18,7 @@ mod echo;
 mod ip;
 mod layout;
 pub mod offload;
+mod plain;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ mod transport;
 pub use answer::{write_reset, write_unreachable};
 pub use echo::answer_echo;
 pub use ip::MAX_EXTENSION_HEADERS;
+pub use plain::{Plain, read_plain};
 pub use segment::{Segment, write_segment};
 
 /// The flags of a TCP header (RFC 9293 section 3.1), the low eight control bits.
@@ -66,6 +68,13 @@ impl TcpFlags {
     #[must_use]
     pub const fn contains(self, flags: Self) -> bool {
         self.0 & flags.0 == flags.0
+    }
+
+    /// Whether a segment with them opens a flow: SYN, without ACK, RST and FIN.
+    #[must_use]
+    pub const fn opens(self) -> bool {
+        const DECIDING: u8 = TcpFlags::SYN.0 | TcpFlags::ACK.0 | TcpFlags::RST.0 | TcpFlags::FIN.0;
+        self.0 & DECIDING == Self::SYN.0
     }
 }
 
@@ -182,6 +191,12 @@ pub fn parse(bytes: &[u8]) -> Result<Packet, DropReason> {
     })
 }
 
+/// The source address of a packet of which [`parse`] or [`read_plain`] read the headers.
+#[must_use]
+pub fn source(bytes: &[u8]) -> Option<IpAddr> {
+    ip::read(bytes).ok().map(|header| header.src)
+}
+
 impl Packet {
     /// The flow of a packet from a client to a VIP, or the one that an ICMP error is about; `None`
     /// for packets that belong to no flow.
@@ -215,9 +230,8 @@ impl Packet {
     /// Whether it is a TCP segment with SYN and without ACK, RST and FIN: one that opens a flow.
     #[must_use]
     pub fn is_syn(&self) -> bool {
-        const DECIDING: u8 = TcpFlags::SYN.0 | TcpFlags::ACK.0 | TcpFlags::RST.0 | TcpFlags::FIN.0;
         match self.transport {
-            Transport::Tcp { flags, .. } => flags.0 & DECIDING == TcpFlags::SYN.0,
+            Transport::Tcp { flags, .. } => flags.opens(),
             _ => false,
         }
     }

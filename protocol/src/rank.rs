@@ -4,12 +4,15 @@ use crate::keyed_hash::{FlowHash, HashKey};
 use crate::number::{NodeNumber, Role};
 use crate::view::View;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 /// The active flow trackers of a view, ready to be ranked for a flow.
 #[derive(Clone, Debug)]
 pub struct Ranking {
     key: HashKey,
     trackers: Vec<NodeNumber>,
+    /// The last flow that was ranked: what handles a message needs its ranks again and again.
+    last: Cell<Option<(FlowHash, Ranks)>>,
 }
 
 /// The trackers that hold a flow.
@@ -28,6 +31,7 @@ impl Ranking {
         Self {
             key,
             trackers: view.active(Role::FlowTracker).collect(),
+            last: Cell::new(None),
         }
     }
 
@@ -41,6 +45,17 @@ impl Ranking {
     /// flow.
     #[must_use]
     pub fn ranks(&self, flow: FlowHash) -> Ranks {
+        match self.last.get() {
+            Some((last, ranks)) if last == flow => ranks,
+            _ => {
+                let ranks = self.rank(flow);
+                self.last.set(Some((flow, ranks)));
+                ranks
+            }
+        }
+    }
+
+    fn rank(&self, flow: FlowHash) -> Ranks {
         let mut best: Option<(u64, NodeNumber)> = None;
         let mut second = None;
         for &tracker in &self.trackers {

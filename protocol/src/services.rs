@@ -1,7 +1,6 @@
 //! Which service an address, protocol and port belong to.
 
 use crate::number::{Protocol, ServiceNumber};
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -27,18 +26,33 @@ pub struct ServiceMatch {
     pub ports: Ports,
 }
 
-#[derive(Clone, Default, Debug)]
+/// The services of one VIP and protocol.
+#[derive(Clone, Debug)]
 struct PortMap {
-    /// First port -> (last port, service); ranges do not overlap.
-    ranges: BTreeMap<u16, (u16, ServiceNumber)>,
+    vip: u128,
+    protocol: Protocol,
+    /// First port, last port, service; sorted, and ranges do not overlap.
+    ranges: Vec<(u16, u16, ServiceNumber)>,
     any: Option<ServiceNumber>,
 }
 
 /// All services by address, protocol and port.
 #[derive(Clone, Default, Debug)]
 pub struct ServiceMap {
-    by_vip: BTreeMap<(IpAddr, Protocol), PortMap>,
+    /// Sorted by VIP and protocol.
+    by_vip: Vec<PortMap>,
+    /// The services of one port, where their hash leads to or behind; always half empty.
+    single: Vec<Option<Single>>,
     vips: Vec<IpAddr>,
+}
+
+/// A service of one port.
+#[derive(Clone, Copy, Debug)]
+struct Single {
+    vip: u128,
+    protocol: Protocol,
+    port: u16,
+    service: ServiceNumber,
 }
 
 impl ServiceMap {
@@ -47,15 +61,34 @@ impl ServiceMap {
     #[must_use]
     pub fn new(services: &[ServiceMatch]) -> Self {
         let mut map = Self::default();
+        map.single
+            .resize((2 * services.len()).next_power_of_two(), None);
         for service in services {
-            let ports = map
-                .by_vip
-                .entry((service.vip, service.protocol))
-                .or_default();
+            let (vip, protocol) = (mapped(service.vip), service.protocol);
+            let at = map.ports(vip, protocol).unwrap_or_else(|at| {
+                let new = PortMap {
+                    vip,
+                    protocol,
+                    ranges: Vec::new(),
+                    any: None,
+                };
+                map.by_vip.insert(at, new);
+                at
+            });
+            let ports = &mut map.by_vip[at];
             match service.ports {
                 Ports::Any => ports.any = Some(service.service),
                 Ports::Range(first, last) => {
-                    ports.ranges.insert(first, (last, service.service));
+                    let at = ports.ranges.partition_point(|range| range.0 < first);
+                    ports.ranges.insert(at, (first, last, service.service));
+                    if first == last {
+                        map.add_single(Single {
+                            vip,
+                            protocol,
+                            port: first,
+                            service: service.service,
+                        });
+                    }
                 }
             }
             if let Err(at) = map.vips.binary_search(&service.vip) {
@@ -63,6 +96,21 @@ impl ServiceMap {
             }
         }
         map
+    }
+
+    fn add_single(&mut self, single: Single) {
+        let mask = self.single.len() - 1;
+        let mut at = place(single.vip, single.protocol, single.port);
+        while self.single[at & mask].is_some() {
+            at = at.wrapping_add(1);
+        }
+        self.single[at & mask] = Some(single);
+    }
+
+    /// Where the services of a VIP and protocol are, or would be.
+    fn ports(&self, vip: u128, protocol: Protocol) -> Result<usize, usize> {
+        self.by_vip
+            .binary_search_by_key(&(vip, protocol), |ports| (ports.vip, ports.protocol))
     }
 
     /// Whether the address is a VIP of any service.
@@ -80,12 +128,48 @@ impl ServiceMap {
     /// The service that has this address, protocol and port.
     #[must_use]
     pub fn find(&self, vip: IpAddr, protocol: Protocol, port: u16) -> Option<ServiceNumber> {
-        let ports = self.by_vip.get(&(vip, protocol))?;
-        let named = ports.ranges.range(..=port).next_back();
+        self.find_mapped(mapped(vip), protocol, port)
+    }
+
+    /// The same, of the number of an IPv6 address, IPv4 ones mapped: as [`crate::packet::Plain`] has it.
+    #[must_use]
+    #[inline]
+    pub fn find_mapped(&self, vip: u128, protocol: Protocol, port: u16) -> Option<ServiceNumber> {
+        let mask = self.single.len().wrapping_sub(1);
+        let mut at = place(vip, protocol, port);
+        while let Some(Some(single)) = self.single.get(at & mask) {
+            if single.vip == vip && single.port == port && single.protocol == protocol {
+                return Some(single.service);
+            }
+            at = at.wrapping_add(1);
+        }
+        self.find_range(vip, protocol, port)
+    }
+
+    fn find_range(&self, vip: u128, protocol: Protocol, port: u16) -> Option<ServiceNumber> {
+        let ports = &self.by_vip[self.ports(vip, protocol).ok()?];
+        let behind = ports.ranges.partition_point(|range| range.0 <= port);
+        let named = behind.checked_sub(1).map(|at| ports.ranges[at]);
         match named {
-            Some((_, &(last, service))) if port <= last => Some(service),
+            Some((_, last, service)) if port <= last => Some(service),
             _ => ports.any,
         }
+    }
+}
+
+/// Where the search for a service of one port begins, modulo the table's size. Who chooses the services is
+/// trusted, so that a multiplication will do.
+#[inline]
+fn place(vip: u128, protocol: Protocol, port: u16) -> usize {
+    let rest = u64::from(port) << 8 | u64::from(protocol.ip_number());
+    let all = (vip as u64) ^ ((vip >> 64) as u64).rotate_left(24) ^ rest;
+    (all.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
+}
+
+fn mapped(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().into(),
+        IpAddr::V6(v6) => v6.into(),
     }
 }
 

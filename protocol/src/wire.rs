@@ -10,12 +10,12 @@ mod seal;
 
 pub use control::encode_control;
 pub use geneve::{ETHERTYPE_CONTROL, ETHERTYPE_IPV4, ETHERTYPE_IPV6, UDP_PORT};
-pub use seal::{SEALED_LEN, Seal, VERSION};
-pub(crate) use seal::{covered_len, tag_range};
+pub(crate) use seal::Covered;
+pub use seal::{NH_VERSION, SEALED_LEN, Seal, VERSION};
 
 use crate::buffer::{Buffer, PacketBuf};
 use crate::drop_reason::DropReason;
-use crate::flow::{Birth, OfferNumber};
+use crate::flow::{Birth, FlowKey, OfferNumber};
 use crate::message::{FlowKind, FlowMessage, Hunt, Intent, Message, Path, Reason, Tried};
 use crate::number::ServiceNumber;
 use crate::packet;
@@ -37,9 +37,9 @@ pub const fn data_overhead(ipv6_underlay: bool) -> usize {
     ip + UDP_HEADER + geneve::HEADER_LEN + DATA_OPTIONS
 }
 
-/// The wire version that this build speaks; it understands all from 1. 2 added digests (R9). The
-/// feature `wire-1` makes a build of the former version, to test that both work together.
-pub const WIRE_VERSION: u8 = if cfg!(feature = "wire-1") { 1 } else { 2 };
+/// The wire version that this build speaks; it understands all from 1. 2 added digests (R9), 3 seals of
+/// version 3 (R12). The feature `wire-1` makes a build of the first version, to test that both work together.
+pub const WIRE_VERSION: u8 = if cfg!(feature = "wire-1") { 1 } else { 3 };
 
 /// The most statements, digests or loads that one control message may carry, in bytes, so that it
 /// fits the smallest underlay MTU (1,412 bytes with IPv6).
@@ -97,20 +97,33 @@ pub fn encode_flow(message: &FlowMessage<'_>, buf: &mut PacketBuf) -> Result<(),
 /// # Errors
 /// [`DropReason::NotIp`] if the packet has no IP version, [`DropReason::TooBig`] if there is no
 /// headroom.
+#[inline(always)]
 pub fn encapsulate_data(
     buf: &mut impl Buffer,
     service: ServiceNumber,
     birth: Option<Birth>,
 ) -> Result<(), DropReason> {
     let ethertype = packet_ethertype(buf.as_slice())?;
-    let mut options = OptionWriter::new();
-    options.seal(FlowKind::Data as u8);
-    if let Some(birth) = birth {
-        options.birth(birth);
-    }
-    put_headers(buf, options.as_slice(), ethertype, Some(service))
+    let Some(birth) = birth else {
+        let mut options = OptionWriter::new();
+        options.seal(FlowKind::Data as u8);
+        return put_headers(buf, options.as_slice(), ethertype, Some(service));
+    };
+    let headers = buf.prepend(DATA_HEADERS);
+    let (header, options) = headers
+        .and_then(|headers| headers.first_chunk_mut::<DATA_HEADERS>())
+        .and_then(|headers| headers.split_first_chunk_mut())
+        .ok_or(DropReason::TooBig)?;
+    *header = geneve::header(option::DATA_LEN, false, ethertype, service.get());
+    let options = options.first_chunk_mut().ok_or(DropReason::TooBig)?;
+    option::write_data(options, FlowKind::Data as u8, birth);
+    Ok(())
 }
 
+/// Bytes of the headers of a Data message with a birth.
+const DATA_HEADERS: usize = geneve::HEADER_LEN + option::DATA_LEN;
+
+#[inline]
 fn packet_ethertype(packet: &[u8]) -> Result<u16, DropReason> {
     match packet.first().map(|byte| byte >> 4) {
         Some(4) => Ok(ETHERTYPE_IPV4),
@@ -125,19 +138,14 @@ fn put_headers(
     ethertype: u16,
     service: Option<ServiceNumber>,
 ) -> Result<(), DropReason> {
-    let headers = buf
+    let (header, room) = buf
         .prepend(geneve::HEADER_LEN + options.len())
+        .and_then(|headers| headers.split_first_chunk_mut())
         .ok_or(DropReason::TooBig)?;
-    let (header, room) = headers.split_at_mut(geneve::HEADER_LEN);
-    room.copy_from_slice(options);
     let vni = service.map_or(0, ServiceNumber::get);
-    geneve::write(
-        header,
-        options.len(),
-        ethertype == ETHERTYPE_CONTROL,
-        ethertype,
-        vni,
-    );
+    let control = ethertype == ETHERTYPE_CONTROL;
+    *header = geneve::header(options.len(), control, ethertype, vni);
+    room.copy_from_slice(options);
     Ok(())
 }
 
@@ -159,12 +167,8 @@ pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DropReason> {
     let service = ServiceNumber::new(geneve.vni).ok_or(DropReason::BadField)?;
     let (key, packet) = if fields.packet {
         check_ethertype(&geneve)?;
-        let parsed = packet::parse(geneve.payload)?;
-        let key = parsed.flow_key(service).ok_or(DropReason::FlowMismatch)?;
-        let packet = geneve
-            .payload
-            .get(..parsed.total_len)
-            .ok_or(DropReason::Truncated)?;
+        let (key, len) = packet_key(geneve.payload, service)?;
+        let packet = geneve.payload.get(..len).ok_or(DropReason::Truncated)?;
         (key, packet)
     } else {
         if !geneve.payload.is_empty() {
@@ -211,6 +215,17 @@ pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DropReason> {
     }))
 }
 
+/// The flow of a client's packet, and the packet's length.
+#[inline]
+fn packet_key(packet: &[u8], service: ServiceNumber) -> Result<(FlowKey, usize), DropReason> {
+    if let Some(plain) = packet::read_plain(packet) {
+        return Ok((plain.flow_key(service), plain.total_len));
+    }
+    let parsed = packet::parse(packet)?;
+    let key = parsed.flow_key(service).ok_or(DropReason::FlowMismatch)?;
+    Ok((key, parsed.total_len))
+}
+
 fn check_ethertype(geneve: &Geneve<'_>) -> Result<(), DropReason> {
     if packet_ethertype(geneve.payload)? == geneve.ethertype {
         Ok(())
@@ -223,7 +238,9 @@ impl FlowKind {
     /// The kind with this type number.
     #[must_use]
     pub fn from_wire(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|&kind| kind as u8 == number)
+        // They are numbered in this order, from 1 on.
+        let kind = Self::ALL.get(usize::from(number.checked_sub(1)?));
+        kind.copied().filter(|&kind| kind as u8 == number)
     }
 }
 

@@ -3,12 +3,12 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use jlb_flow_table::FlowTable;
+use jlb_flow_table::{FlowTable, Lines};
 use jlb_ingress::{Packet, Verdict};
 use jlb_protocol::packet::parse;
 use jlb_protocol::{FlowKey, ServiceNumber, wire};
 
-use super::cluster::{Cluster, DataPath, ack, buffer};
+use super::cluster::{Cluster, DataPath, PACKET, ack, buffer};
 use crate::error::{LabError, Result};
 
 /// Packets that are handled together.
@@ -130,9 +130,9 @@ impl Case {
     pub(crate) fn prepare(&self) -> Result<Run> {
         let flows = self.flows.unwrap_or(1);
         Ok(match self.kind {
-            Kind::Fill => Run::Fill(Source::new(FEW)?, batch()),
-            Kind::Parse => Run::Parse(Source::new(FEW)?),
-            Kind::Encapsulate => Run::Encapsulate(Source::new(FEW)?, batch()),
+            Kind::Fill => Run::Fill(Source::new(FEW), batch()),
+            Kind::Parse => Run::Parse(Source::new(FEW)),
+            Kind::Encapsulate => Run::Encapsulate(Source::new(FEW), batch()),
             Kind::Lookup => Run::Lookup(Box::new(Lookup::new(flows)?)),
             Kind::Ingress | Kind::IngressAndHost => {
                 let mut cluster = Cluster::new(flows)?;
@@ -140,7 +140,7 @@ impl Case {
                 Run::Path(Box::new(Path {
                     table_bytes: cluster.table_bytes(),
                     path: cluster.into_data_path()?,
-                    source: Source::new(flows)?,
+                    source: Source::new(flows),
                     batch: batch(),
                     to_hosts: self.kind == Kind::IngressAndHost,
                 }))
@@ -158,27 +158,21 @@ fn batch() -> Vec<Packet> {
 /// that of a device's ring is; the tables' is not.
 pub(crate) struct Source {
     packets: Vec<u8>,
-    len: usize,
     next: usize,
 }
 
 impl Source {
-    fn new(flows: u32) -> Result<Self> {
-        let len = ack(0)?.len();
-        let mut packets = Vec::with_capacity(len * flows as usize);
+    fn new(flows: u32) -> Self {
+        let mut packets = Vec::with_capacity(PACKET * flows as usize);
         for flow in shuffled(flows) {
-            packets.extend_from_slice(&ack(flow)?);
+            packets.extend_from_slice(&ack(flow));
         }
-        Ok(Self {
-            packets,
-            len,
-            next: 0,
-        })
+        Self { packets, next: 0 }
     }
 
     fn take(&mut self) -> &[u8] {
         let begin = self.next;
-        let end = begin + self.len;
+        let end = begin + PACKET;
         self.next = if end == self.packets.len() { 0 } else { end };
         &self.packets[begin..end]
     }
@@ -287,22 +281,22 @@ fn expect(got: u64, wanted: u64, what: &str) -> Result<()> {
 
 /// A table of flows as the roles have it, and keys to look up.
 pub(crate) struct Lookup {
-    table: FlowTable<FlowKey, [u64; 3]>,
+    table: FlowTable<FlowKey, [u32; 6], Lines>,
     keys: Vec<FlowKey>,
     next: usize,
 }
 
 impl Lookup {
     fn new(flows: u32) -> Result<Self> {
-        let mut table = FlowTable::new(flows, Duration::from_millis(100), 1);
+        let mut table = FlowTable::in_lines(flows, Duration::from_millis(100), 1);
         let service = ServiceNumber::new(1).ok_or_else(|| LabError::new("1 is no service"))?;
         let key = |flow: u32| {
-            let packet = parse(&ack(flow)?).ok();
+            let packet = parse(&ack(flow)).ok();
             let key = packet.and_then(|packet| packet.flow_key(service));
             key.ok_or_else(|| LabError::new("a packet has no flow"))
         };
         for flow in 0..flows {
-            let _has_room = table.insert(key(flow)?, [u64::from(flow); 3]);
+            let _has_room = table.insert(key(flow)?, [flow; 6]);
         }
         let keys = shuffled(flows).into_iter().map(key);
         Ok(Self {

@@ -153,3 +153,25 @@ fn a_walk_looks_at_a_bounded_number_of_places() {
     assert_eq!(table.next_place(Some(last), 10), Place::End);
     assert_eq!(table.next_place(Some(last), u32::MAX), Place::End);
 }
+
+#[test]
+fn a_guess_leads_to_what_a_search_finds() {
+    let mut table = FlowTable::new(3_000, TICK, 5);
+    for key in 0..3_000_u32 {
+        assert!(table.insert(key, key).is_ok());
+    }
+    for key in (0..3_000).step_by(3) {
+        let handle = table.find(&key).unwrap();
+        table.remove(handle);
+    }
+    let mut others = 0;
+    for key in 0..6_000 {
+        let hash = table.hash_of(&key);
+        let guess = table.guess(hash);
+        let found = table.find(&key);
+        assert_eq!(table.find_at(guess, hash, &key), found, "{key}");
+        others += u32::from(guess.is_some() && guess != found);
+    }
+    // The tags of some are alike, so that the first place with one's tag is another's.
+    assert!(others > 0);
+}

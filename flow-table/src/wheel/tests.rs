@@ -1,6 +1,7 @@
 use super::*;
+use crate::slab::Packed;
 
-fn slab_of(records: u32) -> Slab<u32, ()> {
+fn slab_of(records: u32) -> Slab<u32, (), Packed> {
     let mut slab = Slab::new(records);
     for id in 0..records {
         assert_eq!(slab.insert(id, ()), Ok(id));

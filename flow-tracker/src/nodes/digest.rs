@@ -8,7 +8,7 @@ impl Digest for Nodes {
         // The rankings follow from the view.
         let Self {
             me: _,
-            key: _,
+            hasher: _,
             view,
             ranking: _,
             with_me: _,

@@ -5,7 +5,7 @@ use super::{Record, Records, TICK, owner};
 use crate::nodes::is_in;
 use core::time::Duration;
 use jlb_flow_table::{Handle, Place};
-use jlb_protocol::keyed_hash::{FlowHash, HashKey};
+use jlb_protocol::keyed_hash::{FlowHash, FlowHasher};
 use jlb_protocol::rank::Ranking;
 use jlb_protocol::{Birth, FlowKey, NodeNumber, Time};
 
@@ -27,7 +27,7 @@ const REST: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug)]
 pub(crate) struct Ranked {
     pub(crate) me: NodeNumber,
-    pub(crate) key: HashKey,
+    pub(crate) hasher: FlowHasher,
     pub(crate) fingerprint: u64,
     pub(crate) ranking: Ranking,
 }
@@ -96,7 +96,7 @@ impl Records {
 
     /// Whether a host has the flow, and tells other trackers when it is over (R1).
     pub(super) fn is_told_elsewhere(&self, key: &FlowKey, record: &Record) -> bool {
-        owner(*record).is_some() && !self.ranked.counts(self.ranked.key.flow_hash(key))
+        owner(*record).is_some() && !self.ranked.counts(self.ranked.hasher.flow_hash(key))
     }
 
     /// Goes on with the walk, if it is due; gives how many records it has ended.
@@ -141,7 +141,7 @@ impl Records {
         let (Some(&key), Some(&record)) = (self.table.key(handle), self.table.get(handle)) else {
             return false;
         };
-        let flow = self.ranked.key.flow_hash(&key);
+        let flow = self.ranked.hasher.flow_hash(&key);
         let ranked = self.ranked.counts(flow);
         let Some(owner) = owner(record) else {
             if !walk.counting || ranked {
@@ -190,7 +190,7 @@ impl Records {
         if before == after || !self.walk.is_none_or(visited) {
             return;
         }
-        let flow = self.ranked.key.flow_hash(key);
+        let flow = self.ranked.hasher.flow_hash(key);
         if !self.ranked.counts(flow) {
             return;
         }
@@ -206,7 +206,7 @@ impl Records {
     pub(super) fn confirmed_until(&self, handle: Handle) -> Option<Time> {
         let (key, &record) = (self.table.key(handle)?, self.table.get(handle)?);
         let (host, _) = owner(record)?;
-        let flow = self.ranked.key.flow_hash(key);
+        let flow = self.ranked.hasher.flow_hash(key);
         // Of a flow that is not counted, its host says nothing by a digest.
         let confirmed = self.buckets.confirmed(host, flow)?;
         let confirmed = self.ranked.counts(flow).then_some(confirmed)?;
@@ -220,7 +220,7 @@ impl Records {
     pub(crate) fn buckets_are_right(&self) -> bool {
         let mut anew = crate::buckets::Buckets::default();
         for (_, key, &record) in self.table.iter() {
-            let flow = self.ranked.key.flow_hash(key);
+            let flow = self.ranked.hasher.flow_hash(key);
             if let Some(owner) = owner(record).filter(|_| self.ranked.counts(flow)) {
                 anew.add(key, flow, owner);
             }

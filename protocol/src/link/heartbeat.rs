@@ -77,6 +77,9 @@ impl Link {
     /// is gone is not opened any more.
     pub fn set_keys(&mut self, keys: MessageKeys) {
         self.config.keys = keys;
+        for peer in &mut self.peers {
+            peer.forget_keys();
+        }
     }
 
     pub(super) fn open_hello(
@@ -161,7 +164,7 @@ impl Link {
         if seal.sender == self.config.node || seal.receiver != 0 {
             return Err(DropReason::UnknownSender);
         }
-        self.verify(seal, 0, ends, bytes)?;
+        self.verify(seal, 0, ends, bytes, None)?;
         let Ok(Message::Control(Control::Hello { role, .. })) = wire::decode(bytes) else {
             return Err(DropReason::BadBody);
         };
@@ -317,7 +320,8 @@ impl Link {
         self.ledger.created += 1;
         let mut buf = PacketBuf::new(HELLO_LEN);
         let sealed = wire::encode_control(&control, &mut buf)
-            .and_then(|()| self.seal_for(at, receiver, self.config.port, &mut buf));
+            .and_then(|()| self.seal_for(at, wire::VERSION, receiver, self.config.port, &mut buf))
+            .map(|()| at);
         self.count_sent(sealed).map(|route| (route, buf))
     }
 }

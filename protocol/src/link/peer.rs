@@ -1,13 +1,15 @@
 //! What a link knows of one peer.
 
+use super::tag::{Key, Sender};
 use super::window::Window;
 use super::{FIRST_HELLO_RETRY, HELLO_SPACING, Route};
 use crate::drop_reason::DropReason;
 use crate::number::{NodeNumber, Role};
 use crate::planted::{self, Bug};
+use crate::sip::Sip;
 use crate::time::Time;
 use crate::view::MemberState;
-use crate::wire::Seal;
+use crate::wire::{self, Seal};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -53,14 +55,36 @@ pub(super) struct Said {
 pub(super) struct Session {
     incarnation: u32,
     /// By the peer's worker, sorted; at most [`MAX_WORKERS`].
-    windows: Vec<(u8, Window)>,
+    workers: Vec<Worker>,
+}
+
+/// What was received from one worker of a life.
+#[derive(Clone, Debug)]
+struct Worker {
+    number: u8,
+    window: Window,
+    opening: Option<Opening>,
+}
+
+/// Where the tags of a worker's messages begin, once one was verified.
+#[derive(Clone, Copy, Debug)]
+struct Opening {
+    key_id: u8,
+    local: IpAddr,
+    begun: Sip,
+}
+
+/// Where the tags of our messages to a life of the peer begin.
+#[derive(Clone, Copy, Debug)]
+struct Sealing {
+    receiver: u32,
+    begun: Sip,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) node: NodeNumber,
-    local: IpAddr,
-    remote: IpAddr,
+    pub(super) route: Route,
     interval: Duration,
     /// The peer's latest life of which anything was received in this life of ours.
     session: Option<Session>,
@@ -68,7 +92,8 @@ pub(super) struct Peer {
     met: bool,
     /// The worker and number of what the latest saying was in.
     told: (u8, u64),
-    said: Option<Said>,
+    pub(super) said: Option<Said>,
+    sealing: Option<Sealing>,
     pub(super) config: Option<u64>,
     pub(super) last_heard: Option<Time>,
     pub(super) next_hello: Time,
@@ -93,16 +118,19 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(address: &PeerAddress, now: Time, interval: Duration) -> Self {
+    pub(super) fn new(address: &PeerAddress, port: u16, now: Time, interval: Duration) -> Self {
         Self {
             node: address.node,
-            local: address.local,
-            remote: address.remote,
+            route: Route {
+                local: address.local,
+                remote: SocketAddr::new(address.remote, port),
+            },
             interval,
             session: None,
             met: false,
             told: (0, 0),
             said: None,
+            sealing: None,
             config: None,
             last_heard: None,
             next_hello: now,
@@ -122,16 +150,72 @@ impl Peer {
     pub(super) fn renew(&mut self, now: Time) {
         let address = PeerAddress {
             node: self.node,
-            local: self.local,
-            remote: self.remote,
+            local: self.route.local,
+            remote: self.route.remote.ip(),
         };
-        *self = Self::new(&address, now, self.interval);
+        *self = Self::new(&address, self.route.remote.port(), now, self.interval);
     }
 
     /// Its incarnation; known once the peer has sealed something for this life of ours.
+    #[inline]
     pub(super) fn incarnation(&self) -> Option<u32> {
         let session = self.session.as_ref().filter(|_| self.met)?;
         Some(session.incarnation)
+    }
+
+    /// The version of the seals that it opens. As long as it has not said so in this life of both, the first.
+    #[inline]
+    pub(super) fn seal_version(&self) -> u8 {
+        match self.said {
+            Some(said) if said.wire.min(wire::WIRE_VERSION) >= wire::NH_VERSION => wire::NH_VERSION,
+            _ => wire::VERSION,
+        }
+    }
+
+    /// Where the tags of messages to this life of it begin.
+    #[inline]
+    pub(super) fn sealing(&mut self, key: &Key, sender: Sender, receiver: u32) -> Sip {
+        match self.sealing {
+            Some(sealing) if sealing.receiver == receiver => sealing.begun,
+            _ => {
+                let begun = key.begin(sender, receiver, self.route.local, self.route.remote.ip());
+                self.sealing = Some(Sealing { receiver, begun });
+                begun
+            }
+        }
+    }
+
+    /// Where the tag of such a message, to our address `local`, begins, if one like it was verified already.
+    pub(super) fn opening(&self, seal: &Seal, local: IpAddr) -> Option<Sip> {
+        let session = self.session.as_ref()?;
+        if session.incarnation != seal.incarnation {
+            return None;
+        }
+        let worker = &session.workers[session.worker(seal.worker).ok()?];
+        let opening = worker.opening?;
+        (opening.key_id == seal.key_id && opening.local == local).then_some(opening.begun)
+    }
+
+    /// Notes that for the next messages like this one, which was verified and taken.
+    pub(super) fn keep_opening(&mut self, seal: &Seal, local: IpAddr, begun: Sip) {
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        if let Ok(at) = session.worker(seal.worker) {
+            session.workers[at].opening = Some(Opening {
+                key_id: seal.key_id,
+                local,
+                begun,
+            });
+        }
+    }
+
+    /// Other keys have the numbers of the former ones from now on.
+    pub(super) fn forget_keys(&mut self) {
+        self.sealing = None;
+        if let Some(session) = &mut self.session {
+            session.forget_openings();
+        }
     }
 
     /// What was received is known from when the peer was one before.
@@ -139,23 +223,19 @@ impl Peer {
         self.session = Some(session);
     }
 
+    /// What was received, for [`Self::resume`], perhaps of a peer with another address.
     pub(super) fn into_session(self) -> Option<Session> {
-        self.session
+        let mut session = self.session?;
+        session.forget_openings();
+        Some(session)
     }
 
     pub(super) fn is_at(&self, address: &PeerAddress) -> bool {
-        self.local == address.local && self.remote == address.remote
-    }
-
-    pub(super) const fn route(&self, port: u16) -> Route {
-        Route {
-            local: self.local,
-            remote: SocketAddr::new(self.remote, port),
-        }
+        self.route.local == address.local && self.has_address(address.remote)
     }
 
     pub(super) fn has_address(&self, address: IpAddr) -> bool {
-        self.remote == address
+        self.route.remote.ip() == address
     }
 
     /// Takes note of the sequence number of a message that was verified. `true` if with it a session
@@ -173,7 +253,7 @@ impl Peer {
                 self.met = false;
                 other.insert(Session {
                     incarnation: seal.incarnation,
-                    windows: Vec::new(),
+                    workers: Vec::new(),
                 })
             }
         };
@@ -279,21 +359,35 @@ impl Peer {
 }
 
 impl Session {
+    /// The place of a worker, or where it belongs.
+    fn worker(&self, number: u8) -> Result<usize, usize> {
+        self.workers
+            .binary_search_by_key(&number, |worker| worker.number)
+    }
+
     fn accept(&mut self, seal: &Seal) -> Result<(), DropReason> {
-        let at = match self
-            .windows
-            .binary_search_by_key(&seal.worker, |(worker, _)| *worker)
-        {
+        let at = match self.worker(seal.worker) {
             Ok(at) => at,
-            Err(_) if self.windows.len() >= MAX_WORKERS => return Err(DropReason::BadField),
+            Err(_) if self.workers.len() >= MAX_WORKERS => return Err(DropReason::BadField),
             Err(at) => {
-                self.windows.insert(at, (seal.worker, Window::default()));
+                let new = Worker {
+                    number: seal.worker,
+                    window: Window::default(),
+                    opening: None,
+                };
+                self.workers.insert(at, new);
                 at
             }
         };
-        match self.windows[at].1.accept(seal.counter) {
+        match self.workers[at].window.accept(seal.counter) {
             Err(_) if planted::is(Bug::AcceptsReplays) => Ok(()),
             verdict => verdict,
+        }
+    }
+
+    fn forget_openings(&mut self) {
+        for worker in &mut self.workers {
+            worker.opening = None;
         }
     }
 }

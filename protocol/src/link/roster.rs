@@ -25,7 +25,7 @@ impl Link {
         else {
             return;
         };
-        let mut peer = Peer::new(&address, now, self.config.hello_interval);
+        let mut peer = Peer::new(&address, self.config.port, now, self.config.hello_interval);
         peer.sent = self.sent_before;
         let parked = self
             .parked
@@ -35,6 +35,7 @@ impl Link {
             peer.resume(session);
         }
         self.peers.insert(at, peer);
+        self.set_places();
         self.due.insert((now, address.node));
     }
 
@@ -45,6 +46,7 @@ impl Link {
             return;
         };
         let peer = self.peers.remove(at);
+        self.set_places();
         self.due.remove(&(peer.next_hello, node));
         self.outgoing.retain(|&waiting| waiting != node);
         self.sent_before = self.sent_before.max(peer.sent);

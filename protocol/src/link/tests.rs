@@ -456,6 +456,7 @@ fn heartbeats_of_many_peers_do_not_stay_in_step() {
     let mut a = Link::new(config, 7, Time::ZERO);
     for peer in &mut a.peers {
         let seal = Seal {
+            version: wire::VERSION,
             kind: ControlKind::Ack as u8,
             key_id: 1,
             worker: 0,
@@ -463,7 +464,7 @@ fn heartbeats_of_many_peers_do_not_stay_in_step() {
             receiver: 100,
             incarnation: 1,
             counter: 1,
-            tag: [0; 8],
+            tag: 0,
         };
         peer.take(&seal).unwrap();
     }

@@ -36,6 +36,7 @@ enum Extent {
 }
 
 /// Reads the header of a whole packet.
+#[inline(always)]
 pub(super) fn read(bytes: &[u8]) -> Result<IpHeader, DropReason> {
     read_as(bytes, Extent::Whole)
 }
@@ -46,6 +47,7 @@ pub(super) fn read_quoted(bytes: &[u8]) -> Result<IpHeader, DropReason> {
     read_as(bytes, Extent::Quote)
 }
 
+#[inline(always)]
 fn read_as(bytes: &[u8], extent: Extent) -> Result<IpHeader, DropReason> {
     match bytes.first().ok_or(DropReason::Truncated)? >> 4 {
         4 => read_ipv4(bytes, extent),
@@ -54,6 +56,7 @@ fn read_as(bytes: &[u8], extent: Extent) -> Result<IpHeader, DropReason> {
     }
 }
 
+#[inline(always)]
 fn read_ipv4(bytes: &[u8], extent: Extent) -> Result<IpHeader, DropReason> {
     let header: &[u8; ipv4::LEN] = bytes.first_chunk().ok_or(DropReason::Truncated)?;
     let payload_at = usize::from(header[ipv4::VERSION_IHL] & 0x0f) * 4;

@@ -7,6 +7,7 @@ use crate::number::Protocol;
 use core::net::IpAddr;
 
 /// Reads the transport header of a whole packet.
+#[inline(always)]
 pub(super) fn read(bytes: &[u8], header: &ip::IpHeader) -> Result<Transport, DropReason> {
     let payload = bytes
         .get(header.payload_at..header.total_len)
@@ -20,6 +21,7 @@ pub(super) fn read(bytes: &[u8], header: &ip::IpHeader) -> Result<Transport, Dro
     }
 }
 
+#[inline(always)]
 fn read_tcp(segment: &[u8]) -> Result<Transport, DropReason> {
     let header: &[u8; tcp::LEN] = segment.first_chunk().ok_or(DropReason::Truncated)?;
     let header_len = usize::from(header[tcp::DATA_OFFSET] >> 4) * 4;
@@ -41,6 +43,7 @@ fn read_tcp(segment: &[u8]) -> Result<Transport, DropReason> {
     })
 }
 
+#[inline(always)]
 fn read_udp(datagram: &[u8]) -> Result<Transport, DropReason> {
     let header: &[u8; udp::LEN] = datagram.first_chunk().ok_or(DropReason::Truncated)?;
     let length = usize::from(be16(header, udp::LENGTH));

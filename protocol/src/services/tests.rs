@@ -1,5 +1,6 @@
 use super::*;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
+use proptest::prelude::*;
 
 const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const OTHER_VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
@@ -89,4 +90,63 @@ fn address_and_protocol_are_told_apart() {
     assert_eq!(map.vips(), [VIP, OTHER_VIP]);
     assert!(map.is_vip(VIP));
     assert!(!map.is_vip(Ipv4Addr::new(192, 0, 2, 3).into()));
+}
+
+fn services() -> impl Strategy<Value = Vec<ServiceMatch>> {
+    let ports = prop_oneof![
+        Just(Ports::Any),
+        (1..9_u16).prop_map(|port| Ports::Range(port, port)),
+        (1..9_u16, 0..9_u16).prop_map(|(first, more)| Ports::Range(first, first + more)),
+    ];
+    let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)];
+    let one = (0..3_u8, protocol, ports).prop_map(|(vip, protocol, ports)| {
+        let vip = match vip {
+            0 => VIP,
+            1 => OTHER_VIP,
+            _ => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+        };
+        (vip, protocol, ports)
+    });
+    prop::collection::vec(one, 0..40).prop_map(|all| {
+        let mut services: Vec<ServiceMatch> = Vec::new();
+        for (number, (vip, protocol, ports)) in (1..).zip(all) {
+            let overlaps = |other: &ServiceMatch| {
+                let same = (other.vip, other.protocol) == (vip, protocol);
+                same && match (other.ports, ports) {
+                    (Ports::Any, Ports::Any) => true,
+                    (Ports::Range(a, b), Ports::Range(c, d)) => a <= d && c <= b,
+                    _ => false,
+                }
+            };
+            if !services.iter().any(overlaps) {
+                services.push(ServiceMatch {
+                    service: ServiceNumber::new(number).unwrap(),
+                    vip,
+                    protocol,
+                    ports,
+                });
+            }
+        }
+        services
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_map_finds_what_a_look_at_each_service_finds(services in services()) {
+        let map = ServiceMap::new(&services);
+        for vip in [VIP, OTHER_VIP, IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))] {
+            for (protocol, port) in [Protocol::Tcp, Protocol::Udp].into_iter().flat_map(|it| (0..20).map(move |port| (it, port))) {
+                let of = |wanted: &dyn Fn(Ports) -> bool| {
+                    services
+                        .iter()
+                        .find(|one| (one.vip, one.protocol) == (vip, protocol) && wanted(one.ports))
+                        .map(|one| one.service)
+                };
+                let named = of(&|ports| matches!(ports, Ports::Range(a, b) if (a..=b).contains(&port)));
+                let expected = named.or_else(|| of(&|ports| ports == Ports::Any));
+                prop_assert_eq!(map.find(vip, protocol, port), expected);
+            }
+        }
+    }
 }

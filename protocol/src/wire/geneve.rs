@@ -71,18 +71,25 @@ impl<'a> Geneve<'a> {
     }
 }
 
-/// Writes a header; `header` has exactly [`HEADER_LEN`] bytes, `options_len` is a multiple of 4.
-pub(super) fn write(
-    header: &mut [u8],
+/// Bytes of options, and whether no packet follows, of a message whose header is known to be one.
+#[inline]
+pub(super) fn extent(bytes: &[u8]) -> Result<(usize, bool), DropReason> {
+    let header: &[u8; HEADER_LEN] = bytes.first_chunk().ok_or(DropReason::Truncated)?;
+    let options = usize::from(header[VERSION_AND_LENGTH] & 0x3f) * 4;
+    Ok((options, header[FLAGS] & FLAG_CONTROL != 0))
+}
+
+/// A header; `options_len` is a multiple of 4, and `vni` has 24 bits.
+#[inline]
+pub(super) const fn header(
     options_len: usize,
     control: bool,
     ethertype: u16,
     vni: u32,
-) {
-    let words = u8::try_from(options_len / 4).unwrap_or(u8::MAX) & 0x3f;
-    header.fill(0);
-    header[VERSION_AND_LENGTH] = words;
-    header[FLAGS] = FLAG_CRITICAL | if control { FLAG_CONTROL } else { 0 };
-    header[ETHERTYPE].copy_from_slice(&ethertype.to_be_bytes());
-    header[VNI].copy_from_slice(&vni.to_be_bytes()[1..]);
+) -> [u8; HEADER_LEN] {
+    let words = (options_len / 4) as u8 & 0x3f;
+    let flags = FLAG_CRITICAL | if control { FLAG_CONTROL } else { 0 };
+    let [high, low] = ethertype.to_be_bytes();
+    let [_, first, second, third] = vni.to_be_bytes();
+    [words, flags, high, low, first, second, third, 0]
 }

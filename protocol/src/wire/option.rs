@@ -69,10 +69,9 @@ impl OptionWriter {
         let at = self.len;
         self.len = at + OPTION_HEADER + body_len;
         let option = &mut self.bytes[at..self.len];
-        option[..2].copy_from_slice(&CLASS.to_be_bytes());
-        option[2] = kind;
-        option[3] = u8::try_from(body_len / 4).unwrap_or(0) & 0x1f;
-        &mut option[OPTION_HEADER..]
+        let (head, body) = option.split_at_mut(OPTION_HEADER);
+        head.copy_from_slice(&header(kind, body_len));
+        body
     }
 
     pub(super) fn seal(&mut self, message_kind: u8) {
@@ -131,6 +130,28 @@ impl OptionWriter {
     }
 }
 
+/// Bytes of the options of a Data message with a birth.
+pub(super) const DATA_LEN: usize = 2 * OPTION_HEADER + seal::BODY_LEN + BIRTH_LEN;
+
+/// Writes the options of a Data message with a birth, as [`OptionWriter`] does one after the other.
+#[inline]
+pub(super) fn write_data(bytes: &mut [u8; DATA_LEN], message_kind: u8, birth: Birth) {
+    const BIRTH_AT: usize = OPTION_HEADER + seal::BODY_LEN;
+    bytes[..OPTION_HEADER].copy_from_slice(&header(SEAL, seal::BODY_LEN));
+    bytes[OPTION_HEADER..BIRTH_AT].fill(0);
+    bytes[OPTION_HEADER] = seal::VERSION;
+    bytes[OPTION_HEADER + 1] = message_kind;
+    bytes[BIRTH_AT..BIRTH_AT + OPTION_HEADER].copy_from_slice(&header(BIRTH, BIRTH_LEN));
+    write_birth(birth, &mut bytes[BIRTH_AT + OPTION_HEADER..]);
+}
+
+/// The header of an option.
+#[inline]
+const fn header(kind: u8, body_len: usize) -> [u8; OPTION_HEADER] {
+    let [high, low] = CLASS.to_be_bytes();
+    [high, low, kind, (body_len / 4) as u8 & 0x1f]
+}
+
 /// The options of a received message.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Options {
@@ -178,7 +199,7 @@ impl Options {
                 let &[version, message_kind, ..] = body else {
                     return Err(DropReason::BadOption);
                 };
-                if version != seal::VERSION {
+                if !seal::is_known(version) {
                     return Err(DropReason::BadVersion);
                 }
                 once(&mut self.seal_kind, message_kind, body, seal::BODY_LEN)
@@ -280,6 +301,7 @@ fn read_hunt(body: &[u8]) -> Result<Hunt, DropReason> {
 }
 
 /// Writes a birth into the first 8 bytes.
+#[inline]
 pub(super) fn write_birth(birth: Birth, bytes: &mut [u8]) {
     bytes[..4].copy_from_slice(&birth.incarnation.to_be_bytes());
     bytes[4..8].copy_from_slice(&birth.counter.to_be_bytes());

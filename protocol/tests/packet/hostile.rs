@@ -4,10 +4,14 @@
 use crate::agreement::seen;
 use crate::generate;
 use crate::oracle::{Upper, etherparse_sees, pnet_sees};
-use jlb_protocol::packet::{Packet, Transport, answer_echo, parse, write_reset, write_unreachable};
+use jlb_protocol::packet::{
+    Packet, TcpFlags, Transport, answer_echo, parse, read_plain, source, write_reset,
+    write_unreachable,
+};
 use jlb_protocol::{DropReason, PacketBuf, ServiceNumber};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::net::IpAddr;
 
 /// Bytes that look like IP to a varying degree.
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
@@ -58,6 +62,7 @@ fn touch(bytes: &[u8]) -> Result<Packet, DropReason> {
     } else {
         assert_eq!(echo.as_slice(), bytes);
     }
+    plain_is_parsed(bytes);
     let packet = parse(bytes)?;
     assert!(packet.total_len <= bytes.len());
     let service = ServiceNumber::new(1).unwrap();
@@ -65,6 +70,49 @@ fn touch(bytes: &[u8]) -> Result<Packet, DropReason> {
     assert_eq!(packet.vip_endpoint().is_some(), has_flow);
     assert_eq!(packet.intent().is_some(), has_flow);
     Ok(packet)
+}
+
+/// The short way reads what the long one reads, and is taken by all packets that are plain.
+fn plain_is_parsed(bytes: &[u8]) {
+    let (plain, parsed) = (read_plain(bytes), parse(bytes));
+    let Some(plain) = plain else {
+        let Ok(packet) = parsed else {
+            return;
+        };
+        let is_flow = matches!(
+            packet.transport,
+            Transport::Tcp { .. } | Transport::Udp { .. }
+        );
+        // IPv4 options, or IPv6 extension headers.
+        let next_header = if bytes[0] >> 4 == 4 {
+            bytes[9]
+        } else {
+            bytes[6]
+        };
+        let is_plain = bytes[0] == 0x45 || bytes[0] >> 4 == 6 && [6, 17].contains(&next_header);
+        assert!(!(is_flow && is_plain), "{packet:?}");
+        return;
+    };
+    let packet = parsed.unwrap();
+    let service = ServiceNumber::new(1).unwrap();
+    let (flags, seq) = match packet.transport {
+        Transport::Tcp { flags, seq, .. } => (flags, seq),
+        _ => (TcpFlags::default(), 0),
+    };
+    assert_eq!(Some(plain.flow_key(service)), packet.flow_key(service));
+    assert_eq!(Some(plain.intent()), packet.intent());
+    assert_eq!((plain.flags, plain.seq), (flags, seq));
+    assert_eq!(plain.total_len, packet.total_len);
+    let (vip, protocol, port) = packet.vip_endpoint().unwrap();
+    let vip = match vip {
+        IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped()),
+        IpAddr::V6(v6) => u128::from(v6),
+    };
+    assert_eq!(
+        (plain.vip, plain.protocol, plain.vip_port),
+        (vip, protocol, port)
+    );
+    assert_eq!(source(bytes), Some(packet.src));
 }
 
 /// Why we may refuse, or read otherwise, a packet in which etherparse sees TCP or UDP.
