@@ -9,7 +9,7 @@ use crate::cluster::{Belief, Cluster, Place};
 use crate::machine::{Deeds, Input, Letter, Machine};
 use crate::packet::{Life, Packet};
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// A state of a node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -50,7 +50,8 @@ pub(crate) struct Outcome {
 
 #[derive(Default)]
 struct Tables {
-    nodes: Vec<Arc<Machine>>,
+    /// Behind locks, since a role remembers its last sums while it is only looked at.
+    nodes: Vec<Mutex<Machine>>,
     by_fingerprint: HashMap<u128, NodeId>,
     letters: Vec<Arc<Letter>>,
     by_letter: HashMap<Arc<Letter>, u32>,
@@ -78,9 +79,10 @@ impl Atlas {
         tables.node(machine)
     }
 
-    pub(crate) fn node(&self, id: NodeId) -> Option<Arc<Machine>> {
+    /// A copy of a node's state.
+    pub(crate) fn node(&self, id: NodeId) -> Option<Machine> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        tables.nodes.get(id.0 as usize).cloned()
+        tables.copy_of(id)
     }
 
     pub(crate) fn letter(&self, id: u32) -> Option<Arc<Letter>> {
@@ -111,7 +113,7 @@ impl Atlas {
                 | Input::Restart(_)
                 | Input::Room => None,
             };
-            (Machine::clone(tables.nodes.get(id.0 as usize)?), letter)
+            (tables.copy_of(id)?, letter)
         };
         let deeds = machine.handle(&self.cluster, input, letter.as_deref());
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
@@ -161,9 +163,14 @@ impl Tables {
             return id;
         }
         let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
-        self.nodes.push(Arc::new(machine));
+        self.nodes.push(Mutex::new(machine));
         self.by_fingerprint.insert(fingerprint, id);
         id
+    }
+
+    fn copy_of(&self, id: NodeId) -> Option<Machine> {
+        let node = self.nodes.get(id.0 as usize)?;
+        Some(node.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     fn letter(&mut self, letter: Letter) -> Route {

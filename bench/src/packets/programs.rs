@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use jlb_packet_io::ebpf::{
-    Action, Alu, AnyMap, Assembler, Condition, Helper, Kind, Map, Program, Register::*, Size,
+    Action, Alu, AnyMap, Assembler, Condition, Function, Kind, Map, Program, Register::*, Size,
 };
 use jlb_protocol::packet::checksum;
 
@@ -72,7 +72,7 @@ impl Generator {
         code.copy(R6, R1);
         look_up(&mut code, &state, 0, fail);
         code.copy(R9, R0);
-        code.call(Helper::KtimeGetNs);
+        code.call(Function::KtimeGetNs);
         code.copy(R7, R0);
         code.load(Size::Double, R1, R9, state::DUE);
         code.jump_if(Condition::NotEqual, R1, 0, begun);
@@ -85,7 +85,7 @@ impl Generator {
         code.jump_if_registers(Condition::GreaterOrEqual, R7, R1, go);
         code.alu_immediate(Alu::Subtract, R8, 1);
         code.jump_if(Condition::Equal, R8, 0, go);
-        code.call(Helper::KtimeGetNs);
+        code.call(Function::KtimeGetNs);
         code.copy(R7, R0);
         code.jump(look);
         code.place(go);
@@ -131,7 +131,7 @@ impl Generator {
         code.store(Size::Half, R2, 24, R3);
         code.move_immediate(R1, interface.cast_signed());
         code.move_immediate(R2, 0);
-        code.call(Helper::Redirect);
+        code.call(Function::Redirect);
         code.exit();
         code.place(fail);
         code.move_immediate(R0, Action::Drop as i32);
@@ -301,6 +301,6 @@ fn look_up<'maps>(
     code.load_map(R1, map);
     code.copy(R2, R10);
     code.alu_immediate(Alu::Add, R2, i32::from(KEY));
-    code.call(Helper::MapLookup);
+    code.call(Function::MapLookup);
     code.jump_if(Condition::Equal, R0, 0, fail);
 }

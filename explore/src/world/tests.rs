@@ -43,7 +43,7 @@ fn walk_beside_the_atlas(case: Case, seed: u64) -> usize {
         let mut dice = Dice(seed * 1000 + walk);
         let guide = Guide::new(&atlas);
         let mut world = World::begin(&guide);
-        let own = |id| Machine::clone(&atlas.node(id).unwrap());
+        let own = |id| atlas.node(id).unwrap();
         let mut machines: Vec<_> = world.nodes.into_iter().map(own).collect();
         let mut actions = Vec::new();
         for _ in 0..STEPS {
