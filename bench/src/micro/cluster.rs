@@ -1,6 +1,8 @@
 //! A cluster in memory: the production roles and links of an ingress, two flow trackers and hosts, with nothing between
 //! them. Every message is encoded, sealed, opened and decoded as on the wire.
 
+mod machine;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -13,10 +15,11 @@ use jlb_ingress::{Ingress, Packet, Verdict};
 use jlb_protocol::link::{self, Event, Link, Opened, PeerAddress};
 use jlb_protocol::packet::checksum;
 use jlb_protocol::{
-    Destination, MemberState, Message, NodeNumber, PacketBuf, Role, Time, Transmit, View, wire,
+    Destination, MemberState, NodeNumber, PacketBuf, Role, Time, Transmit, View, wire,
 };
 
 use crate::error::{Doing, LabError, Result};
+use machine::Machine;
 
 /// The hosts of the service.
 const HOSTS: u16 = 8;
@@ -39,77 +42,6 @@ const FILLING: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(10);
 /// Room in front of a packet, and behind it.
 const CAPACITY: usize = 256;
-
-/// A role's state machine.
-enum Machine {
-    Ingress(Box<Ingress>),
-    Tracker(Box<FlowTracker>),
-    Host(Box<HostAgent>),
-}
-
-impl Machine {
-    /// Takes a message; whether its packet goes to the machine's own stack.
-    fn handle_message(&mut self, now: Time, from: NodeNumber, message: &Message<'_>) -> bool {
-        match self {
-            Self::Ingress(ingress) => ingress.handle_message(now, from, message),
-            Self::Tracker(tracker) => tracker.handle_message(now, from, message),
-            Self::Host(agent) => {
-                let verdict = agent.handle_message(now, from, message);
-                return verdict == jlb_host_agent::Verdict::Deliver;
-            }
-        }
-        false
-    }
-
-    fn handle_view(&mut self, now: Time, view: &View) {
-        match self {
-            Self::Ingress(ingress) => ingress.handle_view(now, view.clone()),
-            Self::Tracker(tracker) => tracker.handle_view(now, view.clone()),
-            Self::Host(agent) => agent.handle_view(now, view.clone()),
-        }
-    }
-
-    /// What a peer says of itself.
-    fn handle_peer(&mut self, now: Time, peer: NodeNumber, view: u64, wire: u8) {
-        match self {
-            Self::Ingress(_) => {}
-            Self::Tracker(tracker) => tracker.handle_peer_view(now, peer, view),
-            Self::Host(agent) => agent.handle_peer_wire(now, peer, wire),
-        }
-    }
-
-    fn poll_timeout(&self) -> Option<Time> {
-        match self {
-            Self::Ingress(ingress) => ingress.poll_timeout(),
-            Self::Tracker(tracker) => tracker.poll_timeout(),
-            Self::Host(agent) => agent.poll_timeout(),
-        }
-    }
-
-    fn handle_timeout(&mut self, now: Time) {
-        match self {
-            Self::Ingress(ingress) => ingress.handle_timeout(now),
-            Self::Tracker(tracker) => tracker.handle_timeout(now),
-            Self::Host(agent) => agent.handle_timeout(now),
-        }
-    }
-
-    fn poll_transmit(&mut self) -> Option<Transmit> {
-        match self {
-            Self::Ingress(ingress) => ingress.poll_transmit(),
-            Self::Tracker(tracker) => tracker.poll_transmit(),
-            Self::Host(agent) => agent.poll_transmit(),
-        }
-    }
-
-    fn recycle(&mut self, buf: PacketBuf) {
-        match self {
-            Self::Ingress(ingress) => ingress.recycle(buf),
-            Self::Tracker(tracker) => tracker.recycle(buf),
-            Self::Host(agent) => agent.recycle(buf),
-        }
-    }
-}
 
 struct Node {
     number: NodeNumber,
