@@ -17,10 +17,12 @@ const DUMP_SOON: Duration = Duration::from_secs(1);
 /// Between the beginnings of two dumps otherwise: they only find what events have missed.
 const DUMP_LATER: Duration = Duration::from_secs(10);
 
-/// After a dump that took long the next waits for this many times as long: a fiftieth of the time is
-/// spent on dumps at most. A kernel with some hundred thousand connections and time-wait entries lists
-/// them in 30 ms.
+/// After a dump the next waits for this many times as long as it took: a fiftieth of the time is spent on
+/// dumps. A kernel with some hundred thousand connections and time-wait entries lists them in 30 ms.
 const DUMP_REST: u32 = 49;
+
+/// Where that would be more than [`DUMP_LATER`]: a tenth of the time at most.
+const LONG_DUMP_REST: u32 = 9;
 
 /// What the kernel holds for a TCP connection.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -94,7 +96,7 @@ impl HostAgent {
         let number = self.dumps.number.checked_add(1).unwrap_or(DUMPS_TO_LOAD);
         self.dumps.number = number;
         self.dumps.started = started;
-        self.dumps.rested = now + now.since(started) * DUMP_REST;
+        self.dumps.rested = now + rest_after(now.since(started));
         self.dumps.events_lost = false;
         self.post.counters.dumps += 1;
         for socket in sockets {
@@ -268,6 +270,12 @@ impl HostAgent {
         let service = self.services.find(vip, Protocol::Tcp, local.port())?;
         Some(FlowKey::new(client, remote.port(), service, local.port()))
     }
+}
+
+/// How long there is no other dump after one that took so long.
+fn rest_after(span: Duration) -> Duration {
+    let long = span.saturating_mul(LONG_DUMP_REST).max(DUMP_LATER);
+    span.saturating_mul(DUMP_REST).min(long)
 }
 
 #[cfg(test)]

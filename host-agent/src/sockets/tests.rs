@@ -503,13 +503,16 @@ fn dumps_come_soon_while_something_is_to_be_proved() {
 }
 
 #[test]
-fn dumps_take_a_tenth_of_the_time_at_most() {
-    let mut bed = Bed::new(config());
-    bed.accept(client(1), 500);
-    let started = bed.now;
-    bed.wait(2_000);
-    bed.dump_begun(started, &[]);
-    assert_eq!(bed.agent.poll_dump(), Some(bed.now + secs(18)));
+fn dumps_take_a_fiftieth_of_the_time_and_long_ones_a_tenth_at_most() {
+    for (took, rest) in [(100, 4_900), (200, 9_800), (500, 10_000), (2_000, 18_000)] {
+        let mut bed = Bed::new(config());
+        bed.accept(client(1), 500);
+        let started = bed.now;
+        bed.wait(took);
+        bed.dump_begun(started, &[]);
+        let due = bed.now + core::time::Duration::from_millis(rest);
+        assert_eq!(bed.agent.poll_dump(), Some(due), "after {took} ms");
+    }
 }
 
 #[test]
