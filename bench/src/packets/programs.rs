@@ -31,6 +31,8 @@ const CLIENTS: [u8; 2] = [10, 200];
 const FLOWS_OF_A_CLIENT: i32 = 1 << 14;
 const FIRST_PORT: i32 = 1_024;
 
+const TIME_TO_LIVE: i32 = 64;
+
 /// Bytes of a frame: the shortest that Ethernet has, without its own checksum.
 const FRAME_LEN: usize = 60;
 
@@ -107,6 +109,8 @@ impl Generator {
         code.copy(R4, R2);
         code.alu_immediate(Alu::Add, R4, FRAME_LEN as i32);
         code.jump_if_registers(Condition::Greater, R4, R3, fail);
+        // Whoever forwarded the copy before has taken one off.
+        code.store_immediate(Size::Byte, R2, 22, TIME_TO_LIVE);
         code.copy(R3, R7);
         code.alu_immediate(Alu::And, R3, FLOWS_OF_A_CLIENT - 1);
         code.alu_immediate(Alu::Add, R3, FIRST_PORT);
@@ -181,7 +185,7 @@ fn frame([from, towards]: [[u8; 6]; 2], to: Ipv4Addr, what: What) -> Vec<u8> {
         What::Syn => 6,
         What::Datagram => 17,
     };
-    frame.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
+    frame.extend([0, 0, 0x40, 0, TIME_TO_LIVE as u8, protocol, 0, 0]);
     frame.extend(CLIENTS);
     frame.extend([0, 0]);
     frame.extend(to.octets());
