@@ -30,6 +30,10 @@ use std::net::IpAddr;
 /// Frames that wait in rings of all sockets together, about: a ring of each has 256 to 2,048.
 const RINGS: u32 = 8_192;
 
+/// Messages that wait to be sent by one socket. Half of a receiver's window (R12): those that leave by
+/// ordinary sockets meanwhile don't make them too old.
+const SENDING: u32 = 512;
+
 /// Larger packets need larger frames.
 const SMALL_FRAME_MTU: u32 = 1_700;
 
@@ -388,6 +392,7 @@ fn options(interfaces: &[(&String, Interface)], queues: u32) -> Options {
     let largest = interfaces.iter().map(|(_, interface)| interface.mtu).max();
     Options {
         ring,
+        send_ring: SENDING,
         // One ring of them waits for packets; another is on its way out.
         frames: 2 * ring as usize,
         frame_size: if largest.unwrap_or(0) <= SMALL_FRAME_MTU {

@@ -52,8 +52,10 @@ pub struct Options {
     pub frames: usize,
     /// Bytes of a frame with its [`HEADROOM`]: 2,048 or 4,096.
     pub frame_size: usize,
-    /// Frames that may have arrived, or may wait to be sent: a power of two.
+    /// Frames that may have arrived: a power of two.
     pub ring: u32,
+    /// Frames that may wait to be sent: a power of two, `ring` at most.
+    pub send_ring: u32,
     /// Copies packets even where the driver could use the memory itself.
     pub copy: bool,
 }
@@ -64,6 +66,7 @@ impl Default for Options {
             frames: 4_096,
             frame_size: 2_048,
             ring: 2_048,
+            send_ring: 2_048,
             copy: false,
         }
     }
@@ -123,6 +126,7 @@ fn open_as(queues: &[Queue], options: &Options, copy: bool) -> io::Result<Opened
         let binding = Binding {
             queue,
             ring: options.ring,
+            send_ring: options.send_ring.min(options.ring),
             copy,
         };
         let mut tries = 0;

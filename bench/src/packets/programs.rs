@@ -308,3 +308,6 @@ fn look_up<'maps>(
     code.call(Function::MapLookup);
     code.jump_if(Condition::Equal, R0, 0, fail);
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,7 @@ const SEND_BUFFER: usize = 64 << 20;
 pub(super) struct Binding {
     pub(super) queue: Queue,
     pub(super) ring: u32,
+    pub(super) send_ring: u32,
     pub(super) copy: bool,
 }
 
@@ -86,16 +87,17 @@ impl Socket {
             system::set_option(file, libc::XDP_UMEM_REG, memory)?;
         }
         let ring = binding.ring;
-        for name in [
-            libc::XDP_UMEM_FILL_RING,
-            libc::XDP_UMEM_COMPLETION_RING,
-            libc::XDP_RX_RING,
-            libc::XDP_TX_RING,
+        let send_ring = binding.send_ring;
+        for (name, size) in [
+            (libc::XDP_UMEM_FILL_RING, ring),
+            (libc::XDP_UMEM_COMPLETION_RING, ring),
+            (libc::XDP_RX_RING, ring),
+            (libc::XDP_TX_RING, send_ring),
         ] {
-            system::set_option(file, name, ring)?;
+            system::set_option(file, name, size)?;
         }
         // An older kernel sends 32 frames a call: `kick` goes on until it is done.
-        let _ = system::set_option(file, SEND_BUDGET, ring);
+        let _ = system::set_option(file, SEND_BUDGET, send_ring);
         if sockopt::set_socket_send_buffer_size_force(file, SEND_BUFFER).is_err() {
             sockopt::set_socket_send_buffer_size(file, SEND_BUFFER)?;
         }
@@ -112,7 +114,7 @@ impl Socket {
             fill: Outgoing::map(file, fill, &places.fr, ring)?,
             completed: Incoming::map(file, completed, &places.cr, ring)?,
             received: Incoming::map(file, received, &places.rx, ring)?,
-            to_send: Outgoing::map(file, to_send, &places.tx, ring)?,
+            to_send: Outgoing::map(file, to_send, &places.tx, send_ring)?,
             queue: binding.queue,
             region: Arc::clone(region),
             lent: 0,
