@@ -109,7 +109,11 @@ impl Generator {
         code.copy(R4, R2);
         code.alu_immediate(Alu::Add, R4, FRAME_LEN as i32);
         code.jump_if_registers(Condition::Greater, R4, R3, fail);
-        // Whoever forwarded the copy before has taken one off.
+        // Whoever forwarded the copy before has put other addresses there, and taken one off.
+        for (at, word) in (0_i16..).step_by(4).zip(frame[..12].chunks_exact(4)) {
+            let word = word.try_into().map_or(0, i32::from_ne_bytes);
+            code.store_immediate(Size::Word, R2, at, word);
+        }
         code.store_immediate(Size::Byte, R2, 22, TIME_TO_LIVE);
         code.copy(R3, R7);
         code.alu_immediate(Alu::And, R3, FLOWS_OF_A_CLIENT - 1);

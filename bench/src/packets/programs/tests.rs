@@ -26,11 +26,13 @@ fn packets_of_all_flows_are_made_one_after_the_other() {
         for _ in 0..25 {
             // What a forwarder does to a copy before it is used again.
             used[22] -= 1;
+            used[..12].fill(7);
             let run = generator.program.try_on(&used, 1).unwrap();
             assert_eq!(run.action, Action::Redirect);
             used = run.packet;
             assert_eq!(checksum::plain(&used[14..34]), 0, "{used:?}");
             assert_eq!((used[22], used[23]), (64, protocol));
+            assert_eq!(used[..12], [ENDS[1], ENDS[0]].concat());
             assert_eq!(used[30..34], VIP.octets());
             assert_eq!(used[36..38], u16::to_be_bytes(port));
             flows.insert((used[26..30].to_vec(), used[34..36].to_vec()));
