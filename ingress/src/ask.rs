@@ -92,7 +92,7 @@ impl Ingress {
         }
         let mut sent = 1;
         attempt.retry = attempt.retry.saturating_mul(2).min(max);
-        attempt.repeated = true;
+        attempt.repeats = attempt.repeats.saturating_add(1);
         if !planted::is(Bug::NeverRepeats) {
             sent = self.ask_again(now, handle);
         }

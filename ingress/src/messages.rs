@@ -219,7 +219,7 @@ impl Ingress {
         }
         let phase = phase_of(attempt);
         let flow = attempt.flow;
-        self.pace.answered(attempt.repeated);
+        self.pace.answered(attempt.repeats);
         self.stats.accepts += 1;
         if !self.cache.install(key, flow, host, birth, phase, now) {
             // The flow works all the same: its next packet asks again, mid-flow.

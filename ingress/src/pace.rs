@@ -17,6 +17,9 @@ const GROWTH: u32 = 8;
 /// balance where one answer of nine was given twice.
 const SHRINKAGE: u32 = 64;
 
+/// The most repeats that are remembered.
+const MAX_REPEATS: u32 = 256;
+
 /// The wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Pace {
@@ -24,6 +27,9 @@ pub(crate) struct Pace {
     most: Duration,
     /// Above `least`.
     extra: Duration,
+    /// Repeats of attempts that had their answer since: so many answers may come twice for that reason, and
+    /// no others count. A client can make answers come twice as well.
+    repeats: u32,
 }
 
 impl Pace {
@@ -33,14 +39,16 @@ impl Pace {
             least,
             most: least.max(timers.open_retry_max / 2),
             extra: Duration::ZERO,
+            repeats: 0,
         }
     }
 
     /// Between other bounds from now on.
     pub(crate) fn set_timers(&mut self, timers: &Timers) {
-        let extra = self.extra;
+        let Self { extra, repeats, .. } = *self;
         *self = Self::new(timers);
         self.extra = extra.min(self.most - self.least);
+        self.repeats = repeats;
     }
 
     /// The wait before the first repeat.
@@ -48,9 +56,13 @@ impl Pace {
         self.least + self.extra
     }
 
-    /// An attempt has its answer.
-    pub(crate) fn answered(&mut self, was_repeated: bool) {
-        if !was_repeated {
+    /// An attempt that was repeated so often has its answer.
+    pub(crate) fn answered(&mut self, repeats: u32) {
+        if repeats > 0 {
+            self.repeats = self.repeats.saturating_add(repeats).min(MAX_REPEATS);
+        } else {
+            // Repeats that were needed make no second answer.
+            self.repeats = self.repeats.saturating_sub(1);
             self.extra -= self.extra / SHRINKAGE;
             // Halves of halves never end.
             if self.extra < self.least / SHRINKAGE {
@@ -61,20 +73,26 @@ impl Pace {
 
     /// An attempt that had its answer is answered once more.
     pub(crate) fn answered_again(&mut self) {
-        let more = self.first_wait() / GROWTH;
-        self.extra = (self.extra + more).min(self.most - self.least);
+        if self.repeats > 0 {
+            self.repeats -= 1;
+            let more = self.first_wait() / GROWTH;
+            self.extra = (self.extra + more).min(self.most - self.least);
+        }
     }
 }
 
 impl Digest for Pace {
     fn digest(&self, into: &mut Digester<'_>) {
-        // The bounds are the configuration's.
         let Self {
-            least: _,
-            most: _,
+            least,
+            most,
             extra,
+            repeats,
         } = self;
-        into.value(extra);
+        // Where the wait can't grow they decide nothing.
+        if most > least {
+            into.value(&(extra, repeats));
+        }
     }
 }
 

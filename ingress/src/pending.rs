@@ -105,8 +105,8 @@ pub(crate) struct Attempt {
     pub(crate) ends: Time,
     /// The wait before the next repeat.
     pub(crate) retry: Duration,
-    /// The timer has repeated it.
-    pub(crate) repeated: bool,
+    /// How often the timer has repeated it.
+    pub(crate) repeats: u32,
     /// All trackers have said that they do not act: the waits grow from then on.
     pub(crate) went_round: bool,
     /// Since the view has changed, whom to ask is to be found out anew.
@@ -136,7 +136,7 @@ impl Attempt {
             disowned: None,
             ends: now + timers.open_timeout,
             retry: pace.first_wait(),
-            repeated: false,
+            repeats: 0,
             went_round: false,
             outdated: false,
             queued: false,

@@ -65,6 +65,15 @@ struct Port {
     _steering: Steering,
 }
 
+impl Port {
+    /// Whether a sender's kernel may have left checksums to a device, and nothing has finished them on the way: the
+    /// other end of a veth is on this machine, and in generic mode packets come as the stack has them, from
+    /// another device of this machine perhaps.
+    fn may_be_unfinished(&self) -> bool {
+        self.interface.is_veth || self.mode == Mode::Generic
+    }
+}
+
 /// What was counted over all interfaces.
 #[derive(Clone, Copy, Default, Debug)]
 struct Counts {
@@ -133,9 +142,14 @@ impl ClientFrames {
         let vips = Vips::new().map_err(failed("make an eBPF map".into()))?;
         vips.set(&wanted.vips)
             .map_err(failed("write the VIPs to an eBPF map".into()))?;
+        // What a frame has no room for comes by the TUN device.
+        let room = pool.largest_packet().saturating_sub(ETHERNET_LEN);
+        let largest = wanted
+            .max_inner
+            .min(u16::try_from(room).unwrap_or(u16::MAX));
         let mut ports = Vec::new();
         for (at, (name, interface)) in interfaces.into_iter().enumerate() {
-            let steering = Steering::load(&vips, interface.hardware, wanted.max_inner)
+            let steering = Steering::load(&vips, interface.hardware, largest)
                 .map_err(io::Error::other)
                 .map_err(failed(format!("load the program of {name}")))?;
             let first = port_of.iter().position(|&port| port == at).unwrap_or(0);
@@ -161,13 +175,17 @@ impl ClientFrames {
                 _steering: steering,
             });
         }
+        let names: Vec<(String, u32)> = ports
+            .iter()
+            .map(|port| (port.name.clone(), port.interface.index))
+            .collect();
         Ok(Self {
             ports,
             sockets,
             port_of,
             pool,
             vips,
-            hops: NextHops::start(&wanted.interfaces, waker)?,
+            hops: NextHops::start(names, waker)?,
             raw: Vec::with_capacity(BATCH),
             waits: false,
             identification: 0,
@@ -227,7 +245,7 @@ impl ClientFrames {
             // A short packet comes with padding.
             let len = ip_len(frame.as_slice());
             frame.truncate(len);
-            if port.interface.is_veth && unfinished::finish(frame.as_mut_slice()) {
+            if port.may_be_unfinished() && unfinished::finish(frame.as_mut_slice()) {
                 self.counts.finished += 1;
             }
             packets.push(Packet {

@@ -107,8 +107,9 @@ fn packets_for_a_vip_are_taken_whatever_they_are() {
     Namespace::new("steer-vip").run(|| {
         let tried = Tried::new();
         for vip in [VIP4, VIP6] {
-            // ICMP, TCP, UDP, IPv6's fragments, ICMPv6, one without a meaning.
-            for protocol in [1, 6, 17, 44, 58, 200] {
+            // TCP, UDP, and by family ICMP, ICMPv6, one without a meaning.
+            let others: &[u8] = if vip == VIP4 { &[1, 200] } else { &[58] };
+            for &protocol in [6, 17].iter().chain(others) {
                 assert!(tried.takes(&frame(vip, protocol, 40)), "{vip} {protocol}");
             }
             // Short ones come with padding.
@@ -116,8 +117,8 @@ fn packets_for_a_vip_are_taken_whatever_they_are() {
             padded.resize(80, 0);
             assert!(tried.takes(&padded), "{vip}");
         }
-        // A later fragment: the role counts it.
-        assert!(tried.takes(&changed(VIP4, |it| it[21] = 100)));
+        // That it may not be cut into fragments makes no fragment of it.
+        assert!(tried.takes(&changed(VIP4, |it| it[20] = 0x40)));
     });
 }
 
@@ -128,7 +129,19 @@ fn all_else_is_the_stacks() {
         for other in ["198.51.100.2", "198.51.101.1", "2001:db8:100::2"] {
             assert!(!tried.takes(&frame(other, 6, 40)), "{other}");
         }
-        let frames: [(&str, Vec<u8>); 14] = [
+        let icmpv6 = |kind| {
+            let mut frame = frame(VIP6, 58, 40);
+            frame[54] = kind;
+            frame
+        };
+        assert!(tried.takes(&icmpv6(132)) && tried.takes(&icmpv6(138)));
+        let frames: [(&str, Vec<u8>); 20] = [
+            ("a first fragment", changed(VIP4, |it| it[20] = 0x20)),
+            ("a later fragment", changed(VIP4, |it| it[21] = 100)),
+            ("a fragment header", frame(VIP6, 44, 40)),
+            ("hop-by-hop options", frame(VIP6, 0, 40)),
+            ("a router's solicitation", icmpv6(133)),
+            ("a redirect", icmpv6(137)),
             ("another's hardware address", changed(VIP4, |it| it[5] ^= 1)),
             ("another's hardware address", changed(VIP4, |it| it[0] = 6)),
             ("another's hardware address", changed(VIP6, |it| it[3] ^= 1)),

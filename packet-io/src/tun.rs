@@ -193,6 +193,15 @@ impl Tun {
     }
 }
 
+impl Drop for Tun {
+    fn drop(&mut self) {
+        // A persistent device keeps what it may leave to its reader, and the next one may know nothing of that.
+        if self.offload {
+            let _ = set_offload(self.file.as_fd(), false);
+        }
+    }
+}
+
 impl AsFd for Tun {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()

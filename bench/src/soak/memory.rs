@@ -64,7 +64,8 @@ impl Memory {
                 from_kib,
                 to_kib,
                 most_kib: readings.iter().map(|&(_, kib)| kib).max()?,
-                growth_kib: to_kib - from_kib,
+                // From the middle of one end to that of the other is not all of it.
+                growth_kib: (to_kib - from_kib) / (1.0 - END),
             })
         };
         self.nodes.iter().filter_map(of).collect()

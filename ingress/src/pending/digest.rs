@@ -33,7 +33,8 @@ impl Digest for Attempt {
             disowned,
             ends,
             retry,
-            repeated,
+            // It decides something only where the wait can grow.
+            repeats: _,
             went_round,
             outdated,
             queued,
@@ -43,7 +44,7 @@ impl Digest for Attempt {
         asked.digest(into);
         into.option(own.as_deref());
         into.time(*ends);
-        into.value(&(retry, repeated, went_round, outdated, queued, packets));
+        into.value(&(retry, went_round, outdated, queued, packets));
     }
 }
 

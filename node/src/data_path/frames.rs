@@ -41,6 +41,8 @@ impl<M: Machine> Turn<M> {
             }
         }
         self.frame_packets = packets;
+        // Messages that do not go by a frame are not overtaken by more than a batch of them.
+        self.flush(now);
         self.settle_frames(now);
     }
 

@@ -190,13 +190,16 @@ impl<M: Machine> Turn<M> {
         self.stack.consumed += 1;
         match first.verdict {
             Verdict::Forward { to, flow } => {
-                let others = count as u64 - 1;
+                // An end of the flow is the role's to see: it stands in the last segment alone.
+                let alike = if split.ends_flow() { count - 1 } else { count }.max(1);
+                let others = alike as u64 - 1;
                 self.path.machine.count_forwarded(others);
                 self.stack.received += others;
                 self.stack.consumed += others;
                 let headers = &first.buf.as_slice()[..first.buf.len() - inner_len];
-                self.forward_large(now, &split, headers, to, flow);
+                self.forward_large(now, &split, alike, headers, (to, flow));
                 self.packets = packets;
+                self.process_segments(now, &split, alike);
             }
             verdict => {
                 if verdict == Verdict::Inject {
@@ -222,14 +225,14 @@ impl<M: Machine> Turn<M> {
         }
     }
 
-    /// Sends all segments behind these headers, in runs.
+    /// Sends the first `count` segments behind these headers, in runs.
     fn forward_large(
         &mut self,
         now: Time,
         split: &Split<'_>,
+        count: usize,
         headers: &[u8],
-        to: NodeNumber,
-        flow: FlowHash,
+        (to, flow): (NodeNumber, FlowHash),
     ) {
         // What was read before goes out before.
         self.flush(now);
@@ -243,19 +246,21 @@ impl<M: Machine> Turn<M> {
         let longest = (MAX_RUN_BYTES / largest.max(1)).clamp(1, MAX_RUN);
         let mut heads = std::mem::take(&mut self.offload.heads);
         let mut at = 0;
-        while at < split.count() {
-            let end = (at + longest).min(split.count());
+        while at < count {
+            let end = (at + longest).min(count);
             let mut parts = [[&[][..]; 2]; MAX_RUN];
             let mut sealed = 0;
             let mut remote = None;
-            for (head, part) in heads.iter_mut().zip(&mut parts).take(end - at) {
+            for head in heads.iter_mut().take(end - at) {
                 let rest = write_head(head, split, at, headers);
                 at += 1;
                 match (self.path.link.seal(to, port, head), source) {
                     (Ok(route), Some(_)) => {
                         remote = Some(route.remote);
-                        *part = [head.as_slice(), rest];
-                        sealed += 1;
+                        if let Some(part) = parts.get_mut(sealed) {
+                            *part = [head.as_slice(), rest];
+                            sealed += 1;
+                        }
                     }
                     (Ok(_), None) => self.path.link.send_failed(),
                     // The link counted why, and will say so of each.
@@ -309,6 +314,16 @@ impl<M: Machine> Turn<M> {
         if count > 1 {
             self.offload.counts.written += 1;
             self.offload.counts.segments_written += count;
+        }
+    }
+
+    /// A new life begins (R11): what the one before took goes no further.
+    pub(super) fn drop_joined(&mut self) {
+        let count = self.offload.joined.count();
+        self.offload.joined.clear();
+        self.stack.created += count;
+        for _ in 0..count {
+            self.stack.drop_for(DropReason::StaleIncarnation);
         }
     }
 

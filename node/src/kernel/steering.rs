@@ -3,8 +3,9 @@
 //!
 //! What the program does not understand, or the kernel has to answer, it passes on to the stack, which
 //! routes it to the TUN device: frames for another hardware address (a bridge floods what it does
-//! not know), with a VLAN tag, IPv4 options or a wrong header checksum, packets larger than fit the
-//! encapsulation ("too big"), and those whose time to live ends here ("time exceeded").
+//! not know), with a VLAN tag in them, IPv4 options or a wrong header checksum, fragments, IPv6 extension
+//! headers, neighbour discovery, packets larger than fit the encapsulation ("too big") or a frame, and those
+//! whose time to live ends here ("time exceeded").
 
 use jlb_packet_io::ebpf::{
     Action, Alu, Assembler, Condition, Function, Kind, Label, Link, LoadError, Map, Mode, Program,
@@ -20,16 +21,27 @@ pub const MAX_VIPS: u32 = 65_536;
 /// Queues of an interface that packets may come by.
 pub const MAX_QUEUES: u32 = 256;
 
+/// Numbers of IPv6's next-header field.
+const TCP: i32 = 6;
+const UDP: i32 = 17;
+const ICMPV6: i32 = 58;
+
+/// Types of ICMPv6 messages that the kernel answers (RFC 4861).
+const FIRST_DISCOVERY: i32 = 133;
+const LAST_DISCOVERY: i32 = 137;
+
 /// Where things are in a frame (IEEE 802.3, RFC 791, RFC 8200).
 mod at {
     pub(super) const DESTINATION: i16 = 0;
     pub(super) const ETHERTYPE: i16 = 12;
     pub(super) const IP: i16 = 14;
     pub(super) const V4_LENGTH: i16 = IP + 2;
+    pub(super) const V4_FRAGMENT: i16 = IP + 6;
     pub(super) const V4_TTL: i16 = IP + 8;
     pub(super) const V4_DESTINATION: i16 = IP + 16;
     pub(super) const V4_END: i16 = IP + 20;
     pub(super) const V6_LENGTH: i16 = IP + 4;
+    pub(super) const V6_NEXT_HEADER: i16 = IP + 6;
     pub(super) const V6_HOP_LIMIT: i16 = IP + 7;
     pub(super) const V6_DESTINATION: i16 = IP + 24;
     pub(super) const V6_END: i16 = IP + 40;
@@ -133,7 +145,7 @@ fn assemble<'maps>(
     max_inner: u16,
 ) -> Assembler<'maps> {
     let mut code = Assembler::new();
-    let [pass, v4, v6, lookup, redirect] = std::array::from_fn(|_| code.label());
+    let [pass, v4, v6, v6_upper, lookup, redirect] = std::array::from_fn(|_| code.label());
     let [a, b, c, d, e, f] = hardware;
     // R6: context. R2, R3: packet and its end. R7: length of the IP packet. R8: its family.
     code.copy(R6, R1);
@@ -155,6 +167,11 @@ fn assemble<'maps>(
     check_end(&mut code, at::V4_END, pass);
     code.load(Size::Byte, R5, R2, at::IP);
     code.jump_if(Condition::NotEqual, R5, 0x45, pass);
+    // More fragments, or an offset.
+    code.load(Size::Half, R5, R2, at::V4_FRAGMENT);
+    code.big_endian(R5, 16);
+    code.alu_immediate(Alu::And, R5, 0x3fff);
+    code.jump_if(Condition::NotEqual, R5, 0, pass);
     code.load(Size::Byte, R5, R2, at::V4_TTL);
     code.jump_if(Condition::LessOrEqual, R5, 1, pass);
     code.load(Size::Half, R7, R2, at::V4_LENGTH);
@@ -179,6 +196,16 @@ fn assemble<'maps>(
     code.big_endian(R7, 16);
     code.alu_immediate(Alu::Add, R7, 40);
     code.move_immediate(R8, 6);
+    code.load(Size::Byte, R5, R2, at::V6_NEXT_HEADER);
+    code.jump_if(Condition::Equal, R5, TCP, v6_upper);
+    code.jump_if(Condition::Equal, R5, UDP, v6_upper);
+    code.jump_if(Condition::NotEqual, R5, ICMPV6, pass);
+    // Router and neighbour discovery, and redirects.
+    check_end(&mut code, at::V6_END + 1, pass);
+    code.load(Size::Byte, R5, R2, at::V6_END);
+    code.jump_if(Condition::Less, R5, FIRST_DISCOVERY, v6_upper);
+    code.jump_if(Condition::LessOrEqual, R5, LAST_DISCOVERY, pass);
+    code.place(v6_upper);
     for part in [0, 4, 8, 12] {
         code.load(Size::Word, R5, R2, at::V6_DESTINATION + part);
         code.store(Size::Word, R10, KEY + part, R5);

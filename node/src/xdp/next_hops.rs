@@ -66,17 +66,17 @@ pub(crate) struct NextHops {
 }
 
 impl NextHops {
-    /// Starts the thread, for these interfaces of the calling thread's namespace; `waker` is called
-    /// when there is another table.
+    /// Starts the thread, for these interfaces, by name and index, of the calling thread's namespace; `waker`
+    /// is called when there is another table.
     ///
     /// # Errors
     /// [`Error::Setup`] if the kernel has no news to tell, [`Error::System`] without resources.
-    pub(crate) fn start(interfaces: &[String], waker: Waker) -> Result<Self, Error> {
+    pub(crate) fn start(interfaces: Vec<(String, u32)>, waker: Waker) -> Result<Self, Error> {
         let (questions, inbox) = sync_channel(MAX_QUESTIONS);
         let (publish, tables) = sync_channel(1);
         let thread = Waker::new().map_err(Error::system("make a waker"))?;
         let resolver = Resolver {
-            names: interfaces.to_vec(),
+            interfaces,
             netlink: Netlink::open().map_err(Error::Setup)?,
             ends: BTreeSet::new(),
             inbox,
@@ -181,7 +181,7 @@ impl News {
 
 /// The thread's own.
 struct Resolver {
-    names: Vec<String>,
+    interfaces: Vec<(String, u32)>,
     netlink: Netlink,
     ends: BTreeSet<Ends>,
     inbox: Receiver<Ends>,
@@ -246,9 +246,12 @@ impl Resolver {
 
     fn look(&self) -> kernel::Result<Table> {
         let mut interfaces = BTreeMap::new();
-        for (at, name) in self.names.iter().enumerate() {
-            // One that is gone for now takes no messages.
-            if let Ok(interface) = self.netlink.interface(name) {
+        for (at, (name, index)) in self.interfaces.iter().enumerate() {
+            // One that is gone for now takes no messages, nor does another one of its name: the sockets are
+            // bound to the first.
+            if let Ok(interface) = self.netlink.interface(name)
+                && interface.index == *index
+            {
                 interfaces.insert(interface.index, (at, interface));
             }
         }

@@ -168,6 +168,14 @@ impl<'a> Split<'a> {
             .max(1)
     }
 
+    /// Whether its last segment ends its sender's half of a TCP connection, which the others do not tell.
+    #[must_use]
+    pub fn ends_flow(&self) -> bool {
+        let flags = self.packet.get(self.ip_len + tcp::FLAGS);
+        self.protocol == ip_number::TCP
+            && flags.is_some_and(|&flags| TcpFlags::from_bits(flags).contains(TcpFlags::FIN))
+    }
+
     /// What follows the headers in segment number `at`; nothing past the last.
     #[must_use]
     pub fn payload(&self, at: usize) -> &'a [u8] {

@@ -77,7 +77,8 @@ impl Watched {
         let waker = Waker::new().unwrap();
         let poller = Poller::new().unwrap();
         poller.add(&waker, 0, Interest::Readable).unwrap();
-        let hops = NextHops::start(&["near".into()], waker.clone()).unwrap();
+        let index = Netlink::open().unwrap().interface("near").unwrap().index;
+        let hops = NextHops::start(vec![("near".into(), index)], waker.clone()).unwrap();
         Self {
             hops,
             poller,

@@ -206,7 +206,11 @@ fn a_large_udp_packet_is_cut_into_datagrams() {
 fn a_window_reduction_is_told_once_and_an_end_last() {
     let mut large = tcp(V4, 1, true, &payload(2_000));
     large[33] |= (TcpFlags::CWR | TcpFlags::FIN).bits();
-    let small = cut(&large, segments(SegmentKind::Tcp4, 1_000));
+    let tcp4 = segments(SegmentKind::Tcp4, 1_000);
+    assert!(Split::new(&large, tcp4).unwrap().ends_flow());
+    let open = tcp(V4, 1, true, &payload(2_000));
+    assert!(!Split::new(&open, tcp4).unwrap().ends_flow());
+    let small = cut(&large, tcp4);
     let flags: Vec<TcpFlags> = small.iter().map(|p| TcpFlags::from_bits(p[33])).collect();
     assert_eq!(
         flags,
