@@ -26,12 +26,12 @@ use crate::planted::{self, Bug};
 use crate::sip::Sip;
 use crate::time::Time;
 use crate::view::MemberState;
-use crate::wire::{self, Covered, Seal};
+use crate::wire::{self, Covered, Imprint, Seal};
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use peer::{Peer, Session};
+use peer::{Peer, Sealing, Session};
 use subtle::ConstantTimeEq;
 use tag::{Endpoints, Sender};
 
@@ -268,13 +268,41 @@ impl Link {
         buf: &mut impl Buffer,
     ) -> Result<Route, DropReason> {
         self.ledger.created += 1;
-        let sealed = self.peer(to).and_then(|at| {
-            let peer = &self.peers[at];
-            let receiver = peer.incarnation().ok_or(DropReason::NoSession)?;
-            self.seal_for(at, peer.seal_version(), receiver, source_port, buf)?;
-            Ok(at)
-        });
+        let sealed = self.seal_to(to, source_port, buf.as_mut_slice());
         self.count_sent(sealed)
+    }
+
+    /// Seals a message for a peer; gives its place.
+    #[inline(always)]
+    fn seal_to(
+        &mut self,
+        to: NodeNumber,
+        source_port: u16,
+        bytes: &mut [u8],
+    ) -> Result<usize, DropReason> {
+        let at = self.peer(to)?;
+        let peer = &mut self.peers[at];
+        if peer.sealing.is_none() {
+            let receiver = peer.incarnation().ok_or(DropReason::NoSession)?;
+            if peer.seal_version() == wire::VERSION {
+                self.seal_first(at, receiver, source_port, bytes)?;
+                return Ok(at);
+            }
+            self.begin_sealing(at, receiver);
+        }
+        let peer = &mut self.peers[at];
+        let Some(sealing) = &peer.sealing else {
+            return Err(DropReason::NoSession);
+        };
+        peer.sent += 1;
+        let (seal, behind) = bytes.split_first_chunk_mut().ok_or(DropReason::Truncated)?;
+        let head = sealing.imprint.write(peer.sent, seal);
+        let rest = Covered::behind_tag(head[0], behind);
+        let ports = [source_port, self.config.port];
+        let key = self.config.keys.sending();
+        let tag = key.tag(sealing.begun, peer.sent, ports, head, rest)?;
+        wire::write_tag(tag, seal);
+        Ok(at)
     }
 
     /// Counts a message that was sealed, or not, for the peer at a place; gives its way.
@@ -311,43 +339,57 @@ impl Link {
         }
     }
 
-    #[inline(always)]
-    fn seal_for(
-        &mut self,
-        at: usize,
-        version: u8,
-        receiver: u32,
-        source_port: u16,
-        buf: &mut impl Buffer,
-    ) -> Result<(), DropReason> {
-        let peer = &mut self.peers[at];
-        let receiver = bound_to(receiver);
-        let key = self.config.keys.sending();
-        peer.sent += 1;
-        let seal = Seal {
+    /// The seal of the next message to this life of a peer.
+    fn next_seal(&self, at: usize, version: u8, receiver: u32) -> Seal {
+        Seal {
             version,
             kind: 0,
-            key_id: key.id(),
+            key_id: self.config.keys.sending().id(),
             worker: self.config.worker,
             sender: self.config.node,
             receiver: low_bits(receiver),
             incarnation: self.config.incarnation,
-            counter: peer.sent,
+            counter: self.peers[at].sent + 1,
             tag: 0,
+        }
+    }
+
+    /// Notes what the seals of all messages to this life of a peer have in common.
+    #[cold]
+    fn begin_sealing(&mut self, at: usize, receiver: u32) {
+        let receiver = bound_to(receiver);
+        let seal = self.next_seal(at, wire::NH_VERSION, receiver);
+        let route = self.peers[at].route;
+        let key = self.config.keys.sending();
+        self.peers[at].sealing = Some(Sealing {
+            imprint: Imprint::of(&seal),
+            begun: key.begin(Sender::of(&seal), receiver, route.local, route.remote.ip()),
+        });
+    }
+
+    /// Seals a message with a seal of the first version.
+    fn seal_first(
+        &mut self,
+        at: usize,
+        receiver: u32,
+        source_port: u16,
+        bytes: &mut [u8],
+    ) -> Result<(), DropReason> {
+        let receiver = bound_to(receiver);
+        let seal = self.next_seal(at, wire::VERSION, receiver);
+        let peer = &mut self.peers[at];
+        peer.sent += 1;
+        let header = bytes.first_chunk_mut().ok_or(DropReason::Truncated)?;
+        Imprint::of(&seal).write(seal.counter, header);
+        let ends = Endpoints {
+            from: SocketAddr::new(peer.route.local, source_port),
+            to: peer.route.remote,
         };
-        let bytes = buf.as_mut_slice();
-        let head = seal.write(bytes)?;
-        let covered = Covered::of(bytes)?;
-        let tag = if version == wire::VERSION {
-            let from = SocketAddr::new(peer.route.local, source_port);
-            let to = peer.route.remote;
-            key.first_tag(receiver, Endpoints { from, to }, &covered)
-        } else {
-            let begun = peer.sealing(key, Sender::of(&seal), receiver);
-            let ports = [source_port, self.config.port];
-            key.tag(begun, seal.counter, ports, head, covered.rest)?
-        };
-        Seal::write_tag(tag, bytes)
+        let key = self.config.keys.sending();
+        let tag = key.first_tag(receiver, ends, &Covered::of(bytes)?);
+        let header = bytes.first_chunk_mut().ok_or(DropReason::Truncated)?;
+        wire::write_tag(tag, header);
+        Ok(())
     }
 
     /// Opens a datagram that came from `from` to our address `local`: verifies its tag and that it

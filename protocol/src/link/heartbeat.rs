@@ -320,7 +320,7 @@ impl Link {
         self.ledger.created += 1;
         let mut buf = PacketBuf::new(HELLO_LEN);
         let sealed = wire::encode_control(&control, &mut buf)
-            .and_then(|()| self.seal_for(at, wire::VERSION, receiver, self.config.port, &mut buf))
+            .and_then(|()| self.seal_first(at, receiver, self.config.port, buf.as_mut_slice()))
             .map(|()| at);
         self.count_sent(sealed).map(|route| (route, buf))
     }

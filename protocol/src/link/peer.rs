@@ -1,6 +1,5 @@
 //! What a link knows of one peer.
 
-use super::tag::{Key, Sender};
 use super::window::Window;
 use super::{FIRST_HELLO_RETRY, HELLO_SPACING, Route};
 use crate::drop_reason::DropReason;
@@ -9,7 +8,7 @@ use crate::planted::{self, Bug};
 use crate::sip::Sip;
 use crate::time::Time;
 use crate::view::MemberState;
-use crate::wire::{self, Seal};
+use crate::wire::{self, Imprint, Seal};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -74,11 +73,11 @@ struct Opening {
     begun: Sip,
 }
 
-/// Where the tags of our messages to a life of the peer begin.
+/// What the seals of version 3 of our messages to a life of the peer have in common, and where their tags begin.
 #[derive(Clone, Copy, Debug)]
-struct Sealing {
-    receiver: u32,
-    begun: Sip,
+pub(super) struct Sealing {
+    pub(super) imprint: Imprint,
+    pub(super) begun: Sip,
 }
 
 #[derive(Clone, Debug)]
@@ -93,7 +92,8 @@ pub(super) struct Peer {
     /// The worker and number of what the latest saying was in.
     told: (u8, u64),
     pub(super) said: Option<Said>,
-    sealing: Option<Sealing>,
+    /// Once a message was sealed since the session began and the peer said last which version it opens.
+    pub(super) sealing: Option<Sealing>,
     pub(super) config: Option<u64>,
     pub(super) last_heard: Option<Time>,
     pub(super) next_hello: Time,
@@ -172,19 +172,6 @@ impl Peer {
         }
     }
 
-    /// Where the tags of messages to this life of it begin.
-    #[inline]
-    pub(super) fn sealing(&mut self, key: &Key, sender: Sender, receiver: u32) -> Sip {
-        match self.sealing {
-            Some(sealing) if sealing.receiver == receiver => sealing.begun,
-            _ => {
-                let begun = key.begin(sender, receiver, self.route.local, self.route.remote.ip());
-                self.sealing = Some(Sealing { receiver, begun });
-                begun
-            }
-        }
-    }
-
     /// Where the tag of such a message, to our address `local`, begins, if one like it was verified already.
     pub(super) fn opening(&self, seal: &Seal, local: IpAddr) -> Option<Sip> {
         let session = self.session.as_ref()?;
@@ -251,6 +238,7 @@ impl Peer {
             Some(session) if seal.incarnation == session.incarnation => session,
             other => {
                 self.met = false;
+                self.sealing = None;
                 other.insert(Session {
                     incarnation: seal.incarnation,
                     workers: Vec::new(),
@@ -263,6 +251,7 @@ impl Peer {
             // A Hello from before may still be replayed; it has a lower number.
             self.told = (seal.worker, seal.counter.saturating_sub(1));
             self.said = None;
+            self.sealing = None;
         }
         Ok(began)
     }
@@ -274,6 +263,7 @@ impl Peer {
         if worker != seal.worker || seal.counter > number {
             self.told = (seal.worker, seal.counter);
             self.said = Some(said);
+            self.sealing = None;
         }
         self.said
     }

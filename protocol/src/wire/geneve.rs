@@ -71,12 +71,12 @@ impl<'a> Geneve<'a> {
     }
 }
 
-/// Bytes of options, and whether no packet follows, of a message whose header is known to be one.
-#[inline]
-pub(super) fn extent(bytes: &[u8]) -> Result<(usize, bool), DropReason> {
-    let header: &[u8; HEADER_LEN] = bytes.first_chunk().ok_or(DropReason::Truncated)?;
-    let options = usize::from(header[VERSION_AND_LENGTH] & 0x3f) * 4;
-    Ok((options, header[FLAGS] & FLAG_CONTROL != 0))
+/// Bytes of options, and whether no packet follows, by the header of a message, as a little-endian word.
+#[inline(always)]
+pub(super) const fn extent(header: u64) -> (usize, bool) {
+    let header = header.to_le_bytes();
+    let options = (header[VERSION_AND_LENGTH] & 0x3f) as usize * 4;
+    (options, header[FLAGS] & FLAG_CONTROL != 0)
 }
 
 /// A header; `options_len` is a multiple of 4, and `vni` has 24 bits.

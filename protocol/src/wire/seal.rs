@@ -32,6 +32,8 @@ const KEY_ID_AT: usize = AT + 2;
 const WORKER_AT: usize = AT + 3;
 /// The second word: from the option's own header on.
 const SECOND: Range<usize> = HEADER_LEN..WORKER_AT + 1;
+/// The third word: from the sender to its incarnation.
+const THIRD: Range<usize> = SENDER.start..INCARNATION.end;
 const SENDER: Range<usize> = AT + 4..AT + 6;
 const RECEIVER: Range<usize> = AT + 6..AT + 8;
 const INCARNATION: Range<usize> = AT + 8..AT + 12;
@@ -93,39 +95,48 @@ impl Seal {
             tag: u64::from_be_bytes(array(bytes, TAG)),
         })
     }
+}
 
-    /// Writes all but kind and tag into a message that an encoder wrote; gives its first two words, see
-    /// [`Covered::head`].
-    ///
-    /// # Errors
-    /// [`DropReason::Truncated`] if it is no such message.
-    #[inline]
-    pub(crate) fn write(&self, bytes: &mut [u8]) -> Result<[u64; 2], DropReason> {
+/// What a session's seals have in common, in words as they stand in a message: all but its type, counter and tag.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Imprint {
+    second: u64,
+    third: u64,
+}
+
+impl Imprint {
+    /// That of this seal.
+    pub(crate) const fn of(seal: &Seal) -> Self {
+        let [a, b] = seal.sender.get().to_be_bytes();
+        let [c, d] = seal.receiver.to_be_bytes();
+        let [e, f, g, h] = seal.incarnation.to_be_bytes();
+        let second = [0, 0, 0, 0, seal.version, 0, seal.key_id, seal.worker];
+        Self {
+            second: u64::from_le_bytes(second),
+            third: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        }
+    }
+
+    /// Writes the seal of a message that an encoder wrote, all but its type, which is there, and the tag; gives its
+    /// first two words, see [`Covered::head`].
+    #[inline(always)]
+    pub(crate) fn write(&self, counter: u64, bytes: &mut [u8; SEALED_LEN]) -> [u64; 2] {
         /// Of the second word: the option's own header, and the message's type.
         const KEPT: u64 = u64::from_le_bytes([0xff, 0xff, 0xff, 0xff, 0, 0xff, 0, 0]);
-        let bytes: &mut [u8; SEALED_LEN] = bytes.first_chunk_mut().ok_or(DropReason::Truncated)?;
         let first = u64::from_le_bytes(array(bytes, 0..8));
-        let ours = [0, 0, 0, 0, self.version, 0, self.key_id, self.worker];
-        let second = u64::from_le_bytes(array(bytes, SECOND)) & KEPT | u64::from_le_bytes(ours);
+        let second = u64::from_le_bytes(array(bytes, SECOND)) & KEPT | self.second;
         // In whole words: the hash of the message reads them at once.
         bytes[SECOND].copy_from_slice(&second.to_le_bytes());
-        bytes[SENDER].copy_from_slice(&self.sender.get().to_be_bytes());
-        bytes[RECEIVER].copy_from_slice(&self.receiver.to_be_bytes());
-        bytes[INCARNATION].copy_from_slice(&self.incarnation.to_be_bytes());
-        bytes[COUNTER].copy_from_slice(&self.counter.to_be_bytes());
-        Ok([first, second])
+        bytes[THIRD].copy_from_slice(&self.third.to_le_bytes());
+        bytes[COUNTER].copy_from_slice(&counter.to_be_bytes());
+        [first, second]
     }
+}
 
-    /// Writes the tag into a message that [`Self::write`] has written to.
-    ///
-    /// # Errors
-    /// [`DropReason::Truncated`] if it is no such message.
-    #[inline]
-    pub(crate) fn write_tag(tag: u64, bytes: &mut [u8]) -> Result<(), DropReason> {
-        let bytes: &mut [u8; SEALED_LEN] = bytes.first_chunk_mut().ok_or(DropReason::Truncated)?;
-        bytes[TAG].copy_from_slice(&tag.to_be_bytes());
-        Ok(())
-    }
+/// Writes the tag into a message whose seal is there.
+#[inline(always)]
+pub(crate) fn write_tag(tag: u64, bytes: &mut [u8; SEALED_LEN]) {
+    bytes[TAG].copy_from_slice(&tag.to_be_bytes());
 }
 
 /// A field of a header; all ranges are constants inside of it.
@@ -168,15 +179,21 @@ impl<'a> Covered<'a> {
     /// [`DropReason::Truncated`]
     #[inline]
     pub(crate) fn of(bytes: &'a [u8]) -> Result<Self, DropReason> {
-        let (options, control) = super::geneve::extent(bytes)?;
-        let packet = HEADER_LEN + options + Self::PACKET;
-        let end = if control {
-            bytes.len()
-        } else {
-            packet.min(bytes.len())
-        };
+        let first = bytes.first_chunk().ok_or(DropReason::Truncated)?;
         let before = bytes.first_chunk().ok_or(DropReason::Truncated)?;
-        let rest = bytes.get(TAG.end..end).ok_or(DropReason::Truncated)?;
+        let behind = bytes.get(TAG.end..).ok_or(DropReason::Truncated)?;
+        let rest = Self::behind_tag(u64::from_le_bytes(*first), behind);
         Ok(Self { before, rest })
+    }
+
+    /// What is covered of what stands behind the tag, by the first word of the message, little-endian.
+    #[inline(always)]
+    pub(crate) fn behind_tag(first: u64, behind: &[u8]) -> &[u8] {
+        let (options, control) = super::geneve::extent(first);
+        let end = (HEADER_LEN + options + Self::PACKET).saturating_sub(TAG.end);
+        match behind.get(..end) {
+            Some(covered) if !control => covered,
+            _ => behind,
+        }
     }
 }
