@@ -101,6 +101,14 @@ impl Nodes {
         self.hasher.flow_hash(key)
     }
 
+    /// Hashes and ranks a flow once for all that is asked of it next; gives what others may learn of that.
+    pub(crate) fn know(&self, key: &FlowKey) -> (FlowHash, &Ranking) {
+        let flow = self.hash(key);
+        let _ranks = self.ranking.ranks(flow);
+        self.with_me.learn(&self.ranking);
+        (flow, &self.ranking)
+    }
+
     pub(crate) fn ranks(&self, flow: FlowHash) -> Ranks {
         self.ranking.ranks(flow)
     }

@@ -57,6 +57,9 @@ impl Searches {
     }
 
     fn find(&self, key: &FlowKey) -> Option<&Search> {
+        if self.table.is_empty() {
+            return None;
+        }
         self.table.get(self.table.find(key)?)
     }
 
@@ -69,6 +72,9 @@ impl Searches {
 
     /// The attempt has no such list after all.
     pub(crate) fn forget_hunt(&mut self, key: &FlowKey, isn: u32) {
+        if self.table.is_empty() {
+            return;
+        }
         let found = self.table.find(key);
         if let Some(search) = found.and_then(|handle| self.table.get_mut(handle))
             && search.isn == isn
@@ -125,6 +131,9 @@ impl Searches {
     /// The search is over. The entry stays for a while if there is room to spare, after that for new
     /// lists.
     pub(crate) fn end(&mut self, now: Time, key: &FlowKey) {
+        if self.table.is_empty() {
+            return;
+        }
         let Some(handle) = self.table.find(key) else {
             return;
         };

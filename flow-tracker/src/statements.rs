@@ -241,9 +241,12 @@ impl FlowTracker {
             },
             State::Rejected { .. } | State::Refused { .. } => return,
         };
+        if loser == winner {
+            return;
+        }
         // R1: outside the top two this record was a hint, and says nothing of who has lost.
         let ranks = self.nodes.ranks(self.nodes.hash(&flow.key));
-        if loser != winner && is_in(self.nodes.me, ranks) {
+        if is_in(self.nodes.me, ranks) {
             let offer = OfferNumber {
                 isn: before.isn,
                 step,

@@ -102,6 +102,9 @@ impl Surge {
 
     /// The flow has a host now: nothing is left of its place.
     pub(crate) fn forget(&mut self, key: &FlowKey) {
+        if self.table.is_empty() {
+            return;
+        }
         if let Some(handle) = self.table.find(key)
             && let Some(waiting) = self.table.get(handle)
             && waiting.packet.is_none()

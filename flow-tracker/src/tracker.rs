@@ -90,6 +90,8 @@ impl FlowTracker {
     }
 
     fn handle_flow(&mut self, now: Time, from: NodeNumber, message: &FlowMessage<'_>) -> Ended {
+        let (flow, ranking) = self.nodes.know(&message.key);
+        self.records.know(&message.key, flow, ranking);
         match message.kind {
             FlowKind::Open => self.open(now, from, message),
             FlowKind::Offer => self.offer(now, from, message),

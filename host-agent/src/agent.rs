@@ -346,6 +346,7 @@ impl HostAgent {
 
     /// Reads the client's packet of a message and makes sure that it belongs to the flow and
     /// service that the message names.
+    #[inline]
     pub(crate) fn examine(
         &self,
         message: &FlowMessage<'_>,
@@ -355,10 +356,21 @@ impl HostAgent {
             return Err(DropReason::UnknownService);
         }
         let packet = packet::parse(message.packet)?;
-        let (vip, protocol, port) = packet.vip_endpoint().ok_or(DropReason::FlowMismatch)?;
-        if self.services.find(vip, protocol, port) != Some(service)
-            || packet.flow_key(service) != Some(message.key)
-        {
+        // Of plain packets addresses are read as keys have them.
+        let (found, key, protocol) = match packet::read_plain(message.packet) {
+            Some(plain) => (
+                self.services.find_plain(&plain),
+                Some(plain.flow_key(service)),
+                plain.protocol,
+            ),
+            None => {
+                let endpoint = packet.vip_endpoint().ok_or(DropReason::FlowMismatch)?;
+                let (vip, protocol, port) = endpoint;
+                let found = self.services.find(vip, protocol, port);
+                (found, packet.flow_key(service), protocol)
+            }
+        };
+        if found != Some(service) || key != Some(message.key) {
             return Err(DropReason::FlowMismatch);
         }
         Ok((packet, protocol))

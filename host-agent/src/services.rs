@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use jlb_protocol::digest::{Digest, Digester};
 use jlb_protocol::message::ServiceLoad;
+use jlb_protocol::packet::Plain;
 use jlb_protocol::services::ServiceMap;
 use jlb_protocol::{Protocol, ServiceNumber};
 
@@ -84,6 +85,13 @@ impl Services {
     /// The service that has this address, protocol and port.
     pub(crate) fn find(&self, vip: IpAddr, protocol: Protocol, port: u16) -> Option<ServiceNumber> {
         self.map.find(vip, protocol, port)
+    }
+
+    /// The same, of a plain packet.
+    #[inline]
+    pub(crate) fn find_plain(&self, packet: &Plain) -> Option<ServiceNumber> {
+        self.map
+            .find_mapped(packet.vip, packet.protocol, packet.vip_port)
     }
 
     /// The address of a service.

@@ -1,6 +1,7 @@
 //! The flow key, the offer number and the birth.
 
 use crate::number::ServiceNumber;
+use core::cmp::Ordering;
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, Ipv6Addr};
 
@@ -8,7 +9,7 @@ use core::net::{IpAddr, Ipv6Addr};
 ///
 /// The service stands for the VIP and the protocol. An IPv4 client is kept as an IPv4-mapped IPv6
 /// address (RFC 4291 section 2.5.5.2), so that one table serves both families: 24 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FlowKey {
     client: [u8; 16],
     service: u32,
@@ -106,6 +107,26 @@ impl FlowKey {
             client_port: u16::from_be_bytes([bytes[20], bytes[21]]),
             vip_port: u16::from_be_bytes([bytes[22], bytes[23]]),
         })
+    }
+}
+
+impl Ord for FlowKey {
+    /// By client, service, client port and VIP port: two words instead of bytes one by one.
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        let ports = |key: &Self| u64::from(key.client_port) << 16 | u64::from(key.vip_port);
+        let words = |key: &Self| {
+            let client = u128::from_be_bytes(key.client);
+            (client, u64::from(key.service) << 32 | ports(key))
+        };
+        words(self).cmp(&words(other))
+    }
+}
+
+impl PartialOrd for FlowKey {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -44,9 +44,26 @@ impl HashKey {
     /// number (2 bytes), both big-endian.
     #[must_use]
     pub fn score(&self, flow: FlowHash, node: NodeNumber) -> u64 {
-        let flow = flow.0.swap_bytes();
+        self.scores(flow).of(node)
+    }
+
+    /// The scores of all nodes for a flow.
+    #[inline]
+    pub(crate) fn scores(&self, flow: FlowHash) -> Scores {
+        Scores(self.0.word(flow.0.swap_bytes()))
+    }
+}
+
+/// What the scores of all nodes for one flow begin with.
+#[derive(Clone, Copy)]
+pub(crate) struct Scores(Sip);
+
+impl Scores {
+    /// The score of a node: [`HashKey::score`].
+    #[inline]
+    pub(crate) fn of(self, node: NodeNumber) -> u64 {
         let node = u64::from(node.get().swap_bytes());
-        self.0.word(flow).finish(node | 10 << 56)
+        self.0.finish(node | 10 << 56)
     }
 }
 
@@ -71,6 +88,12 @@ impl FlowHasher {
     #[must_use]
     pub const fn key(&self) -> HashKey {
         self.key
+    }
+
+    /// Takes over the hash of a flow that another one with the same key has made.
+    #[inline]
+    pub fn learn(&self, key: &FlowKey, hash: FlowHash) {
+        self.last.set(Some((*key, hash)));
     }
 
     /// The flow's hash: [`HashKey::flow_hash`].

@@ -475,6 +475,7 @@ impl Link {
 
     /// Verifies the tag of a message. `known` is where the tags of its sender's session begin; where they do is
     /// given back, for tags of version 3.
+    #[inline]
     fn verify(
         &self,
         seal: &Seal,

@@ -55,11 +55,19 @@ impl Ranking {
         }
     }
 
+    /// Takes over what a ranking under the same key knows of its last flow, if it is of the same trackers.
+    pub fn learn(&self, other: &Self) {
+        if self.trackers == other.trackers {
+            self.last.set(other.last.get());
+        }
+    }
+
     fn rank(&self, flow: FlowHash) -> Ranks {
+        let scores = self.key.scores(flow);
         let mut best: Option<(u64, NodeNumber)> = None;
         let mut second = None;
         for &tracker in &self.trackers {
-            let scored = Some((self.key.score(flow, tracker), tracker));
+            let scored = Some((scores.of(tracker), tracker));
             if scored > best {
                 second = best;
                 best = scored;

@@ -80,6 +80,12 @@ impl View {
     /// The member with this number.
     #[must_use]
     pub fn member(&self, node: NodeNumber) -> Option<&Member> {
+        // Most clusters number their nodes one after the other.
+        let first = self.members.first()?.node.get();
+        let guess = usize::from(node.get().checked_sub(first)?);
+        if let Some(member) = self.members.get(guess).filter(|it| it.node == node) {
+            return Some(member);
+        }
         let at = self
             .members
             .binary_search_by_key(&node, |member| member.node)

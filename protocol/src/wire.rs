@@ -180,20 +180,9 @@ pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DropReason> {
         }
         (key, &geneve.payload[..0])
     };
-    let present = [
-        (fields.offer, false, options.offer.is_some()),
-        (fields.path, false, options.path.is_some()),
-        (fields.birth, fields.birth_optional, options.birth.is_some()),
-        (fields.tried, true, options.tried.is_some()),
-        (fields.hunt, true, options.hunt.is_some()),
-        (fields.verdict, false, options.verdict.is_some()),
-        (!fields.packet, false, options.key.is_some()),
-    ];
-    if present.into_iter().any(
-        |(allowed, optional, there)| {
-            if allowed { !there && !optional } else { there }
-        },
-    ) {
+    let (allowed, required) = expected(kind);
+    let there = options.present();
+    if there & !allowed != 0 || required & !there != 0 {
         return Err(DropReason::BadOption);
     }
     let (offer, intent) = options
@@ -213,6 +202,30 @@ pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DropReason> {
         load,
         packet,
     }))
+}
+
+/// The options that a message of this kind may have, and those that it must have: see [`option::Options::present`].
+const fn expected(kind: FlowKind) -> (u8, u8) {
+    let fields = kind.fields();
+    let allowed = option::bits([
+        fields.offer,
+        fields.path,
+        fields.birth,
+        fields.tried,
+        fields.hunt,
+        fields.verdict,
+        !fields.packet,
+    ]);
+    let optional = option::bits([
+        false,
+        false,
+        fields.birth_optional,
+        true,
+        true,
+        false,
+        false,
+    ]);
+    (allowed, allowed & !optional)
 }
 
 /// The flow of a client's packet, and the packet's length.

@@ -73,6 +73,12 @@ impl Records {
         });
     }
 
+    /// Learns how a flow was hashed and ranked, so that it is not done twice.
+    pub(crate) fn know(&self, key: &FlowKey, flow: FlowHash, ranking: &Ranking) {
+        self.ranked.hasher.learn(key, flow);
+        self.ranked.ranking.learn(ranking);
+    }
+
     /// Whether all records that count in the buckets are counted.
     pub(crate) fn are_counted(&self) -> bool {
         self.walk.is_none_or(|walk| !walk.counting)

@@ -171,6 +171,7 @@ pub(super) fn is_seal(options: &[u8]) -> bool {
         if u16::from_be_bytes([*a, *b]) == CLASS && usize::from(*words) * 4 == seal::BODY_LEN)
 }
 
+#[inline]
 pub(super) fn parse(mut bytes: &[u8]) -> Result<Options, DropReason> {
     let mut options = Options::default();
     // Each turn takes at least four of at most 252 bytes.
@@ -192,7 +193,34 @@ pub(super) fn parse(mut bytes: &[u8]) -> Result<Options, DropReason> {
     Ok(options)
 }
 
+/// One bit for each of these options: Offer, Path, Birth, Tried, Hunt, Verdict, Key.
+pub(super) const fn bits(options: [bool; 7]) -> u8 {
+    let [offer, path, birth, tried, hunt, verdict, key] = options;
+    offer as u8
+        | (path as u8) << 1
+        | (birth as u8) << 2
+        | (tried as u8) << 3
+        | (hunt as u8) << 4
+        | (verdict as u8) << 5
+        | (key as u8) << 6
+}
+
 impl Options {
+    /// Which options there are, without the seal, as [`bits`].
+    #[inline]
+    pub(super) const fn present(&self) -> u8 {
+        bits([
+            self.offer.is_some(),
+            self.path.is_some(),
+            self.birth.is_some(),
+            self.tried.is_some(),
+            self.hunt.is_some(),
+            self.verdict.is_some(),
+            self.key.is_some(),
+        ])
+    }
+
+    #[inline]
     fn take(&mut self, kind: u8, body: &[u8]) -> Result<(), DropReason> {
         match kind {
             SEAL => {
