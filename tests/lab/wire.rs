@@ -37,6 +37,12 @@ fn every_datagram_decodes_and_takes_its_way_over_ipv6() {
 
 fn captured(wanted: Wanted) {
     let lab = Lab::start(wanted);
+    // Messages that leave together are one packet for as long as nothing cuts them apart: here each of them is to be
+    // seen by itself.
+    for node in lab.nodes() {
+        lab.inside(&node.name)
+            .must("ethtool", &["-K", "eth0", "tx-udp-segmentation", "off"]);
+    }
     let capture = Capture::start(&lab, &lab.inside("router"), BRIDGE, "udp port 6081", 65_535);
     let flows = traffic(&lab);
     let file = capture.stop();

@@ -33,8 +33,10 @@ impl Capture {
             .unwrap();
         let mut child = place
             .command("tcpdump")
-            // -Z: it would give up root and with it the lab's directory. -B: KiB.
-            .args(["-n", "-U", "-Z", "root", "-B", "65536", "-i", device])
+            // -Z: it would give up root and with it the lab's directory. -B: KiB. Without immediate mode what came in the
+            // last second may still be in the kernel when it ends.
+            .args(["-n", "-U", "--immediate-mode", "-Z", "root"])
+            .args(["-B", "65536", "-i", device])
             .args([
                 "-s",
                 &bytes.to_string(),
