@@ -151,6 +151,9 @@ pub(crate) struct LabOptions {
     /// How ingress nodes take packets of clients, as in the cluster file
     #[arg(long, value_enum, default_value_t = PacketIo::Tun)]
     pub(crate) packet_io: PacketIo,
+    /// Have each host's kernel decapsulate packets of established connections, by XDP
+    #[arg(long)]
+    pub(crate) xdp_strip: bool,
     /// How hosts are chosen, as in the cluster file
     #[arg(long, default_value = "round-robin", value_parser = policies())]
     pub(crate) policy: String,
@@ -197,14 +200,20 @@ pub(crate) enum PacketIo {
 }
 
 impl PacketIo {
-    /// The lines of an ingress in the cluster file.
-    pub(crate) const fn lines(self) -> &'static [(Role, &'static str)] {
-        match self {
-            Self::Tun => &[],
-            Self::AfXdp => &[
-                (Role::Ingress, "packet_io = \"af_xdp\""),
-                (Role::Ingress, "xdp_interfaces = [\"eth0\"]"),
-            ],
+    /// The lines of ingress nodes in the cluster file, and of hosts if their kernels decapsulate.
+    pub(crate) const fn lines(self, xdp_strip: bool) -> &'static [(Role, &'static str)] {
+        const LINES: &[(Role, &str)] = &[
+            (Role::Ingress, "packet_io = \"af_xdp\""),
+            (Role::Ingress, "xdp_interfaces = [\"eth0\"]"),
+            (Role::Host, "xdp_strip = true"),
+            (Role::Host, "xdp_interfaces = [\"eth0\"]"),
+        ];
+        let (ingress, hosts) = LINES.split_at(2);
+        match (self, xdp_strip) {
+            (Self::Tun, false) => &[],
+            (Self::AfXdp, false) => ingress,
+            (Self::Tun, true) => hosts,
+            (Self::AfXdp, true) => LINES,
         }
     }
 }
@@ -224,7 +233,7 @@ impl LabOptions {
         Services {
             policy: &self.policy,
             tcp_lines: &self.tcp_service,
-            node_lines: self.packet_io.lines(),
+            node_lines: self.packet_io.lines(self.xdp_strip),
             ..Services::of(&self.policy)
         }
     }

@@ -345,6 +345,7 @@ pub(crate) fn lab_options(counts: Counts) -> LabOptions {
         hosts: counts.hosts,
         underlay: Underlay::Ipv4,
         packet_io: PacketIo::Tun,
+        xdp_strip: false,
         policy: "round-robin".to_owned(),
         tcp_service: Vec::new(),
     }

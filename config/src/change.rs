@@ -4,7 +4,7 @@
 //! cluster, what all nodes must have in common at each moment, and the sizes of tables that are made
 //! at the start. [`ClusterConfig::fixed_changes`] names them.
 
-use crate::cluster::{ClusterConfig, Node};
+use crate::cluster::{ClusterConfig, Node, XdpStrip};
 use crate::problem::quoted;
 use jlb_protocol::{NodeNumber, Protocol, ServiceNumber};
 use std::collections::BTreeSet;
@@ -67,6 +67,8 @@ impl Found {
         self.compare(of("admin"), from.admin, to.admin);
         self.compare(of("tun"), from.tun.as_str(), to.tun.as_str());
         self.compare(of("packet_io"), &from.packet_io, &to.packet_io);
+        let (before, after) = (strip(from), strip(to));
+        self.compare(of("xdp_strip"), before.as_str(), after.as_str());
     }
 }
 
@@ -76,6 +78,11 @@ const fn word(protocol: Protocol) -> &'static str {
         Protocol::Tcp => "tcp",
         Protocol::Udp => "udp",
     }
+}
+
+fn strip(node: &Node) -> String {
+    let strip = node.xdp_strip.as_ref();
+    strip.map_or_else(|| "false".to_owned(), XdpStrip::to_string)
 }
 
 fn underlay(node: &Node) -> String {

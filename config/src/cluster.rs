@@ -112,6 +112,22 @@ impl std::fmt::Display for PacketIo {
     }
 }
 
+/// Interfaces in front of which a host has the kernel decapsulate packets of established connections.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct XdpStrip {
+    /// The interfaces, 1 to 8, each once.
+    pub interfaces: Vec<String>,
+    /// Whether interfaces are used whose driver has no XDP.
+    pub generic: bool,
+}
+
+impl std::fmt::Display for XdpStrip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let how = if self.generic { ", generic too" } else { "" };
+        write!(f, "on {}{how}", self.interfaces.join(", "))
+    }
+}
+
 /// One `[[node]]`. Number, name, role and underlay are cluster-wide, and fingerprinted where
 /// membership is static; the rest concerns the node alone.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -130,6 +146,8 @@ pub struct Node {
     pub tun: String,
     /// How it takes packets of clients (per node).
     pub packet_io: PacketIo,
+    /// Where a host has the kernel decapsulate, if it does (per node).
+    pub xdp_strip: Option<XdpStrip>,
     /// How much it logs (per node).
     pub log: LogLevel,
     /// Whether it gets nothing new, cluster-wide.

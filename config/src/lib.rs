@@ -37,7 +37,7 @@ pub use change::FixedChange;
 pub use check::{Checked, check};
 pub use cluster::{
     Admission, ClusterConfig, LogLevel, Membership, Node, PacketIo, PeerAddress, Service,
-    ServiceHost, Underlay,
+    ServiceHost, Underlay, XdpStrip,
 };
 pub use health::{HealthCheck, HealthKind};
 pub use keys::{KeyError, Keys, MessageKey, keygen};

@@ -29,6 +29,7 @@ pub(crate) fn right(path: &str) -> Option<&'static str> {
         "node.admin" => "write an address and a port: admin = \"10.0.0.1:9600\"",
         "node.tun" => "write a device name of 1 to 15 characters: tun = \"jlb0\"",
         "node.packet_io" => "write packet_io = \"tun\" or \"af_xdp\", or leave the line out",
+        "node.xdp_strip" => "write xdp_strip = true, or leave the line out",
         "node.xdp_interfaces" => {
             "name the interfaces that clients' packets come by: xdp_interfaces = [\"eth0\"]"
         }

@@ -29,6 +29,7 @@ pub(crate) struct NodeTable {
     pub(crate) admin: Option<Spanned<Text>>,
     pub(crate) tun: Option<Spanned<Text>>,
     pub(crate) packet_io: Option<Spanned<Text>>,
+    pub(crate) xdp_strip: Option<Spanned<bool>>,
     pub(crate) xdp_interfaces: Option<Spanned<Vec<Spanned<Text>>>>,
     pub(crate) xdp_generic: Option<Spanned<bool>>,
     pub(crate) log: Option<Spanned<Text>>,

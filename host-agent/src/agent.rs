@@ -144,6 +144,8 @@ impl HostAgent {
     /// services that are gone end.
     pub fn handle_config(&mut self, now: Time, config: Config) {
         let before: Vec<ServiceNumber> = self.services.numbers().collect();
+        // Before any service is another, or gone.
+        self.flows.strip_anew();
         self.services.replace(&config.services);
         self.drain_by_file(now, &config.drain);
         self.post.set_max_outbox(config.limits.max_outbox);

@@ -38,6 +38,7 @@ impl HostAgent {
             Cut::Forgotten => return Ok(self.reject_data(from, message, &packet)),
         }
         self.delivered(now, handle, &packet, Some(from));
+        self.let_go(handle, &message.key, &packet, message.birth, from);
         if let Transport::Udp { .. } = packet.transport {
             // R3 wants a client packet after the host's first answer. With direct return the
             // agent does not see answers; a second packet, which came as data because the ingress

@@ -147,6 +147,8 @@ impl HostAgent {
         self.draining.next = now;
         if before != self.draining.is_total() {
             self.load_at = now;
+            // Where the clients of these flows are is to be known when their time is over.
+            self.flows.strip_anew();
         }
     }
 
@@ -154,6 +156,7 @@ impl HostAgent {
     pub(crate) fn drain_by_view(&mut self, now: Time, by_view: bool) {
         if core::mem::replace(&mut self.draining.by_view, by_view) != by_view {
             self.load_at = now;
+            self.flows.strip_anew();
         }
     }
 
@@ -164,6 +167,7 @@ impl HostAgent {
         self.draining.next = now;
         if before != self.draining.services {
             self.load_at = now;
+            self.flows.strip_anew();
         }
     }
 

@@ -16,9 +16,12 @@ mod began;
 mod connections;
 mod digest;
 mod listing;
+mod stripping;
 mod trail;
 
 use began::Began;
+pub(crate) use stripping::Change;
+use stripping::{Mark, Stripping};
 pub(crate) use trail::Point;
 use trail::{Doubt, Holds};
 
@@ -36,12 +39,13 @@ pub(crate) struct Flow {
     pub(crate) state: State,
     /// The kernel's name for the socket, once a dump has shown it.
     cookie: Option<NonZeroU64>,
-    /// The flow's doubt or its trail, never both: a million flows count each byte.
+    /// The flow's doubt, its trail, or what a driver was told, never two of them: a million flows count each byte.
     numbers: [u32; 2],
     /// What these are.
     holds: Holds,
-    /// Whether it was reset since the time that a drain gave it was over.
-    is_cut: bool,
+    /// Whether it was reset since the time that a drain gave it was over, or the kernel may decapsulate its
+    /// packets.
+    mark: Mark,
     /// When it came into its state, or its latest SYN was delivered: dumps begun before that say
     /// nothing of it.
     pub(crate) since: Time,
@@ -188,6 +192,7 @@ pub(crate) struct Flows {
     open: Vec<(ServiceNumber, u32)>,
     /// The same when the trackers were told last.
     told: Vec<(ServiceNumber, u32)>,
+    stripping: Stripping,
 }
 
 impl Flows {
@@ -201,6 +206,7 @@ impl Flows {
             tcp: 0,
             open: Vec::new(),
             told: Vec::new(),
+            stripping: Stripping::OFF,
         }
     }
 
@@ -292,7 +298,7 @@ impl Flows {
             cookie: None,
             numbers: [0; 2],
             holds: Holds::Nothing,
-            is_cut: false,
+            mark: Mark::NONE,
             since: new.since,
             absent_since: PRESENT,
             last_packet: now,
@@ -311,6 +317,7 @@ impl Flows {
     pub(crate) fn remove(&mut self, handle: Handle) -> Option<(FlowKey, Flow)> {
         self.forget_cookie(handle);
         self.settle(handle);
+        self.take_back(handle);
         let (key, flow) = self.table.remove(handle)?;
         self.tcp -= u32::from(flow.protocol == Protocol::Tcp);
         self.count_out(key.service(), flow.state);
@@ -369,8 +376,10 @@ impl Flows {
     pub(crate) fn came_through(&mut self, handle: Handle, ingress: Option<NodeNumber>) {
         if let Some(flow) = self.table.get_mut(handle)
             && ingress.is_some()
+            && flow.ingress != ingress
         {
             flow.ingress = ingress;
+            self.take_back(handle);
         }
     }
 
@@ -378,6 +387,7 @@ impl Flows {
     /// not list before says nothing of that one, also if the flow seemed established or closing:
     /// its close may have been missed, and the client may have begun its next life.
     pub(crate) fn syn_delivered(&mut self, now: Time, handle: Handle, isn: u32) {
+        self.take_back(handle);
         let Some(flow) = self.table.get_mut(handle) else {
             return;
         };
@@ -405,6 +415,7 @@ impl Flows {
 
     /// The flow's life is this one.
     pub(crate) fn set_birth(&mut self, handle: Handle, birth: Birth) {
+        self.take_back(handle);
         if let Some(flow) = self.table.get_mut(handle) {
             flow.birth = birth;
             flow.forget_trail();
@@ -482,6 +493,7 @@ impl Flows {
         let Some(flow) = self.table.get_mut(handle) else {
             return;
         };
+        self.stripping.take_back(&key, flow);
         let before = core::mem::replace(&mut flow.state, next);
         flow.since = now;
         flow.absent_since = PRESENT;

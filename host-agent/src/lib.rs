@@ -29,6 +29,7 @@ pub mod signals;
 mod sockets;
 mod statements;
 mod stats;
+pub mod strip;
 #[cfg(test)]
 mod testbed;
 
@@ -38,3 +39,4 @@ pub use config::Config;
 pub use drain::Until;
 pub use sockets::{Socket, SocketState};
 pub use stats::{ServiceStats, Stats};
+pub use strip::{Ends, Strip};

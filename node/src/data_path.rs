@@ -7,6 +7,7 @@ mod life;
 mod members;
 mod report;
 mod stack;
+mod strip;
 
 pub(crate) use control::{Channels, Command, DataThread, Notice, Reconfiguration};
 pub(crate) use draining::{Allowance, Draining, FileDrain};
@@ -19,6 +20,7 @@ use crate::error::Error;
 use crate::kernel::sock_diag;
 use crate::machine::{Machine, RoleConfig, Taken};
 use crate::socket_watch::{Answer, SocketWatch};
+use crate::strip::Stripper;
 use crate::underlay::{BATCH, Underlay};
 use crate::xdp::ClientFrames;
 use jlb_ingress::{Packet, Verdict};
@@ -42,6 +44,8 @@ pub(crate) struct DataPath<M> {
     pub(crate) tun: Option<Tun>,
     /// Where clients' packets come by `AF_XDP`, too.
     pub(crate) frames: Option<ClientFrames>,
+    /// Where the kernel decapsulates, too.
+    pub(crate) stripper: Option<Stripper>,
     pub(crate) sockets: Option<SocketWatch>,
     pub(crate) channels: Channels,
     pub(crate) names: BTreeMap<NodeNumber, String>,
@@ -213,6 +217,7 @@ impl<M: Machine> Turn<M> {
             self.path.members.poll_timeout(),
             self.dump_due(),
             self.frames_due(),
+            self.sweep_due(),
             self.ends,
         ]
         .into_iter()
@@ -240,6 +245,7 @@ impl<M: Machine> Turn<M> {
         if self.path.frames.as_ref().is_some_and(ClientFrames::waits) {
             self.settle_frames(now);
         }
+        self.sweep(now);
         if self.path.link.poll_timeout().is_some_and(|due| due <= now) {
             self.path.link.handle_timeout(now);
         }
@@ -314,7 +320,10 @@ impl<M: Machine> Turn<M> {
             self.path.members.handle_members(now, node, &members);
             return;
         }
-        if self.path.machine.handle_message(now, node, &message) == Taken::Deliver
+        let taken = self.path.machine.handle_message(now, node, &message);
+        // Before the stack gets a SYN of a flow, the kernel passes none of its packets by the agent.
+        self.apply_strips(now);
+        if taken == Taken::Deliver
             && let Message::Flow(flow) = message
         {
             self.deliver(now, flow.packet);
@@ -366,6 +375,7 @@ impl<M: Machine> Turn<M> {
 
     /// Sends all that the role and the link want sent.
     fn drain(&mut self, now: Time) {
+        self.apply_strips(now);
         while let Some(transmit) = self.path.machine.poll_transmit() {
             self.send(now, transmit);
         }

@@ -9,6 +9,7 @@ pub mod ingress_setup;
 pub mod netlink;
 pub mod sock_diag;
 pub mod steering;
+pub mod stripping;
 pub mod sysctl;
 pub(crate) mod usage;
 

@@ -24,6 +24,7 @@ mod sampler;
 mod socket_watch;
 mod start;
 mod status;
+mod strip;
 mod survey;
 #[cfg(test)]
 mod testing_folder;

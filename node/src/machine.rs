@@ -31,7 +31,7 @@ mod ingress;
 
 use crate::report::Report;
 use jlb_host_agent::signals::Signal;
-use jlb_host_agent::{Socket, Until};
+use jlb_host_agent::{Socket, Strip, Until};
 use jlb_ingress::Packet;
 use jlb_packet_io::xsk::Frame;
 use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View};
@@ -114,6 +114,13 @@ pub(crate) trait Machine: Send {
     fn poll_dump(&self) -> Option<Time> {
         None
     }
+    /// What the kernel is to decapsulate by itself, or not any more: done before anything else that the role
+    /// wants done.
+    fn poll_strip(&mut self) -> Option<Strip> {
+        None
+    }
+    /// The node has begun a new life, of which this state machine is a part.
+    fn handle_renewal(&mut self) {}
     /// Timers that are due.
     fn handle_timeout(&mut self, now: Time);
     /// When [`Self::handle_timeout`] is due.

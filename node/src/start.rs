@@ -8,6 +8,7 @@ use crate::kernel::host_setup::HostSetup;
 use crate::kernel::ingress_setup::IngressSetup;
 use crate::machine::Machine;
 use crate::socket_watch::SocketWatch;
+use crate::strip::{self, Stripper};
 use crate::underlay::Underlay;
 use crate::watch::{Setup, Silences};
 use crate::xdp::{ClientFrames, Wanted};
@@ -55,6 +56,7 @@ pub(crate) struct Started {
 struct Stack {
     tun: Option<Tun>,
     frames: Option<ClientFrames>,
+    stripper: Option<Stripper>,
     sockets: Option<SocketWatch>,
 }
 
@@ -81,6 +83,7 @@ impl Start<'_> {
                 let stack = Stack {
                     tun: Some(tun),
                     frames,
+                    stripper: None,
                     sockets: None,
                 };
                 let ended = self.spawn(machine, members, None, stack)?;
@@ -118,11 +121,24 @@ impl Start<'_> {
                 let vips = Arc::new(Mutex::new(vips));
                 let waker = self.channels.waker.clone();
                 let sockets = SocketWatch::start(Arc::clone(&vips), waker)?;
+                let wanted = self.node.xdp_strip.as_ref().map(|on| strip::Wanted {
+                    on: on.clone(),
+                    port: self.config.port,
+                    max_flows: settings.limits.max_flows,
+                });
+                let stripper = wanted.as_ref().map(Stripper::open).transpose()?;
+                for line in stripper.iter().flat_map(Stripper::describe) {
+                    info!("{line}");
+                }
                 let (members, view, now) = self.membership();
-                let machine = HostAgent::new(settings, view, seed, now);
+                let mut machine = HostAgent::new(settings, view, seed, now);
+                if stripper.is_some() {
+                    machine.begin_stripping();
+                }
                 let stack = Stack {
                     tun: Some(tun),
                     frames: None,
+                    stripper,
                     sockets: Some(sockets),
                 };
                 let ended = self.spawn(machine, members, None, stack)?;
@@ -204,6 +220,7 @@ impl Start<'_> {
             underlay: Underlay::bind(&addresses, self.config.port)?,
             tun: stack.tun,
             frames: stack.frames,
+            stripper: stack.stripper,
             sockets: stack.sockets,
             channels: self.channels,
             names: self.names,

@@ -16,7 +16,7 @@ use crate::kernel::steering::{MAX_QUEUES, Steering, Vips};
 use crate::report::Report;
 use crate::underlay::BATCH;
 use jlb_ingress::{Packet, Verdict};
-use jlb_packet_io::ebpf::{Link, Mode};
+use jlb_packet_io::ebpf::{Link, Mode, Program};
 use jlb_packet_io::interface;
 use jlb_packet_io::wait::{Interest, Poller, Waker};
 use jlb_packet_io::xsk::{self, Frame, Kick, Opened, Options, Pool, Queue, Socket};
@@ -162,8 +162,13 @@ impl ClientFrames {
                     .register(&steering.sockets)
                     .map_err(failed(format!("send packets of {name} to a socket")))?;
             }
-            let (link, mode) = attach(&steering, interface.index, wanted.generic)
-                .map_err(failed(format!("put an XDP program in front of {name}")))?;
+            let (link, mode) = attach(
+                &steering.program,
+                interface.index,
+                wanted.generic,
+                "packet_io = \"tun\" works on any interface",
+            )
+            .map_err(failed(format!("put an XDP program in front of {name}")))?;
             ports.push(Port {
                 name: name.clone(),
                 interface,
@@ -422,18 +427,25 @@ fn options(interfaces: &[(&String, Interface)], queues: u32) -> Options {
     }
 }
 
-fn attach(steering: &Steering, interface: u32, generic: bool) -> io::Result<(Link, Mode)> {
-    match steering.attach(interface, Mode::Native) {
+/// Puts a program in front of an interface's packets, the best way that there is. An error says what can be
+/// done `otherwise`.
+pub(crate) fn attach(
+    program: &Program,
+    interface: u32,
+    generic: bool,
+    otherwise: &str,
+) -> io::Result<(Link, Mode)> {
+    match program.attach(interface, Mode::Native) {
         Ok(link) => Ok((link, Mode::Native)),
         Err(_) if generic => {
-            let link = steering.attach(interface, Mode::Generic)?;
+            let link = program.attach(interface, Mode::Generic)?;
             Ok((link, Mode::Generic))
         }
         Err(error) => Err(io::Error::new(
             error.kind(),
             format!(
                 "{error} (is there another program? Does the driver know XDP, with this MTU and these \
-                 offloads? packet_io = \"tun\" works on any interface, xdp_generic = true on most)"
+                 offloads? {otherwise}, xdp_generic = true on most)"
             ),
         )),
     }

@@ -58,6 +58,8 @@ pub(crate) struct Wanted {
     pub(crate) tcp_service: Option<&'static str>,
     /// How ingress nodes take packets, as in the cluster file.
     pub(crate) packet_io: &'static str,
+    /// Whether hosts' kernels decapsulate.
+    pub(crate) xdp_strip: bool,
 }
 
 impl Default for Wanted {
@@ -68,6 +70,7 @@ impl Default for Wanted {
             hosts: 4,
             tcp_service: None,
             packet_io: "tun",
+            xdp_strip: false,
         }
     }
 }
@@ -86,6 +89,9 @@ impl Lab {
         command.args(["lab", "--keep", "--seconds", "0", "--json"]);
         command.args(["--hosts", &wanted.hosts.to_string()]);
         command.args(["--packet-io", wanted.packet_io]);
+        if wanted.xdp_strip {
+            command.arg("--xdp-strip");
+        }
         if let Some(line) = wanted.tcp_service {
             command.args(["--tcp-service", line]);
         }

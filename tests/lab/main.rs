@@ -29,3 +29,4 @@ mod routes;
 mod side_by_side;
 mod transfers;
 mod wire;
+mod xdp_strip;

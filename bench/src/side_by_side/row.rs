@@ -94,14 +94,14 @@ pub(crate) const ROWS: [Row; 9] = [
         name: "jlb",
         what: "JLB by TUN: one ingress, every flow in two trackers, admitted by its host",
         way: Way::Jlb(Variant {
-            node_lines: PacketIo::Tun.lines(),
+            node_lines: PacketIo::Tun.lines(false),
         }),
     },
     Row {
         name: "jlb-xdp",
-        what: "the same with an ingress that takes packets by AF_XDP",
+        what: "the same with an ingress that takes packets by AF_XDP, and hosts whose kernels decapsulate (XDP)",
         way: Way::Jlb(Variant {
-            node_lines: PacketIo::AfXdp.lines(),
+            node_lines: PacketIo::AfXdp.lines(true),
         }),
     },
 ];

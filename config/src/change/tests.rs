@@ -87,6 +87,13 @@ fn the_role_the_hash_secret_and_the_largest_packet_are_named() {
         "name = \"in-1\"\nrole = \"flow-tracker\"",
     );
     assert_eq!(refused("in-1", &new), ["`role` of this node"]);
+    let role = "name = \"web-1\"\nrole = \"host-agent\"";
+    let new = changed(
+        role,
+        &format!("{role}\nxdp_strip = true\nxdp_interfaces = [\"eth0\"]"),
+    );
+    assert_eq!(refused("web-1", &new), ["`xdp_strip` of this node"]);
+    assert_eq!(refused("in-1", &new), [""; 0]);
     let new = ClusterConfig::parse_with_keys(CLUSTER, Path::new("cluster.toml"), keys(2));
     let new = new.unwrap().config;
     let changes = cluster(CLUSTER).fixed_changes(&new, "in-1");

@@ -61,6 +61,27 @@ fn an_ingress_takes_packets_from_its_device_unless_told_otherwise() {
 }
 
 #[test]
+fn a_host_decapsulates_by_itself_unless_told_otherwise() {
+    let with = |more: &str| {
+        let line = "role = \"host-agent\"";
+        let config = cluster(&CLUSTER.replacen(line, &format!("{line}\n{more}"), 1));
+        config
+            .nodes()
+            .iter()
+            .find_map(|node| node.xdp_strip.clone())
+            .map(|strip| strip.to_string())
+    };
+    assert_eq!(with(""), None);
+    assert_eq!(with("xdp_strip = false"), None);
+    let written = "xdp_strip = true\nxdp_interfaces = [\"eth0\", \"eth1\"]";
+    assert_eq!(with(written), Some("on eth0, eth1".into()));
+    assert_eq!(
+        with(&format!("{written}\nxdp_generic = true")),
+        Some("on eth0, eth1, generic too".into())
+    );
+}
+
+#[test]
 fn the_view_has_every_node_active() {
     let view = cluster(CLUSTER).view();
     assert_eq!(view.members().len(), 7);

@@ -1,6 +1,6 @@
 //! The nodes: numbers, names, roles, addresses, and whether those that talk can.
 
-use super::packet_io::packet_io;
+use super::packet_io::{packet_io, xdp_strip};
 use super::{Once, addresses, device, draining, name, one_of, right, within};
 use crate::cluster::{ADMIN_PORT, LogLevel, Membership, Node, Underlay};
 use crate::overhead;
@@ -135,6 +135,7 @@ fn node(table: &NodeTable, seen: &mut Seen, findings: &mut Findings) -> Option<N
         None => Some(DEFAULT_TUN.to_owned()),
     };
     let packet_io = packet_io(table, findings);
+    let xdp_strip = xdp_strip(table, findings);
     let log = match &table.log {
         Some(written) => one_of(written, LOG_LEVELS, "node.log", findings),
         None => Some(LogLevel::Info),
@@ -151,6 +152,7 @@ fn node(table: &NodeTable, seen: &mut Seen, findings: &mut Findings) -> Option<N
         admin: admin?,
         tun: tun?,
         packet_io: packet_io?,
+        xdp_strip: xdp_strip?,
         log: log?,
         drain: table.drain.as_ref().is_some_and(|drain| *drain.get_ref()),
         drain_timeout: drain_timeout?,

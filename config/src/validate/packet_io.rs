@@ -1,7 +1,7 @@
 //! How packets of clients come in.
 
 use super::{device, one_of, right};
-use crate::cluster::PacketIo;
+use crate::cluster::{PacketIo, XdpStrip};
 use crate::problem::{Findings, Problem, quoted};
 use crate::schema::NodeTable;
 use jlb_protocol::Role;
@@ -49,23 +49,64 @@ pub(super) fn packet_io(table: &NodeTable, findings: &mut Findings) -> Option<Pa
             })
         }
         (Word::Tun | Word::AfXdp, _) => {
-            let interfaces = table.xdp_interfaces.as_ref().map(toml::Spanned::span);
-            let generic = table.xdp_generic.as_ref().map(toml::Spanned::span);
-            let keys = [("xdp_interfaces", interfaces), ("xdp_generic", generic)];
-            let mut unused = keys
-                .into_iter()
-                .filter_map(|(key, span)| Some((key, span?)))
-                .peekable();
-            let alone = unused.peek().is_none();
-            for (key, span) in unused {
-                let message = format!("`{key}` has a meaning with `packet_io = \"af_xdp\"` only");
-                findings.error(
-                    Problem::at(span, message, "without a meaning").help(right("node.packet_io")),
-                );
-            }
+            // A host's have another meaning.
+            let alone = is_host(table)
+                || no_interfaces(table, "packet_io = \"af_xdp\"", "node.packet_io", findings);
             alone.then_some(PacketIo::Tun)
         }
     }
+}
+
+/// Whether and where a host has the kernel decapsulate; `None` if there is an error in what its table says.
+pub(super) fn xdp_strip(table: &NodeTable, findings: &mut Findings) -> Option<Option<XdpStrip>> {
+    let written = table.xdp_strip.as_ref().filter(|it| *it.get_ref());
+    let Some(written) = written else {
+        let alone =
+            !is_host(table) || no_interfaces(table, "xdp_strip = true", "node.xdp_strip", findings);
+        return alone.then_some(None);
+    };
+    if !is_host(table) {
+        let message = "only a host agent has packets decapsulated by XDP";
+        findings.error(
+            Problem::at(written.span(), message, "of a node with another role")
+                .and(table.role.span(), "this role")
+                .help("leave `xdp_strip` out here"),
+        );
+        return None;
+    }
+    if table.xdp_interfaces.is_none() {
+        let message = "`xdp_strip` is true, but no interface is named";
+        findings.error(
+            Problem::at(written.span(), message, "in front of which interface?")
+                .help("name the interfaces that messages come by: xdp_interfaces = [\"eth0\"]"),
+        );
+        return None;
+    }
+    Some(Some(XdpStrip {
+        interfaces: interfaces(table, findings)?,
+        generic: table.xdp_generic.as_ref().is_some_and(|it| *it.get_ref()),
+    }))
+}
+
+fn is_host(table: &NodeTable) -> bool {
+    table.role.get_ref().0 == Role::HostAgent.as_str()
+}
+
+/// Whether no interface is named, which would have a meaning `with` this only.
+fn no_interfaces(table: &NodeTable, with: &str, path: &str, findings: &mut Findings) -> bool {
+    let interfaces = table.xdp_interfaces.as_ref().map(toml::Spanned::span);
+    let generic = table.xdp_generic.as_ref().map(toml::Spanned::span);
+    let keys = [("xdp_interfaces", interfaces), ("xdp_generic", generic)];
+    let mut unused = keys
+        .into_iter()
+        .filter_map(|(key, span)| Some((key, span?)))
+        .peekable();
+    let alone = unused.peek().is_none();
+    for (key, span) in unused {
+        let message = format!("`{key}` has a meaning with `{with}` only");
+        findings.error(Problem::at(span, message, "without a meaning").help(right(path)));
+    }
+    alone
 }
 
 fn interfaces(table: &NodeTable, findings: &mut Findings) -> Option<Vec<String>> {

@@ -15,6 +15,8 @@ impl Digest for Flows {
             tcp: _,
             open: _,
             told: _,
+            // Off wherever this is asked for.
+            stripping: _,
         } = self;
         into.value(&table.len());
         for (handle, key, flow) in table.sorted() {
@@ -37,7 +39,7 @@ impl Digest for Flow {
             holds: _,
             // These decide only what a reset says that is made when a drain's deadline has passed, beside
             // the doubt.
-            is_cut: _,
+            mark: _,
             since,
             absent_since,
             last_packet,

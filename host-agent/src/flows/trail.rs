@@ -1,7 +1,7 @@
 //! How far the client of a TCP flow has got, which a reset must name so that the kernel heeds it; or the
 //! doubt whether it is in its next life.
 
-use super::{Flow, Flows};
+use super::{Flow, Flows, Mark};
 use jlb_flow_table::Handle;
 use jlb_protocol::packet::{Packet, TcpFlags, Transport};
 
@@ -15,6 +15,8 @@ pub(super) enum Holds {
     Doubt,
     /// The same, and the client has sent an ACK since.
     AnsweredDoubt,
+    /// The birth that the driver was told of, while the flow is stripped.
+    Birth,
 }
 
 /// A SYN of another attempt than the flow's was delivered though it was established, and it is not known
@@ -101,7 +103,7 @@ const fn later(number: u32, other: u32) -> u32 {
 impl Flow {
     pub(super) const fn doubt(&self) -> Option<Doubt> {
         let answered = match self.holds {
-            Holds::Nothing | Holds::Trail => return None,
+            Holds::Nothing | Holds::Trail | Holds::Birth => return None,
             Holds::Doubt => false,
             Holds::AnsweredDoubt => true,
         };
@@ -126,7 +128,9 @@ impl Flow {
 
     /// What was seen is of an earlier life.
     pub(super) const fn forget_trail(&mut self) {
-        self.is_cut = false;
+        if matches!(self.mark, Mark::CUT) {
+            self.mark = Mark::NONE;
+        }
         if matches!(self.holds, Holds::Trail) {
             self.holds = Holds::Nothing;
         }
@@ -134,17 +138,21 @@ impl Flow {
 }
 
 impl Flows {
-    /// A segment of the client is delivered. One that was sent before another takes nothing back.
+    /// A segment of the client is delivered. One that was sent before another takes nothing back. Of a flow
+    /// that is stripped others come unseen, so that what this one says is soon out of date.
     pub(crate) fn follow(&mut self, handle: Handle, packet: &Packet) {
         let Some(Point { seq, ack }) = Point::after(packet) else {
             return;
         };
+        if self.is_stripped(handle) {
+            return;
+        }
         let Some(flow) = self.table.get_mut(handle) else {
             return;
         };
         flow.numbers = match (flow.holds, flow.numbers) {
             (Holds::Doubt | Holds::AnsweredDoubt, _) => return,
-            (Holds::Nothing, _) => [seq, ack],
+            (Holds::Nothing | Holds::Birth, _) => [seq, ack],
             (Holds::Trail, [next, acked]) => [later(seq, next), later(ack, acked)],
         };
         flow.holds = Holds::Trail;
@@ -160,7 +168,7 @@ impl Flows {
     /// The flow is reset; false if it was before.
     pub(crate) fn cut(&mut self, handle: Handle) -> bool {
         let flow = self.table.get_mut(handle);
-        flow.is_some_and(|flow| !core::mem::replace(&mut flow.is_cut, true))
+        flow.is_some_and(|flow| core::mem::replace(&mut flow.mark, Mark::CUT) != Mark::CUT)
     }
 }
 

@@ -430,9 +430,11 @@ impl<M: Machine> Turn<M> {
                 self.path.machine.handle_config(clock::now(), config);
             }
         }
+        self.path.machine.handle_renewal();
         self.path
             .machine
             .handle_drain(clock::now(), self.path.draining.until());
+        self.apply_strips(clock::now());
         // Writing to a disk, and making tables and giving up others, may take longer than the pause
         // did: it must not be taken for the next one.
         let now = clock::now();

@@ -43,6 +43,9 @@ impl<M: Machine> Turn<M> {
         if let Some(frames) = &self.path.frames {
             frames.report(&mut report);
         }
+        if let Some(stripper) = &self.path.stripper {
+            stripper.report(&mut report);
+        }
         self.path.members.report(&mut report);
         self.report_draining(now, &mut report);
         let view = self.path.members.view();

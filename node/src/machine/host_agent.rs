@@ -3,7 +3,7 @@
 use super::{Machine, RoleConfig, Taken};
 use crate::report::Report;
 use jlb_host_agent::signals::Signal;
-use jlb_host_agent::{HostAgent, Socket, Until, Verdict};
+use jlb_host_agent::{HostAgent, Socket, Strip, Until, Verdict};
 use jlb_ingress::Packet;
 use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View};
 use std::net::SocketAddr;
@@ -42,6 +42,14 @@ impl Machine for HostAgent {
 
     fn poll_dump(&self) -> Option<Time> {
         Self::poll_dump(self)
+    }
+
+    fn poll_strip(&mut self) -> Option<Strip> {
+        Self::poll_strip(self)
+    }
+
+    fn handle_renewal(&mut self) {
+        self.strip_anew();
     }
 
     fn handle_peer_wire(&mut self, now: Time, node: NodeNumber, wire: u8) {

@@ -87,6 +87,8 @@ pub enum Function {
     MapDelete = 3,
     /// `u64 ()`: nanoseconds since the start, without time asleep.
     KtimeGetNs = 5,
+    /// `u32 ()`: the number of the processor that runs the program.
+    ProcessorId = 8,
     /// `s64 (from, from_size, to, to_size, seed)`: a sum for the Internet checksum, not folded.
     ChecksumDifference = 28,
     /// `long (interface, flags)`: the action that sends the packet out of the interface with this index.

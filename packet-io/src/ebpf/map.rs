@@ -72,7 +72,22 @@ impl<K: Plain, V: Plain> Map<K, V> {
     /// `PermissionDenied` without the capabilities, `InvalidInput` for key sizes that the kind does
     /// not have, `OutOfMemory`.
     pub fn new(kind: Kind, name: &str, max_entries: u32) -> io::Result<Self> {
+        Self::with_flags(kind, name, max_entries, 0)
+    }
+
+    /// A hash table that takes memory for an element when it is put in, and no sooner.
+    ///
+    /// # Errors
+    /// As [`Map::new`].
+    pub fn growing(name: &str, max_entries: u32) -> io::Result<Self> {
+        /// `BPF_F_NO_PREALLOC`.
+        const NO_PREALLOC: u32 = 1;
+        Self::with_flags(Kind::Hash, name, max_entries, NO_PREALLOC)
+    }
+
+    fn with_flags(kind: Kind, name: &str, max_entries: u32, flags: u32) -> io::Result<Self> {
         let mut attributes = MapCreate {
+            flags,
             kind: kind as u32,
             key_size: size_of::<K>() as u32,
             value_size: size_of::<V>() as u32,
