@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use super::{Background, Lab, Namespace};
 
+/// So many bytes are a packet's headers.
+const HEADERS: u32 = 256;
+
 /// A tcpdump that runs.
 pub(crate) struct Capture {
     process: Background,
@@ -31,12 +34,14 @@ impl Capture {
             .map(|n| lab.directory().join(format!("{n}-{name}")))
             .find(|path| !path.exists())
             .unwrap();
+        // Without it what came in the last second may still be in the kernel at the end. With it each packet takes the room
+        // of the largest, so that there is none for bursts of whole ones.
+        let immediate = (bytes <= HEADERS).then_some("--immediate-mode");
         let mut child = place
             .command("tcpdump")
-            // -Z: it would give up root and with it the lab's directory. -B: KiB. Without immediate mode what came in the
-            // last second may still be in the kernel when it ends.
-            .args(["-n", "-U", "--immediate-mode", "-Z", "root"])
-            .args(["-B", "65536", "-i", device])
+            // -Z: it would give up root and with it the lab's directory. -B: KiB.
+            .args(["-n", "-U", "-Z", "root", "-B", "65536", "-i", device])
+            .args(immediate)
             .args([
                 "-s",
                 &bytes.to_string(),
