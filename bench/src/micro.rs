@@ -14,7 +14,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::error::{Doing, LabError, Result};
-use crate::run::say;
+use crate::run::{say, write_file};
 use cases::{BATCH, Case};
 use instructions::Baseline;
 use timing::Times;
@@ -142,7 +142,7 @@ pub(crate) fn run(options: &MicroOptions) -> Result<ExitCode> {
     }
     if let Some(file) = &options.json {
         let json = serde_json::to_string_pretty(&figures).doing("write JSON")?;
-        std::fs::write(file, json).doing(format_args!("write {}", file.display()))?;
+        write_file(file, &json)?;
     }
     Ok(ExitCode::SUCCESS)
 }

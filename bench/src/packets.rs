@@ -18,7 +18,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::error::{Doing, LabError, Result};
-use crate::run::say;
+use crate::run::{say, write_file};
 use bare::{Loop, Running};
 use figures::Document;
 use jlb_packet_io::process::{allowed_cpus, pin_to_cpu, set_thread_nice};
@@ -249,7 +249,7 @@ pub(crate) fn run(options: &PacketsOptions) -> Result<ExitCode> {
     say(format_args!("{document}"))?;
     if let Some(path) = &options.json {
         let json = serde_json::to_string_pretty(&document).doing("write JSON")?;
-        std::fs::write(path, json).doing(format_args!("write {}", path.display()))?;
+        write_file(path, &json)?;
     }
     Ok(ExitCode::SUCCESS)
 }

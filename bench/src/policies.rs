@@ -18,8 +18,8 @@ use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::error::{Doing, LabError, Result};
-use crate::run::{INTERRUPTED, root, say, unless_interrupted};
+use crate::error::{LabError, Result};
+use crate::run::{INTERRUPTED, root, say, unless_interrupted, write_file};
 use aims::{judge, missed_facts};
 pub(crate) use args::PoliciesOptions;
 use args::Where;
@@ -43,7 +43,7 @@ pub(crate) fn run(options: &PoliciesOptions) -> Result<ExitCode> {
     // Found out before the long work, not after it.
     for file in [json, html].into_iter().flatten() {
         if file != Path::new("-") {
-            create(file, "")?;
+            write_file(file, "")?;
         } else if html == Some(file) {
             let error = LabError::new("the page does not go to standard output");
             return Err(error.mend("name a file: --html policies.html"));
@@ -67,11 +67,11 @@ pub(crate) fn run(options: &PoliciesOptions) -> Result<ExitCode> {
     } else {
         tell(&figures)?;
         if let Some(file) = json {
-            create(file, &figures.json()?)?;
+            write_file(file, &figures.json()?)?;
         }
     }
     if let Some(file) = html {
-        create(file, &page::page(&figures))?;
+        write_file(file, &page::page(&figures))?;
     }
     let mut good = true;
     for missed in figures.simulator.iter().flat_map(|it| &it.missed_facts) {
@@ -108,10 +108,6 @@ fn tell(figures: &Figures) -> Result<()> {
         Some(lab) => say(format_args!("{}", LabText(lab))),
         None => Ok(()),
     }
-}
-
-fn create(file: &Path, text: &str) -> Result<()> {
-    std::fs::write(file, text).doing(format_args!("write {}", file.display()))
 }
 
 /// Makes all experiments.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,6 +134,11 @@ pub(crate) fn say(words: fmt::Arguments<'_>) -> Result<()> {
         .write_fmt(words)
         .and_then(|()| output.flush())
         .doing("write to standard output")
+}
+
+/// Writes a file of figures, whatever was in it.
+pub(crate) fn write_file(file: &Path, text: &str) -> Result<()> {
+    std::fs::write(file, text).doing(format_args!("write {}", file.display()))
 }
 
 async fn load_and_look(lab: &mut Lab, options: &LabOptions, bar: &ProgressBar) -> Result<Report> {

@@ -28,8 +28,8 @@ use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::error::{Doing, LabError, Result};
-use crate::run::{INTERRUPTED, root, say, unless_interrupted};
+use crate::error::{LabError, Result};
+use crate::run::{INTERRUPTED, root, say, unless_interrupted, write_file};
 pub(crate) use args::SideBySideOptions;
 use document::RowFacts;
 pub(crate) use document::{Document, KIND};
@@ -47,7 +47,7 @@ pub(crate) fn run(options: &SideBySideOptions) -> Result<ExitCode> {
     // Found out before the long work, not after it.
     for file in [json, html].into_iter().flatten() {
         if file != Path::new("-") {
-            create(file, "")?;
+            write_file(file, "")?;
         } else if html == Some(file) {
             let error = LabError::new("the page does not go to standard output");
             return Err(error.mend("name a file: --html lab.html"));
@@ -74,11 +74,11 @@ pub(crate) fn run(options: &SideBySideOptions) -> Result<ExitCode> {
     } else {
         say(format_args!("{}", text::Text(&document)))?;
         if let Some(file) = json {
-            create(file, &document.json()?)?;
+            write_file(file, &document.json()?)?;
         }
     }
     if let Some(file) = html {
-        create(file, &page::page(&document))?;
+        write_file(file, &page::page(&document))?;
     }
     let failed = document.failed();
     if failed > 0 {
@@ -86,10 +86,6 @@ pub(crate) fn run(options: &SideBySideOptions) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn create(file: &Path, text: &str) -> Result<()> {
-    std::fs::write(file, text).doing(format_args!("write {}", file.display()))
 }
 
 /// Makes all runs.

@@ -23,7 +23,7 @@ use crate::lab::{Lab, Setting};
 use crate::losses;
 use crate::netns::Namespace;
 use crate::plan::{Counts, Plan, VIP_V4};
-use crate::run::{INTERRUPTED, root, say, unless_interrupted};
+use crate::run::{INTERRUPTED, root, say, unless_interrupted, write_file};
 use crate::scrape::NodeSamples;
 use crate::topology::CLIENT;
 use document::{Document, Found};
@@ -91,7 +91,7 @@ pub(crate) fn run(options: &SoakOptions) -> Result<ExitCode> {
     let to_stdout = json == Some(Path::new("-"));
     if let Some(file) = json.filter(|_| !to_stdout) {
         // Found out before the long work, not after it.
-        std::fs::write(file, "").doing(format_args!("write {}", file.display()))?;
+        write_file(file, "")?;
     }
     let Some(document) = unless_interrupted(soak(options))? else {
         return Ok(ExitCode::from(INTERRUPTED));
@@ -102,7 +102,7 @@ pub(crate) fn run(options: &SoakOptions) -> Result<ExitCode> {
     } else {
         say(format_args!("{document}"))?;
         if let Some(file) = json {
-            std::fs::write(file, text).doing(format_args!("write {}", file.display()))?;
+            write_file(file, &text)?;
         }
     }
     for problem in &document.problems {

@@ -72,6 +72,10 @@ const NICE: i32 = -10;
 /// pause that counts.
 const RECENT: Duration = Duration::from_millis(1);
 
+/// How soon a turn follows while something waits that no file tells of: frames for the kernel or it for them, memory
+/// to be swept.
+const SOON: Duration = Duration::from_millis(1);
+
 /// The longest sleep, even if no timer is due.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -216,8 +220,8 @@ impl<M: Machine> Turn<M> {
             self.path.link.poll_timeout(),
             self.path.members.poll_timeout(),
             self.dump_due(),
-            self.frames_due(),
-            self.sweep_due(),
+            self.frames_due(now),
+            self.sweep_due(now),
             self.ends,
         ]
         .into_iter()

@@ -4,6 +4,7 @@
 //! it from an ordinary thread, not from a task of an async runtime.
 
 pub mod error;
+mod frame_code;
 pub mod host_setup;
 pub mod ingress_setup;
 pub mod netlink;

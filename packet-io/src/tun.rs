@@ -59,11 +59,6 @@ impl LargeBuf {
     pub fn packet(&self, len: usize) -> &[u8] {
         &self.0[..len.min(MAX_LARGE)]
     }
-
-    /// The same, to change in place.
-    pub fn packet_mut(&mut self, len: usize) -> &mut [u8] {
-        &mut self.0[..len.min(MAX_LARGE)]
-    }
 }
 
 impl Tun {

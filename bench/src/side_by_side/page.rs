@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::charts::{self, Part};
 use super::document::{Document, Table};
 use super::figures::{Line, Spread};
-use super::text::{own, ratio, thousands};
+use super::text::cells;
 use crate::plot::escaped;
 
 /// The page.
@@ -165,24 +165,8 @@ fn figures(page: &mut String, table: &Table) {
         escaped(&table.unit)
     );
     for line in &table.lines {
-        let _ = write!(
-            page,
-            "<tr><td>{}<td>{}<td>{}<td>{:.0}<td>{:.0}<td>{:.0}<td>{:.1}<td>{}<td>{:.2}<td>{}<td>{}<td>{}</tr>",
-            escaped(&line.row),
-            thousands(line.rate.median),
-            line.ratio.map_or(String::new(), ratio),
-            line.p50_us.median,
-            line.p99_us.median,
-            line.p999_us.median,
-            line.cpu_us.median,
-            line.added_us
-                .map_or(String::new(), |it| format!("{:+.1}", it.median)),
-            line.busy.median,
-            line.packets
-                .map_or(String::new(), |it| format!("{:.2}", it.median)),
-            line.failed(),
-            escaped(&own(line)),
-        );
+        let cells = cells(line).map(|cell| escaped(&cell));
+        let _ = write!(page, "<tr><td>{}</tr>", cells.join("<td>"));
     }
     page.push_str("</table></div>");
     let lines = table.lines.iter();

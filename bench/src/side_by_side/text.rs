@@ -61,23 +61,23 @@ impl fmt::Display for Rows<'_> {
             "errors",
         )?;
         for line in &table.lines {
+            let [
+                row,
+                rate,
+                ratio,
+                p50,
+                p99,
+                p999,
+                cpu,
+                more,
+                busy,
+                packets,
+                errors,
+                own,
+            ] = cells(line);
             writeln!(
                 f,
-                "{:<10} {:>13} {:>22} {:>9.0} {:>9.0} {:>9.0} {:>9.1} {:>8} {:>5.2} {:>8} {:>7}  {}",
-                line.row,
-                thousands(line.rate.median),
-                line.ratio.map_or(String::new(), ratio),
-                line.p50_us.median,
-                line.p99_us.median,
-                line.p999_us.median,
-                line.cpu_us.median,
-                line.added_us
-                    .map_or(String::new(), |it| format!("{:+.1}", it.median)),
-                line.busy.median,
-                line.packets
-                    .map_or(String::new(), |it| format!("{:.2}", it.median)),
-                line.failed(),
-                own(line),
+                "{row:<10} {rate:>13} {ratio:>22} {p50:>9} {p99:>9} {p999:>9} {cpu:>9} {more:>8} {busy:>5} {packets:>8} {errors:>7}  {own}",
             )?;
             for words in &line.first_errors {
                 writeln!(f, "{:<10}   {words}", "")?;
@@ -87,13 +87,33 @@ impl fmt::Display for Rows<'_> {
     }
 }
 
+/// A row's figures, in the order of the columns.
+pub(super) fn cells(line: &Line) -> [String; 12] {
+    [
+        line.row.clone(),
+        thousands(line.rate.median),
+        line.ratio.map_or(String::new(), ratio),
+        format!("{:.0}", line.p50_us.median),
+        format!("{:.0}", line.p99_us.median),
+        format!("{:.0}", line.p999_us.median),
+        format!("{:.1}", line.cpu_us.median),
+        line.added_us
+            .map_or(String::new(), |it| format!("{:+.1}", it.median)),
+        format!("{:.2}", line.busy.median),
+        line.packets
+            .map_or(String::new(), |it| format!("{:.2}", it.median)),
+        line.failed().to_string(),
+        own(line),
+    ]
+}
+
 /// `0.843 (0.821..0.850)`
-pub(super) fn ratio(it: Spread) -> String {
+fn ratio(it: Spread) -> String {
     format!("{:.3} ({:.3}..{:.3})", it.median, it.min, it.max)
 }
 
 /// What the balancer's processes took, by kind.
-pub(super) fn own(line: &Line) -> String {
+fn own(line: &Line) -> String {
     let parts = line
         .balancer_us()
         .map(|(group, us)| format!("{group} {:.1}", us.median));
@@ -101,7 +121,7 @@ pub(super) fn own(line: &Line) -> String {
 }
 
 /// A number with commas: `12,345`.
-pub(super) fn thousands(value: f64) -> String {
+fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

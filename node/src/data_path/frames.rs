@@ -1,7 +1,6 @@
 //! Client packets that come by `AF_XDP`, and the messages that leave that way.
 
-use super::Turn;
-use crate::clock;
+use super::{SOON, Turn};
 use crate::machine::{Machine, RoleConfig};
 use crate::xdp::Unsent;
 use jlb_ingress::Verdict;
@@ -9,10 +8,6 @@ use jlb_packet_io::xsk::Frame;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::{DropReason, NodeNumber, Time};
 use std::net::IpAddr;
-use std::time::Duration;
-
-/// How soon a turn follows while frames wait for the kernel, or it for frames.
-const SOON: Duration = Duration::from_millis(1);
 
 impl<M: Machine> Turn<M> {
     /// Client packets that socket `at` has.
@@ -57,9 +52,9 @@ impl<M: Machine> Turn<M> {
     }
 
     /// When [`Self::settle_frames`] is to be called, if it is.
-    pub(super) fn frames_due(&self) -> Option<Time> {
+    pub(super) fn frames_due(&self, now: Time) -> Option<Time> {
         let frames = self.path.frames.as_ref()?;
-        frames.waits().then(|| clock::now() + SOON)
+        frames.waits().then(|| now + SOON)
     }
 
     /// Another configuration of the role may have other VIPs.

@@ -1,14 +1,9 @@
 //! What the role says of packets that the kernel may decapsulate by itself.
 
-use super::Turn;
-use crate::clock;
+use super::{SOON, Turn};
 use crate::machine::Machine;
 use crate::strip::Stripper;
 use jlb_protocol::Time;
-use std::time::Duration;
-
-/// How soon more is swept.
-const SOON: Duration = Duration::from_millis(1);
 
 impl<M: Machine> Turn<M> {
     /// Does all that the role says.
@@ -33,8 +28,8 @@ impl<M: Machine> Turn<M> {
     }
 
     /// When [`Self::sweep`] is to be called, if it is.
-    pub(super) fn sweep_due(&self) -> Option<Time> {
+    pub(super) fn sweep_due(&self, now: Time) -> Option<Time> {
         let stripper = self.path.stripper.as_ref()?;
-        stripper.waits().then(|| clock::now() + SOON)
+        stripper.waits().then(|| now + SOON)
     }
 }

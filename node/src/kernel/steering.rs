@@ -7,6 +7,7 @@
 //! headers, neighbour discovery, packets larger than fit the encapsulation ("too big") or a frame, and those
 //! whose time to live ends here ("time exceeded").
 
+use super::frame_code::{self, IP, QUEUE, check_end, half, load_packet, look_up, mapped};
 use jlb_packet_io::ebpf::{
     Action, Alu, Assembler, Condition, Function, Kind, Label, Link, LoadError, Map, Mode, Program,
     Register::*, Size,
@@ -32,9 +33,8 @@ const LAST_DISCOVERY: i32 = 137;
 
 /// Where things are in a frame (IEEE 802.3, RFC 791, RFC 8200).
 mod at {
-    pub(super) const DESTINATION: i16 = 0;
-    pub(super) const ETHERTYPE: i16 = 12;
-    pub(super) const IP: i16 = 14;
+    use super::IP;
+
     pub(super) const V4_LENGTH: i16 = IP + 2;
     pub(super) const V4_FRAGMENT: i16 = IP + 6;
     pub(super) const V4_TTL: i16 = IP + 8;
@@ -45,13 +45,6 @@ mod at {
     pub(super) const V6_HOP_LIMIT: i16 = IP + 7;
     pub(super) const V6_DESTINATION: i16 = IP + 24;
     pub(super) const V6_END: i16 = IP + 40;
-}
-
-/// Where things are in the program's context (`struct xdp_md`).
-mod context {
-    pub(super) const PACKET: i16 = 0;
-    pub(super) const PACKET_END: i16 = 4;
-    pub(super) const QUEUE: i16 = 16;
 }
 
 /// The key of a VIP on the program's stack.
@@ -80,7 +73,7 @@ impl Vips {
     /// # Errors
     /// `ArgumentListTooLong` (E2BIG) for more than [`MAX_VIPS`].
     pub fn set(&self, vips: &[IpAddr]) -> io::Result<()> {
-        let wanted: BTreeSet<[u8; 16]> = vips.iter().map(|vip| key(*vip)).collect();
+        let wanted: BTreeSet<[u8; 16]> = vips.iter().map(|vip| mapped(*vip)).collect();
         for old in self.map.keys(MAX_VIPS as usize)? {
             if !wanted.contains(&old) {
                 self.map.delete(&old)?;
@@ -88,16 +81,9 @@ impl Vips {
         }
         for &vip in vips {
             self.map
-                .set(&key(vip), if vip.is_ipv4() { &4 } else { &6 })?;
+                .set(&mapped(vip), if vip.is_ipv4() { &4 } else { &6 })?;
         }
         Ok(())
-    }
-}
-
-fn key(vip: IpAddr) -> [u8; 16] {
-    match vip {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => v6.octets(),
     }
 }
 
@@ -146,26 +132,15 @@ fn assemble<'maps>(
 ) -> Assembler<'maps> {
     let mut code = Assembler::new();
     let [pass, v4, v6, v6_upper, lookup, redirect] = std::array::from_fn(|_| code.label());
-    let [a, b, c, d, e, f] = hardware;
     // R6: context. R2, R3: packet and its end. R7: length of the IP packet. R8: its family.
-    code.copy(R6, R1);
-    load_packet(&mut code, at::IP, pass);
-    let address = u64::from(u32::from_ne_bytes([a, b, c, d]));
-    code.load_number(R0, address);
-    code.load(Size::Word, R5, R2, at::DESTINATION);
-    code.jump_if_registers(Condition::NotEqual, R5, R0, pass);
-    code.load(Size::Half, R5, R2, at::DESTINATION + 4);
-    let address = i32::from(u16::from_ne_bytes([e, f]));
-    code.jump_if(Condition::NotEqual, R5, address, pass);
-    code.load(Size::Half, R5, R2, at::ETHERTYPE);
-    let as_read = |ethertype: u16| i32::from(u16::from_ne_bytes(ethertype.to_be_bytes()));
-    code.jump_if(Condition::Equal, R5, as_read(0x0800), v4);
-    code.jump_if(Condition::Equal, R5, as_read(0x86dd), v6);
+    frame_code::begin(&mut code, hardware, pass);
+    code.jump_if(Condition::Equal, R5, half(0x0800), v4);
+    code.jump_if(Condition::Equal, R5, half(0x86dd), v6);
     code.jump(pass);
 
     code.place(v4);
     check_end(&mut code, at::V4_END, pass);
-    code.load(Size::Byte, R5, R2, at::IP);
+    code.load(Size::Byte, R5, R2, IP);
     code.jump_if(Condition::NotEqual, R5, 0x45, pass);
     // More fragments, or an offset.
     code.load(Size::Half, R5, R2, at::V4_FRAGMENT);
@@ -187,7 +162,7 @@ fn assemble<'maps>(
 
     code.place(v6);
     check_end(&mut code, at::V6_END, pass);
-    code.load(Size::Byte, R5, R2, at::IP);
+    code.load(Size::Byte, R5, R2, IP);
     code.alu_immediate(Alu::And, R5, 0xf0);
     code.jump_if(Condition::NotEqual, R5, 0x60, pass);
     code.load(Size::Byte, R5, R2, at::V6_HOP_LIMIT);
@@ -215,13 +190,10 @@ fn assemble<'maps>(
     code.jump_if(Condition::Greater, R7, i32::from(max_inner), pass);
     // The whole packet is there.
     code.copy(R4, R2);
-    code.alu_immediate(Alu::Add, R4, i32::from(at::IP));
+    code.alu_immediate(Alu::Add, R4, i32::from(IP));
     code.alu(Alu::Add, R4, R7);
     code.jump_if_registers(Condition::Greater, R4, R3, pass);
-    code.load_map(R1, &vips.map);
-    code.copy(R2, R10);
-    code.alu_immediate(Alu::Add, R2, i32::from(KEY));
-    code.call(Function::MapLookup);
+    look_up(&mut code, &vips.map, KEY);
     code.jump_if(Condition::Equal, R0, 0, pass);
     code.load(Size::Word, R5, R0, 0);
     code.jump_if_registers(Condition::NotEqual, R5, R8, pass);
@@ -230,7 +202,7 @@ fn assemble<'maps>(
 
     code.place(redirect);
     code.load_map(R1, sockets);
-    code.load(Size::Word, R2, R6, context::QUEUE);
+    code.load(Size::Word, R2, R6, QUEUE);
     code.move_immediate(R3, Action::Pass as i32);
     code.call(Function::RedirectMap);
     code.exit();
@@ -241,25 +213,12 @@ fn assemble<'maps>(
     code
 }
 
-/// R2 and R3 are the packet and its end, which is `least` bytes away or more.
-fn load_packet(code: &mut Assembler<'_>, least: i16, otherwise: Label) {
-    code.load(Size::Word, R2, R6, context::PACKET);
-    code.load(Size::Word, R3, R6, context::PACKET_END);
-    check_end(code, least, otherwise);
-}
-
-fn check_end(code: &mut Assembler<'_>, least: i16, otherwise: Label) {
-    code.copy(R4, R2);
-    code.alu_immediate(Alu::Add, R4, i32::from(least));
-    code.jump_if_registers(Condition::Greater, R4, R3, otherwise);
-}
-
 /// The sum of an IPv4 header without options is right; the stack counts those whose isn't.
 fn check_sum(code: &mut Assembler<'_>, otherwise: Label) {
     load_packet(code, at::V4_END, otherwise);
     code.move_immediate(R1, 0);
     code.copy(R3, R2);
-    code.alu_immediate(Alu::Add, R3, i32::from(at::IP));
+    code.alu_immediate(Alu::Add, R3, i32::from(IP));
     code.move_immediate(R2, 0);
     code.move_immediate(R4, 20);
     code.move_immediate(R5, 0);

@@ -5,6 +5,7 @@
 //! begin or end a connection, that are of another birth or by another ingress than the one that was
 //! named, and all that is not a data message to the letter. Tags are not verified (`docs/protocol.md`, "The seal").
 
+use super::frame_code::{self, ETHERTYPE, IP, check_end, half, load_packet, look_up, mapped};
 use jlb_host_agent::Ends;
 use jlb_packet_io::ebpf::{
     Action, Alu, Assembler, Condition, Function, Kind, Label, LoadError, Map, Program, Register::*,
@@ -16,12 +17,8 @@ use jlb_protocol::{Birth, NodeNumber, PacketBuf, ServiceNumber};
 use std::io;
 use std::net::IpAddr;
 
-/// Where things are in a frame, from its beginning (IEEE 802.3, RFC 791, RFC 8200), and in an IP packet.
+/// Where things are in an IP packet (RFC 791, RFC 8200).
 mod at {
-    pub(super) const DESTINATION: i16 = 0;
-    pub(super) const ETHERTYPE: i16 = 12;
-    pub(super) const IP: i16 = 14;
-
     pub(super) const V4_LENGTH: i16 = 2;
     pub(super) const V4_FRAGMENT: i16 = 6;
     pub(super) const V4_PROTOCOL: i16 = 9;
@@ -52,12 +49,6 @@ mod message {
     pub(super) const BIRTH_OPTION: i16 = 40;
     pub(super) const BIRTH: i16 = 44;
     pub(super) const END: i16 = 52;
-}
-
-/// Where things are in the program's context (`struct xdp_md`).
-mod context {
-    pub(super) const PACKET: i16 = 0;
-    pub(super) const PACKET_END: i16 = 4;
 }
 
 /// A flow in the map: client and VIP, IPv4 mapped, and their ports, all as on the wire.
@@ -231,13 +222,6 @@ impl Flows {
     }
 }
 
-fn mapped(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => v6.octets(),
-    }
-}
-
 fn key_of(ends: &Ends) -> Key {
     let mut key = [0; key::LEN];
     key[key::CLIENT..key::VIP].copy_from_slice(&mapped(ends.client.ip()));
@@ -321,11 +305,6 @@ impl Family {
     }
 }
 
-/// A number of two bytes as the program reads it.
-fn half(number: u16) -> i32 {
-    i32::from(u16::from_ne_bytes(number.to_be_bytes()))
-}
-
 /// The headers of a data message around an empty packet, as this build writes them.
 fn sample(inner: Family) -> [u8; message::END as usize] {
     let first = match inner {
@@ -351,16 +330,7 @@ fn sample(inner: Family) -> [u8; message::END as usize] {
 fn assemble<'maps>(flows: &'maps Flows, hardware: [u8; 6], port: u16) -> Assembler<'maps> {
     let mut code = Assembler::new();
     let [pass, v6] = std::array::from_fn(|_| code.label());
-    let [a, b, c, d, e, f] = hardware;
-    code.copy(R6, R1);
-    load_packet(&mut code, at::IP, pass);
-    code.load_number(R0, u64::from(u32::from_ne_bytes([a, b, c, d])));
-    code.load(Size::Word, R5, R2, at::DESTINATION);
-    code.jump_if_registers(Condition::NotEqual, R5, R0, pass);
-    code.load(Size::Half, R5, R2, at::DESTINATION + 4);
-    let address = i32::from(u16::from_ne_bytes([e, f]));
-    code.jump_if(Condition::NotEqual, R5, address, pass);
-    code.load(Size::Half, R5, R2, at::ETHERTYPE);
+    frame_code::begin(&mut code, hardware, pass);
     code.jump_if(Condition::Equal, R5, half(Family::V6.ethertype()), v6);
     code.jump_if(Condition::NotEqual, R5, half(Family::V4.ethertype()), pass);
     outer(&mut code, flows, Family::V4, port, pass);
@@ -380,13 +350,13 @@ fn outer<'maps>(
     port: u16,
     pass: Label,
 ) {
-    let udp = at::IP + outer.header();
+    let udp = IP + outer.header();
     let geneve = udp + at::UDP_END;
     // The shortest that can be meant.
     check_end(code, geneve + message::END + at::V4_END + at::TCP_END, pass);
     match outer {
-        Family::V4 => plain_v4(code, at::IP, 17, pass),
-        Family::V6 => plain_v6(code, at::IP, 17, pass),
+        Family::V4 => plain_v4(code, IP, 17, pass),
+        Family::V6 => plain_v6(code, IP, 17, pass),
     }
     code.load(Size::Half, R5, R2, udp + at::DESTINATION_PORT);
     code.jump_if(Condition::NotEqual, R5, half(port), pass);
@@ -425,7 +395,7 @@ fn inner<'maps>(
     sample: &[u8],
     pass: Label,
 ) {
-    let geneve = at::IP + outer.header() + at::UDP_END;
+    let geneve = IP + outer.header() + at::UDP_END;
     let ip = geneve + message::END;
     let tcp = ip + inner.header();
     let least = tcp + at::TCP_END;
@@ -502,7 +472,7 @@ fn inner<'maps>(
     for (packet, value) in [(source, value::SOURCE), (destination, value::DESTINATION)] {
         for part in (0..size).step_by(4) {
             let value = value + 16 - size as usize + part as usize;
-            same(Size::Word, at::IP + packet + part, value);
+            same(Size::Word, IP + packet + part, value);
         }
     }
     strip(code, flows, ip, inner, pass);
@@ -524,14 +494,14 @@ fn strip<'maps>(
     code.move_immediate(R5, 1);
     code.atomic_add(R0, 0, R5);
     code.atomic_add(R0, 8, R9);
-    let ethernet = ip - at::IP;
+    let ethernet = ip - IP;
     load_packet(code, ip, pass);
     for part in [0, 4, 8] {
         code.load(Size::Word, R5, R2, part);
         code.store(Size::Word, R2, ethernet + part, R5);
     }
     let ethertype = half(inner.ethertype());
-    code.store_immediate(Size::Half, R2, ethernet + at::ETHERTYPE, ethertype);
+    code.store_immediate(Size::Half, R2, ethernet + ETHERTYPE, ethertype);
     code.copy(R1, R6);
     code.move_immediate(R2, i32::from(ethernet));
     code.call(Function::AdjustHead);
@@ -568,27 +538,6 @@ fn plain_v6(code: &mut Assembler<'_>, ip: i16, protocol: i32, pass: Label) {
     code.jump_if(Condition::NotEqual, R5, protocol, pass);
     code.load(Size::Half, R7, R2, ip + at::V6_LENGTH);
     code.big_endian(R7, 16);
-}
-
-/// R0 is the address of the value of the key on the stack, or 0.
-fn look_up<'maps, K, V>(code: &mut Assembler<'maps>, map: &'maps Map<K, V>, key: i16) {
-    code.load_map(R1, map);
-    code.copy(R2, R10);
-    code.alu_immediate(Alu::Add, R2, i32::from(key));
-    code.call(Function::MapLookup);
-}
-
-/// R2 and R3 are the packet and its end, which is `least` bytes away or more.
-fn load_packet(code: &mut Assembler<'_>, least: i16, otherwise: Label) {
-    code.load(Size::Word, R2, R6, context::PACKET);
-    code.load(Size::Word, R3, R6, context::PACKET_END);
-    check_end(code, least, otherwise);
-}
-
-fn check_end(code: &mut Assembler<'_>, least: i16, otherwise: Label) {
-    code.copy(R4, R2);
-    code.alu_immediate(Alu::Add, R4, i32::from(least));
-    code.jump_if_registers(Condition::Greater, R4, R3, otherwise);
 }
 
 /// Four bytes as the program reads them.

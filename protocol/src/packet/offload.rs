@@ -148,18 +148,6 @@ impl<'a> Split<'a> {
         self.header_len
     }
 
-    /// Bytes of the whole packet.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.packet.len()
-    }
-
-    /// Whether it has no bytes: never, since it has headers.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.packet.is_empty()
-    }
-
     /// How many segments there are: at least one.
     #[must_use]
     pub fn count(&self) -> usize {
