@@ -100,7 +100,7 @@ pub(crate) fn right(path: &str) -> Option<&'static str> {
             "write 10ms to 24h, or leave the line out for none: slow_start = \"30s\""
         }
         "service.max_unhealthy_percent" => "write 0 to 100: max_unhealthy_percent = 50",
-        "timers.dead_host_reset" => {
+        "timers.dead_host_reset" | "timers.coalesce" => {
             "write a number and a unit in quotes, or \"never\"; units are us, ms, s, m and h"
         }
         _ if path.starts_with("timers.") || path.starts_with("service.health.") => {

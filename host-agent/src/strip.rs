@@ -74,6 +74,13 @@ impl HostAgent {
         })
     }
 
+    /// The driver could not do [`Strip::Add`], though it has room: it is told again with the connection's next packet.
+    pub fn not_added(&mut self, service: ServiceNumber, ends: &Ends) {
+        let Ends { client, vip } = ends;
+        let key = FlowKey::new(client.ip(), client.port(), service, vip.port());
+        self.flows.not_stripped(&key);
+    }
+
     fn ends_of(&self, key: &FlowKey) -> Option<Ends> {
         let vip = self.services.vip(key.service())?;
         Some(Ends {

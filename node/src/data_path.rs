@@ -1,5 +1,6 @@
 //! The data thread: one loop that owns the role, the link and all packet I/O.
 
+mod coalesce;
 mod control;
 mod draining;
 mod frames;
@@ -13,6 +14,7 @@ pub(crate) use control::{Channels, Command, DataThread, Notice, Reconfiguration}
 pub(crate) use draining::{Allowance, Draining, FileDrain};
 pub(crate) use life::{Fresh, Life};
 pub(crate) use members::{Members, word};
+use coalesce::Coalescing;
 use stack::Offloaded;
 
 use crate::clock;
@@ -24,10 +26,10 @@ use crate::strip::Stripper;
 use crate::underlay::{BATCH, Underlay};
 use crate::xdp::ClientFrames;
 use jlb_ingress::{Packet, Verdict};
-use jlb_packet_io::process;
+use jlb_packet_io::process::{self, RunDelay};
 use jlb_packet_io::tun::Tun;
 use jlb_packet_io::udp::Origin;
-use jlb_packet_io::wait::{Interest, Poller};
+use jlb_packet_io::wait::{Interest, Poller, hold_still};
 use jlb_packet_io::xsk::Frame;
 use jlb_protocol::link::{Link, Opened, Route};
 use jlb_protocol::message::Control;
@@ -55,6 +57,8 @@ pub(crate) struct DataPath<M> {
     pub(crate) draining: Draining,
     /// The TUN device's MTU, in bytes.
     pub(crate) max_inner: usize,
+    /// The longest that the thread may hold still, see [`coalesce`].
+    pub(crate) coalesce: Option<Duration>,
 }
 
 const TUN: u64 = 0;
@@ -108,7 +112,11 @@ impl<M: Machine> DataPath<M> {
                 verdict: Verdict::Pending,
             })
             .collect();
+        let meter = RunDelay::open();
+        let unseen = meter.as_ref().err().map(ToString::to_string);
         let mut turn = Turn {
+            coalescing: Coalescing::new(self.coalesce, meter.ok(), clock::now()),
+            taken: 0,
             path: self,
             packets,
             frame_packets: Vec::with_capacity(BATCH),
@@ -129,6 +137,12 @@ impl<M: Machine> DataPath<M> {
                 error.to_string(),
             ));
         }
+        if let Some(why) = unseen {
+            turn.notify(Notice::Failed(
+                "see how long the packet thread waits for processors: it never holds still",
+                why,
+            ));
+        }
         turn.run(poller)
     }
 }
@@ -142,6 +156,9 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 /// The loop's state.
 struct Turn<M> {
     path: DataPath<M>,
+    coalescing: Coalescing,
+    /// Packets and messages that this turn has taken in.
+    taken: usize,
     packets: Vec<Packet>,
     /// Room for those in frames.
     frame_packets: Vec<Packet<Frame>>,
@@ -180,6 +197,7 @@ impl<M: Machine> Turn<M> {
                 .wait(Some(wait))
                 .map_err(Error::system("wait for packets"))?;
             ready.extend(found.map(|file| file.token));
+            self.taken = 0;
             for &token in &ready {
                 let now = self.look();
                 match token {
@@ -200,6 +218,20 @@ impl<M: Machine> Turn<M> {
                 let now = self.handle_members(now);
                 self.drain(now);
             }
+            self.hold_still();
+        }
+    }
+
+    /// Where processors are short, waits for more to come.
+    fn hold_still(&mut self) {
+        if !(1..coalesce::FEW).contains(&self.taken) {
+            return;
+        }
+        let now = clock::now();
+        let hold = self.coalescing.hold(now).min(self.until_next_timer(now));
+        if !hold.is_zero() {
+            self.coalescing.holds += 1;
+            hold_still(hold);
         }
     }
 
@@ -303,6 +335,7 @@ impl<M: Machine> Turn<M> {
     }
 
     fn handle_datagram(&mut self, now: Time, bytes: &[u8], origin: &Origin, local: IpAddr) {
+        self.taken += 1;
         if origin.truncated {
             self.path.link.truncated();
             return;

@@ -31,7 +31,7 @@ mod ingress;
 
 use crate::report::Report;
 use jlb_host_agent::signals::Signal;
-use jlb_host_agent::{Socket, Strip, Until};
+use jlb_host_agent::{Ends, Socket, Strip, Until};
 use jlb_ingress::Packet;
 use jlb_packet_io::xsk::Frame;
 use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View};
@@ -119,6 +119,10 @@ pub(crate) trait Machine: Send {
     fn poll_strip(&mut self) -> Option<Strip> {
         None
     }
+    /// The kernel does not decapsulate what [`Self::poll_strip`] said last, though it has room.
+    fn handle_not_added(&mut self, _service: ServiceNumber, _ends: &Ends) {}
+    /// The kernel may decapsulate what it is not to.
+    fn handle_not_removed(&mut self) {}
     /// The node has begun a new life, of which this state machine is a part.
     fn handle_renewal(&mut self) {}
     /// Timers that are due.

@@ -251,6 +251,7 @@ impl Reload {
             membership: membership_config(&new, node, self.incarnation),
             known: known_nodes(&new),
             fellows: fellows_of(&new, node),
+            coalesce: new.timers.coalesce,
             names: names(&new),
         };
         // If it has ended the node is about to end as well, and tells why.

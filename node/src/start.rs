@@ -228,6 +228,7 @@ impl Start<'_> {
             draining: Draining::new(clock::now(), file_drain(self.node)),
             life: Life::new(move || incarnation::next(&state_dir, &name), fresh),
             max_inner: usize::from(self.config.max_inner()),
+            coalesce: self.config.timers.coalesce,
         };
         let (end, ended) = oneshot::channel();
         std::thread::Builder::new()

@@ -8,10 +8,10 @@ use crate::kernel::{self, sysctl};
 use crate::report::Report;
 use crate::xdp;
 use jlb_config::XdpStrip;
-use jlb_host_agent::Strip;
+use jlb_host_agent::{Ends, Strip};
 use jlb_packet_io::ebpf::{Link, Mode};
-use jlb_protocol::NodeNumber;
 use jlb_protocol::link::Route;
+use jlb_protocol::{NodeNumber, ServiceNumber};
 use std::io;
 
 /// What to put in place.
@@ -42,6 +42,18 @@ pub(crate) struct Stripper {
     /// Flows that are told of and not taken back, about: what waits to be swept is not among them.
     told: u64,
     without_room: u64,
+    failures: u64,
+}
+
+/// What the programs do now of what the agent said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Heeded {
+    /// All, but for what there is no room for.
+    Yes,
+    /// A connection is not stripped, though there may be room.
+    NotAdded(ServiceNumber, Ends),
+    /// Connections may be stripped that are not to be.
+    NotRemoved,
 }
 
 impl Stripper {
@@ -76,6 +88,7 @@ impl Stripper {
             flows,
             told: 0,
             without_room: 0,
+            failures: 0,
         })
     }
 
@@ -94,24 +107,23 @@ impl Stripper {
         self.ports.iter().map(line).collect()
     }
 
-    /// Does what the agent says. `route` is the way from a node.
-    ///
-    /// # Errors
-    /// What the kernel says but that there is no room.
+    /// Does what the agent says, as far as possible. `route` is the way from a node. The failure, if there is one,
+    /// is the kernel's.
     pub(crate) fn apply(
         &mut self,
         strip: Strip,
         route: impl Fn(NodeNumber) -> Option<Route>,
-    ) -> io::Result<()> {
-        match strip {
+    ) -> (Heeded, io::Result<()>) {
+        let (heeded, result) = match strip {
             Strip::Clear => {
                 self.told = 0;
-                self.flows.clear()
+                (Heeded::NotRemoved, self.flows.clear())
             }
             Strip::Remove(ends) => {
-                let was = self.flows.remove(&ends)?;
-                self.told = self.told.saturating_sub(u64::from(was));
-                Ok(())
+                let result = self.flows.remove(&ends).map(|was| {
+                    self.told = self.told.saturating_sub(u64::from(was));
+                });
+                (Heeded::NotRemoved, result)
             }
             Strip::Add {
                 ends,
@@ -119,9 +131,10 @@ impl Stripper {
                 birth,
                 ingress,
             } => {
+                let not = Heeded::NotAdded(service, ends);
                 let Some(Route { local, remote }) = route(ingress) else {
                     // It has just gone.
-                    return Ok(());
+                    return (not, Ok(()));
                 };
                 let expected = Expected {
                     service,
@@ -130,7 +143,7 @@ impl Stripper {
                     source: remote.ip(),
                     destination: local,
                 };
-                match self.flows.add(&ends, &expected) {
+                let result = match self.flows.add(&ends, &expected) {
                     Ok(()) => {
                         self.told += 1;
                         Ok(())
@@ -140,9 +153,15 @@ impl Stripper {
                         Ok(())
                     }
                     Err(error) => Err(error),
-                }
+                };
+                (not, result)
             }
+        };
+        if result.is_ok() {
+            return (Heeded::Yes, result);
         }
+        self.failures += 1;
+        (heeded, result)
     }
 
     /// Whether [`Self::sweep`] is to be called soon.
@@ -177,6 +196,11 @@ impl Stripper {
                 "jlb_xdp_flows_without_room_total",
                 "Connections that the XDP program leaves to the agent since its map had no room.",
                 self.without_room,
+            ),
+            (
+                "jlb_xdp_flow_failures_total",
+                "Changes of the XDP program's connections that the kernel refused for another reason than room; they are made again.",
+                self.failures,
             ),
         ]);
         report.gauges(&[(

@@ -5,7 +5,10 @@ use rustix::process::{
 };
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 /// Has the kernel kill this process when the thread that started it ends. `parent` is the process
 /// id of the starter: if that is gone already, this fails at once.
@@ -64,6 +67,51 @@ pub fn set_thread_nice(nice: i32) -> io::Result<()> {
 /// None that happens in practice.
 pub fn thread_nice() -> io::Result<i32> {
     Ok(getpriority_process(None)?)
+}
+
+/// How long the thread that opened this has been ready to run and had no processor.
+#[derive(Debug)]
+pub struct RunDelay {
+    file: File,
+}
+
+/// What a thread has waited for processors since it began.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Waited {
+    /// How long altogether.
+    pub span: Duration,
+    /// How often it got a processor.
+    pub times: u64,
+}
+
+impl RunDelay {
+    /// Of the calling thread, whichever thread reads it.
+    ///
+    /// # Errors
+    /// `NotFound` where the kernel does not measure it (`CONFIG_SCHED_INFO`), or /proc is not there.
+    pub fn open() -> io::Result<Self> {
+        let file = File::open("/proc/thread-self/schedstat")?;
+        Ok(Self { file })
+    }
+
+    /// Its waits until now.
+    ///
+    /// # Errors
+    /// `NotFound` if the thread has ended, `InvalidData` if the kernel writes it otherwise than documented
+    /// (Documentation/scheduler/sched-stats.rst).
+    pub fn read(&self) -> io::Result<Waited> {
+        let mut bytes = [0; 96];
+        let len = self.file.read_at(&mut bytes, 0)?;
+        let text = str::from_utf8(&bytes[..len]).unwrap_or_default();
+        let mut numbers = text.split_ascii_whitespace().skip(1).map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(nanos)), Some(Ok(times))) => Ok(Waited {
+                span: Duration::from_nanos(nanos),
+                times,
+            }),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
 }
 
 /// Nanoseconds since the machine started, time asleep included; never goes back. A gap in it shows

@@ -128,6 +128,13 @@ impl Poller {
     }
 }
 
+/// Has the calling thread sleep for about so long, whatever comes meanwhile; a signal may end it.
+pub fn hold_still(span: Duration) {
+    if let Ok(span) = Timespec::try_from(span) {
+        let _ = rustix::thread::nanosleep(&span);
+    }
+}
+
 /// Wakes a thread that waits in a [`Poller`] which the waker was added to. Clones wake the same
 /// thread.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use crate::problem::{Findings, Problem};
 use crate::schema::{ClusterTable, Document, Table};
 use crate::timers::Timers;
 use jlb_protocol::wire::data_overhead;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 /// The IANA port of Geneve (RFC 8926 section 3.3).
@@ -32,6 +32,9 @@ const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Time spans longer than this are surely mistakes.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a packet thread may hold still: from what is worth a sleep to what heartbeats, timers of TCP and rings bear.
+const COALESCE: RangeInclusive<Duration> = Duration::from_micros(50)..=Duration::from_millis(5);
 
 /// `[cluster]` without its keys.
 pub(crate) struct Settings {
@@ -188,6 +191,9 @@ pub(crate) fn timers(document: &Document, membership: Option<Membership>, findin
     let mut in_range = true;
     for (name, span) in timers.entries() {
         let Some(span) = span else { continue };
+        if name == "coalesce" {
+            continue;
+        }
         let message = if span < SHORTEST {
             format!("`{name}` is shorter than 1ms")
         } else if span > LONGEST {
@@ -200,6 +206,14 @@ pub(crate) fn timers(document: &Document, membership: Option<Membership>, findin
             let help = "time spans are 1ms to 24h: write a number and a unit, such as \"20ms\"";
             findings.error(Problem::at(place.clone(), message, "out of range").help(help));
         }
+    }
+    if let Some(coalesce) = timers.coalesce
+        && !COALESCE.contains(&coalesce)
+        && let Some((_, place)) = places.iter().find(|(written, _)| *written == "coalesce")
+    {
+        let message = format!("`coalesce` is {coalesce:?}, not 50us to 5ms");
+        let help = "write such as \"500us\", or \"never\" where no packet may wait";
+        findings.error(Problem::at(place.clone(), message, "out of range").help(help));
     }
     if in_range {
         related(&places, &timers, findings);

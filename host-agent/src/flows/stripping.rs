@@ -98,6 +98,24 @@ impl Flows {
         self.stripping.clear();
     }
 
+    /// The driver does not strip the flow, though it was told to.
+    pub(crate) fn not_stripped(&mut self, key: &FlowKey) {
+        let is_of = |change: &Change| match change {
+            Change::Add(other, ..) | Change::Remove(other) => other == key,
+            Change::Clear => true,
+        };
+        if self.stripping.waiting.iter().any(is_of) {
+            // The driver has not heard the last word.
+            return;
+        }
+        let handle = self.table.find(key);
+        if let Some(flow) = handle.and_then(|it| self.table.get_mut(it))
+            && flow.mark == self.stripping.mark
+        {
+            flow.mark = Mark::NONE;
+        }
+    }
+
     pub(crate) fn next_strip(&mut self) -> Option<Change> {
         self.stripping.waiting.pop_front()
     }

@@ -79,6 +79,31 @@ fn an_established_flow_is_let_go_once() {
 }
 
 #[test]
+fn what_the_driver_could_not_add_is_let_go_again() {
+    for client in [client(1), client6(2)] {
+        let mut bed = bed();
+        let birth = stripped(&mut bed, client);
+        bed.agent.not_added(service(client.service), &ends(client));
+        comes_back(&mut bed, client, birth);
+        // It was taken back and let go again since: the last word counts.
+        data(&mut bed, client, &client.ack(), birth, 2);
+        assert_eq!(bed.agent.poll_strip(), Some(remove(client)));
+        bed.agent.not_added(service(client.service), &ends(client));
+        assert_eq!(strips(&mut bed), [add(client, birth, 2)]);
+        data(&mut bed, client, &client.ack(), birth, 2);
+        assert_eq!(strips(&mut bed), []);
+        // Nothing is there to be removed.
+        bed.agent.not_added(service(client.service), &ends(client));
+        bed.destroyed(client, 9);
+        assert_eq!(strips(&mut bed), []);
+        // It has gone meanwhile.
+        bed.dump_twice(&[]);
+        bed.agent.not_added(service(client.service), &ends(client));
+        assert_eq!(strips(&mut bed), []);
+    }
+}
+
+#[test]
 fn nobody_asked_for_it() {
     let mut bed = Bed::new(config());
     bed.establish(client(1), ISN);

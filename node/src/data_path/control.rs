@@ -48,6 +48,8 @@ pub(crate) struct Reconfiguration {
     pub(crate) known: Vec<Known>,
     /// Those of them that Offers may be passed on to.
     pub(crate) fellows: BTreeSet<NodeNumber>,
+    /// The longest that the thread may hold still.
+    pub(crate) coalesce: Option<Duration>,
     /// Their names.
     pub(crate) names: BTreeMap<NodeNumber, String>,
 }
@@ -190,6 +192,7 @@ impl<M: Machine> Turn<M> {
         path.members
             .meet_fellows(now, &mut path.link, &new.fellows, &new.known);
         path.names = new.names;
+        self.coalescing.set_max(new.coalesce);
         self.steer(now, &new.role);
         self.config = Some(new.role);
         let now = self.drain_by_file(now, new.drain);

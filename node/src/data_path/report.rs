@@ -31,6 +31,18 @@ impl<M: Machine> Turn<M> {
             self.notices_lost,
         );
         self.report_offload(&mut report);
+        report.counter(
+            "jlb_coalesce_holds_total",
+            "Times that the packet thread held still so that more came at once, since processors were short.",
+            &[],
+            self.coalescing.holds,
+        );
+        report.gauge(
+            "jlb_coalesce_seconds",
+            "How long the packet thread holds still between two turns at present.",
+            &[],
+            self.coalescing.present().as_secs_f64(),
+        );
         for (node, _) in self.path.link.sessions() {
             let heard = self.path.link.last_heard(node).unwrap_or(self.started);
             report.gauge(

@@ -127,6 +127,7 @@ impl<M: Machine> Turn<M> {
 
     /// Has the role look at the first `count` packets, and does what it says.
     fn process(&mut self, now: Time, count: usize) {
+        self.taken += count;
         self.stack.received += count as u64;
         if !self.path.machine.process(now, &mut self.packets[..count]) {
             for _ in 0..count {

@@ -2,7 +2,8 @@
 
 use super::{SOON, Turn};
 use crate::machine::Machine;
-use crate::strip::Stripper;
+use crate::strip::{Heeded, Stripper};
+use jlb_host_agent::Strip;
 use jlb_protocol::Time;
 
 impl<M: Machine> Turn<M> {
@@ -13,7 +14,17 @@ impl<M: Machine> Turn<M> {
                 continue;
             };
             let link = &self.path.link;
-            if let Err(error) = stripper.apply(strip, |node| link.route(node)) {
+            let (heeded, result) = stripper.apply(strip, |node| link.route(node));
+            match heeded {
+                Heeded::Yes => {}
+                Heeded::NotAdded(service, ends) => {
+                    self.path.machine.handle_not_added(service, &ends);
+                }
+                // At once if that is possible, else with the next change.
+                Heeded::NotRemoved if strip == Strip::Clear => {}
+                Heeded::NotRemoved => self.path.machine.handle_not_removed(),
+            }
+            if let Err(error) = result {
                 self.complain(now, "tell the XDP programs of a flow", || error.to_string());
             }
         }

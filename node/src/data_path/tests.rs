@@ -279,6 +279,7 @@ fn start(number: u16, peers: &[u16], port: u16, setting: &Setting) -> Running {
         draining: Draining::default(),
         life,
         max_inner: 1_388,
+        coalesce: None,
     };
     Running {
         script,
@@ -781,6 +782,7 @@ fn reconfiguration(number: u16, peers: &[u16], fingerprint: u64) -> Reconfigurat
                 }
             })
             .collect(),
+        coalesce: None,
         names: BTreeMap::from([
             (node(number), "own".into()),
             (node(peers[0]), "other".into()),

@@ -3,7 +3,7 @@
 use super::{Machine, RoleConfig, Taken};
 use crate::report::Report;
 use jlb_host_agent::signals::Signal;
-use jlb_host_agent::{HostAgent, Socket, Strip, Until, Verdict};
+use jlb_host_agent::{Ends, HostAgent, Socket, Strip, Until, Verdict};
 use jlb_ingress::Packet;
 use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View};
 use std::net::SocketAddr;
@@ -46,6 +46,14 @@ impl Machine for HostAgent {
 
     fn poll_strip(&mut self) -> Option<Strip> {
         Self::poll_strip(self)
+    }
+
+    fn handle_not_added(&mut self, service: ServiceNumber, ends: &Ends) {
+        self.not_added(service, ends);
+    }
+
+    fn handle_not_removed(&mut self) {
+        self.strip_anew();
     }
 
     fn handle_renewal(&mut self) {

@@ -12,3 +12,20 @@ fn the_priority_of_a_thread_is_its_own() {
     assert_eq!(thread.join().unwrap(), wanted);
     assert_eq!(thread_nice().unwrap(), before);
 }
+
+#[test]
+fn a_thread_that_waits_for_a_processor_is_seen_waiting() {
+    let delay = RunDelay::open().unwrap();
+    let before = delay.read().unwrap();
+    let mut times = 0;
+    while times < 20 {
+        crate::wait::hold_still(Duration::from_millis(1));
+        let waited = delay.read().unwrap();
+        assert!(waited.span >= before.span);
+        times = waited.times - before.times;
+    }
+    // It is that thread's, whoever reads it.
+    let here = delay.read().unwrap().times;
+    let there = std::thread::spawn(move || delay.read().unwrap().times);
+    assert!(there.join().unwrap() >= here);
+}

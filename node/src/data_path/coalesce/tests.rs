@@ -1,0 +1,77 @@
+use super::*;
+
+const MAX: Duration = Duration::from_micros(500);
+
+/// One that has looked often while its thread waited so long each time, so often in each interval.
+fn after(times: u64, each: Duration) -> Coalescing {
+    let mut coalescing = Coalescing::new(Some(MAX), None, Time::default());
+    more(&mut coalescing, times, each);
+    coalescing
+}
+
+fn more(coalescing: &mut Coalescing, times: u64, each: Duration) {
+    for _ in 0..50 {
+        let now = coalescing.looked + INTERVAL;
+        let waited = Waited {
+            times: coalescing.last.times + times,
+            span: coalescing.last.span + each * u32::try_from(times).unwrap(),
+        };
+        coalescing.learn(now, MAX, waited);
+    }
+}
+
+#[test]
+fn where_processors_are_free_nothing_waits() {
+    for micros in [0, 3, 40, 45] {
+        let each = Duration::from_micros(micros);
+        assert_eq!(after(100, each).present(), Duration::ZERO, "{each:?}");
+    }
+}
+
+#[test]
+fn it_holds_still_the_longer_the_more_it_waits_for_a_processor() {
+    let [some, more, most] =
+        [60, 80, 1_000].map(|micros| after(100, Duration::from_micros(micros)).present());
+    assert!(Duration::from_micros(100) < some, "{some:?}");
+    assert!(some < more, "{some:?}, {more:?}");
+    assert!(more < MAX, "{more:?}");
+    assert_eq!(most, MAX);
+}
+
+#[test]
+fn it_stops_when_processors_are_free_again_or_little_comes() {
+    let mut busy = after(100, Duration::from_millis(1));
+    assert_eq!(busy.present(), MAX);
+    more(&mut busy, 100, Duration::from_micros(5));
+    assert_eq!(busy.present(), Duration::ZERO);
+    // Five in 10 ms are looked at together with the next five.
+    let mut seldom = after(100, Duration::from_millis(1));
+    let mut wait = |times: u64, after: Duration| {
+        let now = seldom.looked + after;
+        let waited = Waited {
+            times: seldom.last.times + times,
+            span: seldom.last.span + Duration::from_millis(times),
+        };
+        seldom.learn(now, MAX, waited);
+        seldom.present()
+    };
+    assert_eq!(wait(5, INTERVAL), MAX);
+    assert_eq!(wait(10, 2 * INTERVAL), MAX);
+    assert_eq!(wait(5, SELDOM), Duration::ZERO);
+}
+
+#[test]
+fn a_lower_bound_holds_at_once() {
+    let mut coalescing = after(100, Duration::from_millis(1));
+    coalescing.set_max(Some(Duration::from_micros(70)));
+    assert_eq!(coalescing.present(), Duration::from_micros(70));
+    coalescing.set_max(None);
+    assert_eq!(coalescing.present(), Duration::ZERO);
+}
+
+#[test]
+fn a_thread_that_cant_be_seen_waiting_does_not_hold_still() {
+    let mut coalescing = Coalescing::new(Some(MAX), None, Time::default());
+    let later = Time::default() + Duration::from_secs(1);
+    assert_eq!(coalescing.hold(later), Duration::ZERO);
+}
