@@ -1,9 +1,11 @@
 //! Flows whose packets need the agent no more: a driver that can may decapsulate them before the stack.
 //!
-//! The agent lets go of an established TCP connection and takes it back before anything that it says or
+//! The agent lets go of a TCP connection when it accepts it, but for the first packet after the SYN, which shows that
+//! the client has heard of it (R3), or when it is established; and takes it back before anything that it says or
 //! does rests on the connection's packets. What it misses meanwhile it can do without: the end of a
 //! connection comes from the kernel's sockets (R8), the time of the last packet matters once it is closing, and
-//! a packet through another ingress or of another birth is never let past.
+//! a packet through another ingress or of another birth is never let past. The second packet may overtake the
+//! first: it acknowledges the SYN as well (RFC 9293 section 3.10.7.4).
 
 use crate::agent::HostAgent;
 use crate::flows::Change;
@@ -25,7 +27,7 @@ pub struct Ends {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Strip {
     /// Data messages of this service, birth and ingress, whose packet is a segment of this connection with ACK
-    /// and without SYN, FIN and RST, may be decapsulated unseen. A driver without room lets it be.
+    /// and without SYN and RST, may be decapsulated unseen. A driver without room lets it be.
     Add {
         /// The connection.
         ends: Ends,
@@ -35,6 +37,8 @@ pub enum Strip {
         birth: Birth,
         /// Who sends them.
         ingress: NodeNumber,
+        /// Whether the agent is to see the first of them.
+        first: bool,
     },
     /// The agent is to see all packets of this connection, from now on.
     Remove(Ends),
@@ -62,12 +66,13 @@ impl HostAgent {
             Change::Clear => Strip::Clear,
             // Services change only together with a Clear, so that each is known.
             Change::Remove(key) => self.ends_of(&key).map_or(Strip::Clear, Strip::Remove),
-            Change::Add(key, birth, ingress) => match self.ends_of(&key) {
+            Change::Add(key, birth, ingress, first) => match self.ends_of(&key) {
                 Some(ends) => Strip::Add {
                     ends,
                     service: key.service(),
                     birth,
                     ingress,
+                    first,
                 },
                 None => Strip::Clear,
             },
@@ -102,10 +107,18 @@ impl HostAgent {
         let Transport::Tcp { flags, .. } = packet.transport else {
             return;
         };
-        let ends = [TcpFlags::SYN, TcpFlags::FIN, TcpFlags::RST];
-        let is_plain = flags.contains(TcpFlags::ACK) && !ends.iter().any(|&it| flags.contains(it));
+        let others = [TcpFlags::SYN, TcpFlags::RST];
+        let is_plain =
+            flags.contains(TcpFlags::ACK) && !others.iter().any(|&it| flags.contains(it));
         if is_plain && !self.draining.is_of(key.service()) {
             self.flows.strip(handle, birth, from);
+        }
+    }
+
+    /// The flow was accepted by an Offer: if it is TCP, packets after the next may go to the stack unseen.
+    pub(crate) fn let_go_early(&mut self, handle: Handle, birth: Birth, ingress: Option<NodeNumber>) {
+        if let Some(ingress) = ingress {
+            self.flows.strip(handle, Some(birth), ingress);
         }
     }
 }

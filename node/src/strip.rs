@@ -130,6 +130,7 @@ impl Stripper {
                 service,
                 birth,
                 ingress,
+                first,
             } => {
                 let not = Heeded::NotAdded(service, ends);
                 let Some(Route { local, remote }) = route(ingress) else {
@@ -142,6 +143,7 @@ impl Stripper {
                     ingress,
                     source: remote.ip(),
                     destination: local,
+                    first,
                 };
                 let result = match self.flows.add(&ends, &expected) {
                     Ok(()) => {

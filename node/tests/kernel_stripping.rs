@@ -67,6 +67,7 @@ impl Way {
             ingress: NodeNumber::new(0x0102).unwrap(),
             source: ip(source),
             destination: ip(destination),
+            first: false,
         }
     }
 
@@ -260,8 +261,8 @@ fn all_else_is_left_to_the_agent_as_it_came() {
                 tried.leaves(&way.changed(change), what, way);
             }
             let [_, _, inner, tcp] = way.places();
-            // Without ACK, or with SYN, FIN or RST.
-            for flags in [0x00, 0x08, 0x02, 0x12, 0x11, 0x01, 0x14, 0x04] {
+            // Without ACK, or with SYN or RST.
+            for flags in [0x00, 0x08, 0x02, 0x12, 0x01, 0x13, 0x14, 0x04, 0x15] {
                 let frame = way.changed(|it, _| it[tcp + 13] = flags);
                 tried.leaves(&frame, "flags", way);
             }
@@ -335,6 +336,28 @@ fn flows_come_and_go_while_the_program_runs() {
             };
             tried.flows.add(&way.ends(), &other).unwrap();
             tried.leaves(&frame, "of the other family", way);
+        }
+    });
+}
+
+#[test]
+fn the_first_packet_is_the_agents_where_it_is_to_be() {
+    Namespace::new("strip-first").run(|| {
+        for way in WAYS {
+            let tried = Tried::without();
+            let first = Expected {
+                first: true,
+                ..way.expected()
+            };
+            tried.flows.add(&way.ends(), &first).unwrap();
+            // What is not of the flow is not its first.
+            let other = way.changed(|frame, [_, geneve, ..]| frame[geneve + 17] ^= 1);
+            tried.leaves(&other, "of another sender", way);
+            tried.leaves(&way.frame(), "the first", way);
+            for _ in 0..2 {
+                assert_eq!(tried.passes(&way.frame()), way.stripped());
+            }
+            assert_eq!(tried.flows.counts().unwrap().0, 2);
         }
     });
 }

@@ -32,7 +32,8 @@ impl Mark {
 /// What the driver is to do about a flow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Change {
-    Add(FlowKey, Birth, NodeNumber),
+    /// With a birth, by an ingress; the agent is still to see the first packet.
+    Add(FlowKey, Birth, NodeNumber, bool),
     Remove(FlowKey),
     Clear,
 }
@@ -78,10 +79,10 @@ impl Stripping {
 }
 
 impl Flow {
-    /// Whether all that the agent learns of the client's next packets is known already.
+    /// Whether all that the agent learns of the client's packets is known already, or will be with the next.
     const fn may_be_stripped(&self) -> bool {
         matches!(self.protocol, Protocol::Tcp)
-            && matches!(self.state, State::Established)
+            && matches!(self.state, State::Accepted | State::Established)
             && self.doubt().is_none()
     }
 }
@@ -126,7 +127,7 @@ impl Flows {
         flow.is_some_and(|flow| flow.mark == self.stripping.mark)
     }
 
-    /// A plain segment of the flow came through this ingress, with this birth: those that follow may go past
+    /// A plain segment of the flow came through this ingress, with this birth, or will: those that follow may go past
     /// the agent, where all else allows that. An ingress may know an older life of the flow; which one a segment
     /// belongs to is the stack's to tell.
     pub(crate) fn strip(&mut self, handle: Handle, birth: Option<Birth>, ingress: NodeNumber) {
@@ -152,7 +153,8 @@ impl Flows {
         // The trail goes: it would fall behind unseen, and a reset by it would not be heeded.
         (flow.holds, flow.numbers) = (Holds::Birth, numbers);
         flow.mark = self.stripping.mark;
-        let add = Change::Add(key, birth, ingress);
+        let first = matches!(flow.state, State::Accepted);
+        let add = Change::Add(key, birth, ingress, first);
         self.stripping.waiting.push_back(add);
     }
 

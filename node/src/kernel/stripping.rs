@@ -2,7 +2,7 @@
 //! of, before the kernel's stack sees them.
 //!
 //! The agent gets whatever else comes, unchanged, and so everything that it has to know: packets that
-//! begin or end a connection, that are of another birth or by another ingress than the one that was
+//! begin a connection or break it off, that are of another birth or by another ingress than the one that was
 //! named, and all that is not a data message to the letter. Tags are not verified (`docs/protocol.md`, "The seal").
 
 use super::frame_code::{self, ETHERTYPE, IP, check_end, half, load_packet, look_up, mapped};
@@ -70,6 +70,8 @@ mod value {
     pub(super) const FAMILY: usize = 44;
     pub(super) const GENERATION: usize = 48;
     pub(super) const SENDER: usize = 52;
+    /// One as long as the agent is to see the first packet: in the machine's byte order.
+    pub(super) const FIRST: usize = 54;
 }
 
 type Key = [u8; key::LEN];
@@ -101,6 +103,8 @@ pub struct Expected {
     pub source: IpAddr,
     /// Ours, of the same family.
     pub destination: IpAddr,
+    /// The first is still the agent's.
+    pub first: bool,
 }
 
 /// The flows, as the programs of all interfaces see them.
@@ -244,6 +248,7 @@ fn value_of(expected: &Expected, generation: u32) -> Value {
     put(value::FAMILY, &family.to_ne_bytes());
     put(value::GENERATION, &generation.to_ne_bytes());
     put(value::SENDER, &expected.ingress.get().to_be_bytes());
+    put(value::FIRST, &u16::from(expected.first).to_ne_bytes());
     value
 }
 
@@ -424,9 +429,9 @@ fn inner<'maps>(
     }
     code.alu_immediate(Alu::Add, R7, i32::from(inner.header()));
     code.jump_if_registers(Condition::NotEqual, R7, R9, pass);
-    // ACK, and neither SYN, FIN nor RST.
+    // ACK, and neither SYN nor RST.
     code.load(Size::Byte, R5, R2, tcp + at::TCP_FLAGS);
-    code.alu_immediate(Alu::And, R5, 0x17);
+    code.alu_immediate(Alu::And, R5, 0x16);
     code.jump_if(Condition::NotEqual, R5, 0x10, pass);
 
     // Is it a flow's?
@@ -475,6 +480,13 @@ fn inner<'maps>(
             same(Size::Word, IP + packet + part, value);
         }
     }
+    // Two that come at the same time may both be the first.
+    let later = code.label();
+    code.load(Size::Half, R5, R8, value::FIRST as i16);
+    code.jump_if(Condition::Equal, R5, 0, later);
+    code.store_immediate(Size::Half, R8, value::FIRST as i16, 0);
+    code.jump(pass);
+    code.place(later);
     strip(code, flows, ip, inner, pass);
 }
 
