@@ -412,6 +412,7 @@ impl<M: Machine> Turn<M> {
 
     /// Sends all that the role and the link want sent.
     fn drain(&mut self, now: Time) {
+        self.path.underlay.adapt(now);
         self.apply_strips(now);
         while let Some(transmit) = self.path.machine.poll_transmit() {
             self.send(now, transmit);

@@ -1,20 +1,23 @@
 //! The underlay's sockets: one that listens and several that send, for each address family.
 //!
 //! A sender's port stands for a share of the flow hashes, so that ECMP and RSS below spread flows
-//! and keep each in order (RFC 8926 section 3.3).
+//! and keep each in order (RFC 8926 section 3.3). As long as one path does, all leave from one port, and
+//! messages to one peer in one run.
 
 mod runs;
 mod slot;
+mod spread;
 
 use crate::error::Error;
 use jlb_packet_io::Poller;
 use jlb_packet_io::udp::{Origin, SendError, UdpSocket};
 use jlb_packet_io::wait::Interest;
-use jlb_protocol::PacketBuf;
+use jlb_protocol::{PacketBuf, Time, wire};
 use jlb_protocol::buffer::MAX_PACKET;
 use jlb_protocol::keyed_hash::FlowHash;
 use runs::Runs;
 use slot::RunSlot;
+use spread::Spread;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
@@ -41,6 +44,9 @@ struct Family {
 struct Waiting {
     buf: PacketBuf,
     to: SocketAddr,
+    /// Whether it stays behind what goes to the same peer and was there before: TCP's segments are not to come in
+    /// another order, and to all other messages it does not matter.
+    keeps_order: bool,
     /// Its place among those that wait.
     order: usize,
     sent: bool,
@@ -56,6 +62,7 @@ pub(crate) struct Underlay {
     runs: Runs,
     slots: Vec<RunSlot>,
     origins: Vec<Origin>,
+    spread: Spread,
     /// How many are to be read at once next time.
     wanted: usize,
 }
@@ -91,6 +98,7 @@ impl Underlay {
             runs: Runs::default(),
             slots: (0..BATCH).map(RunSlot::new).collect(),
             origins: vec![Origin::default(); BATCH],
+            spread: Spread::default(),
             wanted: LEAST_BATCH,
         })
     }
@@ -104,6 +112,7 @@ impl Underlay {
             runs: Runs::new(),
             slots: Vec::new(),
             origins: Vec::new(),
+            spread: Spread::NONE,
             wanted: 0,
         }
     }
@@ -124,9 +133,15 @@ impl Underlay {
         }
     }
 
+    /// Now and then flows are spread over more ports than before, or fewer, by how much is sent.
+    pub(crate) fn adapt(&mut self, now: Time) {
+        self.spread.adapt(now);
+    }
+
     /// The socket and port that messages of a flow leave from, towards peers for which `local` is
     /// our address. Messages without a flow leave from the port that all listen on.
-    pub(crate) fn source(&self, local: IpAddr, flow: FlowHash) -> Option<(usize, u16)> {
+    pub(crate) fn source(&mut self, local: IpAddr, flow: FlowHash) -> Option<(usize, u16)> {
+        self.spread.count(1);
         let family = self
             .families
             .iter()
@@ -134,7 +149,7 @@ impl Underlay {
         let sender = if flow == FlowHash::NONE {
             0
         } else {
-            1 + (flow.0 % SENDERS as u64) as usize
+            1 + (flow.0 % self.spread.ports() as u64) as usize
         };
         let at = family * (SENDERS + 1) + sender;
         Some((at, self.socket(at).local_addr().port()))
@@ -143,6 +158,7 @@ impl Underlay {
     /// Queues a sealed message for [`Self::flush`]. Flush when there is no more room.
     pub(crate) fn push(&mut self, at: usize, buf: PacketBuf, to: SocketAddr) {
         self.waiting[at].push(Waiting {
+            keeps_order: wire::is_data(buf.as_slice()),
             buf,
             to,
             order: self.count,
@@ -190,6 +206,7 @@ impl Underlay {
         to: SocketAddr,
         datagrams: &[[&[u8]; 2]],
     ) -> (usize, Option<SendError>) {
+        self.spread.count(datagrams.len());
         let mut runs = std::mem::take(&mut self.runs);
         let sent = runs.send_one(self.socket(at), to, datagrams);
         self.runs = runs;

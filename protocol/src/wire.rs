@@ -11,7 +11,7 @@ mod seal;
 pub use control::encode_control;
 pub use geneve::{ETHERTYPE_CONTROL, ETHERTYPE_IPV4, ETHERTYPE_IPV6, UDP_PORT};
 pub(crate) use seal::{Covered, Imprint, write_tag};
-pub use seal::{NH_VERSION, SEALED_LEN, Seal, VERSION};
+pub use seal::{NH_VERSION, SEALED_LEN, Seal, VERSION, is_data};
 
 use crate::buffer::{Buffer, PacketBuf};
 use crate::drop_reason::DropReason;

@@ -77,7 +77,7 @@ impl<M: Machine> Turn<M> {
     }
 
     fn send_frame(&mut self, now: Time, to: NodeNumber, flow: FlowHash, mut frame: Frame) {
-        let (link, underlay) = (&mut self.path.link, &self.path.underlay);
+        let (link, underlay) = (&mut self.path.link, &mut self.path.underlay);
         let source = link
             .route(to)
             .and_then(|route| underlay.source(route.local, flow));

@@ -3,6 +3,7 @@
 
 use super::{MAX_WAITING, Waiting};
 use jlb_packet_io::udp::{MAX_RUN, MAX_RUN_BYTES, Run, SendError, UdpSocket};
+use std::cmp::Reverse;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 
@@ -36,8 +37,11 @@ impl Runs {
     ) -> Option<(SocketAddr, SendError)> {
         let longest = if self.may_join() { MAX_RUN } else { 1 };
         if longest > 1 && waiting.len() > 2 {
-            // A stable sort would allocate.
-            waiting.sort_unstable_by_key(|one| (one.to, one.order));
+            // Equal lengths together, where that may be. A stable sort would allocate.
+            waiting.sort_unstable_by_key(|one| {
+                let len = if one.keeps_order { 0 } else { one.buf.len() };
+                (one.to, Reverse(len), one.order)
+            });
         }
         let mut first = None;
         for part in waiting.chunks_mut(MAX_WAITING) {

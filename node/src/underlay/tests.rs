@@ -13,9 +13,9 @@ pub(crate) fn free_port() -> u16 {
 }
 
 #[test]
-fn a_flow_always_leaves_from_one_port_and_flows_use_all() {
-    let underlay = Underlay::bind(&[V4, V6], free_port()).unwrap();
-    for local in [V4, V6] {
+fn a_flow_always_leaves_from_one_port_and_many_messages_use_all() {
+    let mut underlay = Underlay::bind(&[V4, V6], free_port()).unwrap();
+    let mut of = |local| {
         let mut ports = std::collections::BTreeSet::new();
         for flow in 1..=100 {
             let source = underlay.source(local, FlowHash(flow)).unwrap();
@@ -23,8 +23,20 @@ fn a_flow_always_leaves_from_one_port_and_flows_use_all() {
             assert_eq!(underlay.socket(source.0).local_addr().ip(), local);
             ports.insert(source.1);
         }
-        assert_eq!(ports.len(), SENDERS);
+        ports.len()
+    };
+    assert_eq!([of(V4), of(V6)], [1, 1]);
+    for _ in 0..200_000 {
+        underlay.source(V4, FlowHash(1));
     }
+    underlay.adapt(Time::ZERO + Duration::from_secs(1));
+    let mut of = |local| {
+        let ports: std::collections::BTreeSet<u16> = (1..=100)
+            .filter_map(|flow| Some(underlay.source(local, FlowHash(flow))?.1))
+            .collect();
+        ports.len()
+    };
+    assert_eq!([of(V4), of(V6)], [SENDERS, SENDERS]);
     let stranger = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
     assert_eq!(underlay.source(stranger, FlowHash(1)), None);
 }
@@ -32,7 +44,7 @@ fn a_flow_always_leaves_from_one_port_and_flows_use_all() {
 #[test]
 fn messages_without_a_flow_leave_from_the_port_that_all_listen_on() {
     let port = free_port();
-    let underlay = Underlay::bind(&[V4, V6], port).unwrap();
+    let mut underlay = Underlay::bind(&[V4, V6], port).unwrap();
     for local in [V4, V6] {
         let (at, source) = underlay.source(local, FlowHash::NONE).unwrap();
         assert_eq!(source, port);

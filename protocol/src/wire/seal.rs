@@ -3,6 +3,7 @@
 use super::geneve::HEADER_LEN;
 use super::option::OPTION_HEADER;
 use crate::drop_reason::DropReason;
+use crate::message::FlowKind;
 use crate::number::NodeNumber;
 use core::ops::Range;
 
@@ -39,6 +40,12 @@ const RECEIVER: Range<usize> = AT + 6..AT + 8;
 const INCARNATION: Range<usize> = AT + 8..AT + 12;
 const COUNTER: Range<usize> = AT + 12..AT + 20;
 const TAG: Range<usize> = AT + 20..AT + 28;
+
+/// Whether it is a message of [`FlowKind::Data`], as far as its type says.
+#[must_use]
+pub fn is_data(message: &[u8]) -> bool {
+    message.get(KIND_AT) == Some(&(FlowKind::Data as u8))
+}
 
 /// Who sent a message, for which life of whom, and as which of its messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

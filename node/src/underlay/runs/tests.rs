@@ -9,6 +9,7 @@ fn to(host: u8) -> SocketAddr {
 fn message(host: u8, len: usize, order: usize) -> Waiting {
     Waiting {
         buf: PacketBuf::from_packet(&vec![host; len]),
+        keeps_order: true,
         to: to(host),
         order,
         sent: false,
@@ -79,6 +80,7 @@ fn what_the_kernel_refuses_among_runs_is_told_and_all_others_come_in_order() {
     let mut waiting: Vec<_> = (0..30)
         .map(|order| Waiting {
             buf: PacketBuf::from_packet(&[order as u8; 20]),
+            keeps_order: true,
             to: if order % 3 == 0 { bad } else { good },
             order,
             sent: false,
@@ -93,6 +95,32 @@ fn what_the_kernel_refuses_among_runs_is_told_and_all_others_come_in_order() {
         .collect();
     let expected: Vec<u8> = (0..30).filter(|order| order % 3 != 0).collect();
     assert_eq!(firsts, expected);
+}
+
+#[test]
+fn messages_of_equal_length_come_together_but_data_stays_as_it_was() {
+    let (from, receiver) = pair();
+    let to = receiver.local_addr().unwrap();
+    let wait = |lens: &[usize], keeps_order| {
+        let mut waiting: Vec<_> = (0..)
+            .zip(lens)
+            .map(|(order, &len)| Waiting {
+                buf: PacketBuf::from_packet(&vec![order as u8; len]),
+                to,
+                keeps_order,
+                order,
+                sent: false,
+            })
+            .collect();
+        let mut runs = Runs::default();
+        assert!(runs.send_all(&from, &mut waiting).is_none());
+        let came = received(&receiver, lens.len());
+        let firsts: Vec<u8> = came.iter().map(|bytes| bytes[0]).collect();
+        (firsts, runs.list.len())
+    };
+    let lens = [20, 50, 20, 50, 20];
+    assert_eq!(wait(&lens, false), (vec![1, 3, 0, 2, 4], 2));
+    assert_eq!(wait(&lens, true), (vec![0, 1, 2, 3, 4], 3));
 }
 
 #[test]
