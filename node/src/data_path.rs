@@ -224,11 +224,12 @@ impl<M: Machine> Turn<M> {
 
     /// Where processors are short, waits for more to come.
     fn hold_still(&mut self) {
-        if !(1..coalesce::FEW).contains(&self.taken) {
+        if self.taken == 0 {
             return;
         }
         let now = clock::now();
-        let hold = self.coalescing.hold(now).min(self.until_next_timer(now));
+        let hold = self.coalescing.hold(now, self.taken);
+        let hold = hold.min(self.until_next_timer(now));
         if !hold.is_zero() {
             self.coalescing.holds += 1;
             hold_still(hold);

@@ -19,16 +19,19 @@ const LEAST_WAITS: u32 = 10;
 const SELDOM: Duration = Duration::from_millis(50);
 
 /// So much waiting is as usual where others use a processor now and then.
-const USUAL: Duration = Duration::from_micros(40);
+const USUAL: Duration = Duration::from_micros(25);
 
 /// The time to hold still for each microsecond of waiting that is more than usual.
 const FACTOR: u32 = 8;
+
+/// Packets and messages that must be expected meanwhile.
+const LEAST_GAIN: u128 = 2;
 
 /// What is shorter is not worth a sleep.
 const SHORTEST: Duration = Duration::from_micros(50);
 
 /// What one turn takes in at most if it holds still afterwards: after more there is more already.
-pub(super) const FEW: usize = 48;
+const FEW: usize = 48;
 
 /// How long to hold still.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(super) struct Coalescing {
     max: Option<Duration>,
     meter: Option<RunDelay>,
     last: Waited,
+    /// Packets and messages taken in since then.
+    taken: usize,
     looked: Time,
     mean: Duration,
     hold: Duration,
@@ -51,6 +56,7 @@ impl Coalescing {
             max,
             meter,
             last: Waited::default(),
+            taken: 0,
             looked: now,
             mean: Duration::ZERO,
             hold: Duration::ZERO,
@@ -64,12 +70,13 @@ impl Coalescing {
         self.hold = self.hold.min(max.unwrap_or_default());
     }
 
-    /// After a turn in which something was to be done: how long to hold still, zero for not at all.
-    pub(super) fn hold(&mut self, now: Time) -> Duration {
+    /// After a turn that took in so much, at least one: how long to hold still, zero for not at all.
+    pub(super) fn hold(&mut self, now: Time, taken: usize) -> Duration {
+        self.taken += taken;
         if now.since(self.looked) >= INTERVAL {
             self.look(now);
         }
-        self.hold
+        if taken < FEW { self.hold } else { Duration::ZERO }
     }
 
     /// How long it holds still at present.
@@ -94,6 +101,8 @@ impl Coalescing {
         if times < LEAST_WAITS && now.since(self.looked) < SELDOM {
             return;
         }
+        let elapsed = now.since(self.looked);
+        let taken = std::mem::take(&mut self.taken) as u128;
         (self.looked, self.last) = (now, waited);
         if times < LEAST_WAITS {
             (self.mean, self.hold) = (Duration::ZERO, Duration::ZERO);
@@ -101,10 +110,12 @@ impl Coalescing {
         }
         self.mean = (3 * self.mean + span / times) / 4;
         let hold = self.mean.saturating_sub(USUAL).saturating_mul(FACTOR);
-        self.hold = if hold < SHORTEST {
+        let hold = hold.min(max);
+        let expected = taken * hold.as_nanos() / elapsed.as_nanos().max(1);
+        self.hold = if hold < SHORTEST || expected < LEAST_GAIN {
             Duration::ZERO
         } else {
-            hold.min(max)
+            hold
         };
     }
 }
