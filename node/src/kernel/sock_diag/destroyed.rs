@@ -2,6 +2,7 @@
 
 use super::{Endpoints, header, messages};
 use crate::kernel::{Error, Result};
+use netlink_packet_core::NlasIterator;
 use netlink_packet_sock_diag::constants::SOCK_DIAG_BY_FAMILY;
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use rustix::io::Errno;
@@ -22,6 +23,15 @@ const PART: usize = 16 << 10;
 
 /// Most reads of one call, so that a storm of closes does not stop all else.
 const MAX_READS: usize = 256;
+
+/// Bytes of `struct inet_diag_msg` (`linux/inet_diag.h`), which attributes follow.
+const HEADER_LEN: usize = 72;
+
+/// `INET_DIAG_INFO`: the attribute that holds a `struct tcp_info`.
+const INFO: u16 = 2;
+
+/// Where `tcpi_segs_in` is in that (`linux/tcp.h`).
+const SEGMENTS_IN: std::ops::Range<usize> = 140..144;
 
 /// A TCP socket that was given up: by a close of this side, by a reset, or by its process ending.
 /// The other side may not have closed yet, and `TIME_WAIT` may follow.
@@ -111,6 +121,9 @@ impl Destroyed {
             if message.message_type() != SOCK_DIAG_BY_FAMILY {
                 continue;
             }
+            if is_twin(message.payload()) {
+                continue;
+            }
             // News that can't be read is as good as lost.
             let event = header(message.payload()).map_or(Event::Lost, |header| {
                 let ends = Endpoints::new(&header.socket_id);
@@ -123,6 +136,21 @@ impl Destroyed {
             events.push(event);
         }
     }
+}
+
+/// Whether the socket never got a segment but the SYN that it is made of. Two segments that complete a handshake, on two
+/// processors at once, make a socket each, and the kernel gives one of them up: the connection goes on with the
+/// other, which has the same addresses.
+pub(super) fn is_twin(payload: &[u8]) -> bool {
+    let attributes = payload.get(HEADER_LEN..).unwrap_or_default();
+    let info = NlasIterator::new(attributes)
+        .map_while(|attribute| attribute.ok())
+        .find(|attribute| attribute.kind() == INFO);
+    let segments = info.and_then(|info| {
+        let bytes = info.value().get(SEGMENTS_IN)?;
+        Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+    });
+    segments.is_some_and(|segments| segments <= 1)
 }
 
 impl AsFd for Destroyed {

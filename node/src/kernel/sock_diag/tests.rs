@@ -1,3 +1,4 @@
+use super::destroyed::is_twin;
 use super::{Endpoints, header, messages};
 use netlink_packet_core::Emitable;
 use netlink_packet_sock_diag::inet::{InetResponseHeader, SocketId};
@@ -90,4 +91,36 @@ fn mapped_addresses_count_as_ipv4() {
     assert_eq!(ends.remote.ip(), "192.0.2.1".parse::<IpAddr>().unwrap());
     assert_eq!((ends.local.port(), ends.remote.port()), (80, 4000));
     assert_eq!(ends.cookie, cookie);
+}
+
+/// The kernel's word on a socket that has received so many segments.
+fn given_up(segments: u32, cut_to: usize) -> Vec<u8> {
+    let mut payload = socket(2, "10.0.0.1", "10.0.0.2", [1; 8]);
+    // The protocol's number, and a `struct tcp_info`.
+    payload.extend([5, 0, 10, 0, 6, 0, 0, 0]);
+    let mut info = vec![0xaa; 232];
+    info[140..144].copy_from_slice(&segments.to_ne_bytes());
+    info.truncate(cut_to);
+    payload.extend((4 + info.len() as u16).to_ne_bytes());
+    payload.extend([2, 0]);
+    payload.extend(info);
+    payload
+}
+
+#[test]
+fn a_socket_that_got_nothing_but_its_syn_is_a_twin_of_the_connections_own() {
+    assert!(is_twin(&given_up(1, 232)));
+    for segments in [2, 3, u32::MAX] {
+        assert!(!is_twin(&given_up(segments, 232)), "{segments}");
+    }
+    // What is not told is not so.
+    for len in [0, 4, 100, 140, 143] {
+        assert!(!is_twin(&given_up(1, len)), "{len}");
+    }
+    assert!(!is_twin(&socket(2, "10.0.0.1", "10.0.0.2", [1; 8])));
+    assert!(!is_twin(&[]));
+    let whole = given_up(1, 232);
+    for len in 0..whole.len() {
+        is_twin(&whole[..len]);
+    }
 }
