@@ -116,7 +116,12 @@ impl HostAgent {
     }
 
     /// The flow was accepted by an Offer: if it is TCP, packets after the next may go to the stack unseen.
-    pub(crate) fn let_go_early(&mut self, handle: Handle, birth: Birth, ingress: Option<NodeNumber>) {
+    pub(crate) fn let_go_early(
+        &mut self,
+        handle: Handle,
+        birth: Birth,
+        ingress: Option<NodeNumber>,
+    ) {
         if let Some(ingress) = ingress {
             self.flows.strip(handle, Some(birth), ingress);
         }

@@ -10,11 +10,11 @@ mod report;
 mod stack;
 mod strip;
 
+use coalesce::Coalescing;
 pub(crate) use control::{Channels, Command, DataThread, Notice, Reconfiguration};
 pub(crate) use draining::{Allowance, Draining, FileDrain};
 pub(crate) use life::{Fresh, Life};
 pub(crate) use members::{Members, word};
-use coalesce::Coalescing;
 use stack::Offloaded;
 
 use crate::clock;

@@ -11,7 +11,9 @@ mod namespace;
 use jlb_node::kernel::netlink::Netlink;
 use jlb_node::kernel::sock_diag::{Destroyed, DestroyedSocket, Event, Socket, SocketState, dump};
 use jlb_packet_io::Tun;
-use jlb_packet_io::wait::{Interest, Poller};
+use jlb_packet_io::tun::LargeBuf;
+use jlb_packet_io::wait::{Interest, Poller, hold_still};
+use jlb_protocol::PacketBuf;
 use namespace::{Namespace, PATIENCE, UP, ip};
 use socket2::SockRef;
 use std::io::Read;
@@ -287,8 +289,79 @@ fn a_client_that_does_not_finish_the_handshake_is_half_open() {
     });
 }
 
+#[test]
+fn a_socket_that_lost_the_race_for_its_connection_is_not_told() {
+    const TRIES: u16 = 2_000;
+    Namespace::new("twin").run(|| {
+        let tun = Tun::open("tun", false).unwrap();
+        let netlink = Netlink::open().unwrap();
+        netlink.set_link("tun", UP).unwrap();
+        netlink.put_address("tun", ip("10.9.0.1"), 24).unwrap();
+        let listener = TcpListener::bind("10.9.0.1:0").unwrap();
+        let server = listener.local_addr().unwrap();
+        let mut destroyed = Destroyed::open().unwrap();
+        let mut open = Vec::new();
+        let mut events = Vec::new();
+        for at in 0..TRIES {
+            let client = SocketAddr::new(ip("10.9.0.2"), 4_000 + at);
+            tun.write(&syn(client, server)).unwrap();
+            let ack = sequence_of_answer(&tun, client).wrapping_add(1);
+            // Either of them completes the handshake.
+            let ends = [&b""[..], &b"GET /"[..]]
+                .map(|payload| segment(client, server, [2, ack], 0x10, payload));
+            let begin = std::sync::Barrier::new(2);
+            std::thread::scope(|scope| {
+                for end in &ends {
+                    scope.spawn(|| {
+                        begin.wait();
+                        tun.write(end).unwrap();
+                    });
+                }
+            });
+            open.push(listener.accept().unwrap());
+            destroyed.read(&mut events).unwrap();
+        }
+        hold_still(Duration::from_millis(50));
+        destroyed.read(&mut events).unwrap();
+        println!("{} of {TRIES} connections had a twin", destroyed.twins());
+        assert_eq!(events, [], "all are open");
+        if std::thread::available_parallelism().unwrap().get() > 1 {
+            assert!(destroyed.twins() > 0, "this shows nothing");
+        }
+    });
+}
+
+/// The sequence number of the SYN that answers this client's.
+fn sequence_of_answer(tun: &Tun, client: SocketAddr) -> u32 {
+    let mut poller = Poller::new().unwrap();
+    poller.add(tun, 0, Interest::Readable).unwrap();
+    let (mut packet, mut large) = (PacketBuf::new(1_500), LargeBuf::default());
+    loop {
+        if tun.receive(&mut packet, &mut large).is_err() {
+            assert!(poller.wait(Some(PATIENCE)).unwrap().count() > 0, "silence");
+            continue;
+        }
+        let bytes = packet.as_slice();
+        let is_tcp = bytes[0] == 0x45 && bytes[9] == 6;
+        if is_tcp && bytes[22..24] == client.port().to_be_bytes() && bytes[33] == 0x12 {
+            return u32::from_be_bytes(bytes[24..28].try_into().unwrap());
+        }
+    }
+}
+
 /// A SYN without options, its checksums right.
 fn syn(from: SocketAddr, to: SocketAddr) -> Vec<u8> {
+    segment(from, to, [1, 0], 2, b"")
+}
+
+/// A segment without options, its checksums right.
+fn segment(
+    from: SocketAddr,
+    to: SocketAddr,
+    [sequence, acknowledged]: [u32; 2],
+    flags: u8,
+    payload: &[u8],
+) -> Vec<u8> {
     let (IpAddr::V4(source), IpAddr::V4(target)) = (from.ip(), to.ip()) else {
         panic!("IPv4 only");
     };
@@ -296,10 +369,15 @@ fn syn(from: SocketAddr, to: SocketAddr) -> Vec<u8> {
     let mut tcp = Vec::new();
     tcp.extend(from.port().to_be_bytes());
     tcp.extend(to.port().to_be_bytes());
-    tcp.extend([0, 0, 0, 1, 0, 0, 0, 0, 5 << 4, 2, 0xff, 0xff, 0, 0, 0, 0]);
-    let pseudo = [&addresses[..], &[0, 6, 0, 20], &tcp].concat();
+    tcp.extend(sequence.to_be_bytes());
+    tcp.extend(acknowledged.to_be_bytes());
+    tcp.extend([5 << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    tcp.extend(payload);
+    let len = u16::try_from(tcp.len()).unwrap();
+    let pseudo = [&addresses[..], &[0, 6], &len.to_be_bytes(), &tcp].concat();
     tcp[16..18].copy_from_slice(&checksum(&pseudo).to_be_bytes());
-    let mut packet = vec![0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0];
+    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6, 0, 0];
+    packet[2..4].copy_from_slice(&(20 + len).to_be_bytes());
     packet.extend(addresses);
     let sum = checksum(&packet);
     packet[10..12].copy_from_slice(&sum.to_be_bytes());
@@ -310,7 +388,7 @@ fn syn(from: SocketAddr, to: SocketAddr) -> Vec<u8> {
 fn checksum(bytes: &[u8]) -> u16 {
     let mut sum: u32 = bytes
         .chunks(2)
-        .map(|word| u32::from(word[0]) << 8 | u32::from(word[1]))
+        .map(|word| u32::from(word[0]) << 8 | word.get(1).map_or(0, |&low| u32::from(low)))
         .sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

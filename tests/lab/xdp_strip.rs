@@ -102,7 +102,8 @@ fn established_connections_go_past_the_agents(lab: &Lab) {
         let after = ways(lab);
         let [stripped, delivered] = [after[0] - before[0], after[1] - before[1]];
         println!("{what}: {stripped} packets past the agents, {delivered} through them");
-        assert!(stripped > 1_000, "{what}: {stripped}");
+        // How many acknowledgements a download has is the client's to choose.
+        assert!(stripped > 200, "{what}: {stripped}");
         assert!(delivered * 10 < stripped, "{what}: {delivered}, {stripped}");
     }
     pings(lab);

@@ -166,7 +166,13 @@ fn datagrams_other_births_and_ends_let_nothing_go() {
     }
     data(&mut bed, tcp, &tcp.icmp_error(), birth, 1);
     assert_eq!(strips(&mut bed), [], "an ICMP error");
-    data(&mut bed, tcp, &tcp.tcp(501, TcpFlags::FIN | TcpFlags::ACK), birth, 1);
+    data(
+        &mut bed,
+        tcp,
+        &tcp.tcp(501, TcpFlags::FIN | TcpFlags::ACK),
+        birth,
+        1,
+    );
     assert_eq!(strips(&mut bed), [add(tcp, birth, 1)]);
 }
 

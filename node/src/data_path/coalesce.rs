@@ -76,7 +76,11 @@ impl Coalescing {
         if now.since(self.looked) >= INTERVAL {
             self.look(now);
         }
-        if taken < FEW { self.hold } else { Duration::ZERO }
+        if taken < FEW {
+            self.hold
+        } else {
+            Duration::ZERO
+        }
     }
 
     /// How long it holds still at present.

@@ -59,6 +59,7 @@ pub enum Event {
 pub struct Destroyed {
     netlink: netlink_sys::Socket,
     part: Vec<u8>,
+    twins: u64,
 }
 
 impl Destroyed {
@@ -91,7 +92,14 @@ impl Destroyed {
         Ok(Self {
             netlink,
             part: Vec::with_capacity(PART),
+            twins: 0,
         })
+    }
+
+    /// Sockets that were not told since they are not their connection's end, which goes on with another of the same addresses.
+    #[must_use]
+    pub const fn twins(&self) -> u64 {
+        self.twins
     }
 
     /// Appends what has been told so far; if it was much, some is left for the next call and the
@@ -116,12 +124,13 @@ impl Destroyed {
         Ok(())
     }
 
-    fn parse(&self, events: &mut Vec<Event>) {
+    fn parse(&mut self, events: &mut Vec<Event>) {
         for message in messages(&self.part) {
             if message.message_type() != SOCK_DIAG_BY_FAMILY {
                 continue;
             }
             if is_twin(message.payload()) {
+                self.twins += 1;
                 continue;
             }
             // News that can't be read is as good as lost.
@@ -140,7 +149,7 @@ impl Destroyed {
 
 /// Whether the socket never got a segment but the SYN that it is made of. Two segments that complete a handshake, on two
 /// processors at once, make a socket each, and the kernel gives one of them up: the connection goes on with the
-/// other, which has the same addresses.
+/// other, which has the same addresses. One that was aborted has forgotten what it got: it says 0.
 pub(super) fn is_twin(payload: &[u8]) -> bool {
     let attributes = payload.get(HEADER_LEN..).unwrap_or_default();
     let info = NlasIterator::new(attributes)
@@ -150,7 +159,7 @@ pub(super) fn is_twin(payload: &[u8]) -> bool {
         let bytes = info.value().get(SEGMENTS_IN)?;
         Some(u32::from_ne_bytes(bytes.try_into().ok()?))
     });
-    segments.is_some_and(|segments| segments <= 1)
+    segments == Some(1)
 }
 
 impl AsFd for Destroyed {
