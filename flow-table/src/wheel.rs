@@ -60,15 +60,16 @@ impl Wheel {
             self.elapsed,
             self.elapsed.saturating_add(u64::from(u32::MAX)),
         );
-        match self.deadline(slab, id) {
-            Some(old) if old == tick => return,
-            Some(_) => self.clear(slab, id),
-            None => {}
+        let Some(links) = slab.links(id) else {
+            return;
+        };
+        if links.prev != NONE {
+            if self.whole_tick(links.deadline) == tick {
+                return;
+            }
+            self.unlink(slab, links);
         }
-        if let Some(links) = slab.links_mut(id) {
-            links.deadline = tick as u32;
-            self.link(slab, id, tick);
-        }
+        self.link(slab, id, tick);
     }
 
     /// Takes the deadline from a record, if it has one.
@@ -76,6 +77,15 @@ impl Wheel {
         let Some(links) = slab.links(id).filter(|links| links.prev != NONE) else {
             return;
         };
+        self.unlink(slab, links);
+        if let Some(own) = slab.links_mut(id) {
+            *own = Links::UNLINKED;
+        }
+    }
+
+    /// Closes the gap that a record with these links leaves in its list.
+    #[inline]
+    fn unlink<K: Copy, V, A>(&mut self, slab: &mut Slab<K, V, A>, links: Links) {
         if links.prev & HEAD == 0 {
             if let Some(before) = slab.links_mut(links.prev) {
                 before.next = links.next;
@@ -83,11 +93,10 @@ impl Wheel {
         } else {
             self.set_head(Slot::from_prev(links.prev), links.next);
         }
-        if let Some(after) = slab.links_mut(links.next) {
+        if links.next != NONE
+            && let Some(after) = slab.links_mut(links.next)
+        {
             after.prev = links.prev;
-        }
-        if let Some(own) = slab.links_mut(id) {
-            *own = Links::UNLINKED;
         }
     }
 
@@ -165,15 +174,21 @@ impl Wheel {
         }
     }
 
-    /// Puts an unlinked record at the head of the list of its tick's slot.
+    /// Puts a record that is in no list at the head of the list of its tick's slot.
+    #[inline]
     fn link<K: Copy, V, A>(&mut self, slab: &mut Slab<K, V, A>, id: u32, tick: u64) {
         let slot = self.slot_of(tick);
         let next = self.heads[slot.level][slot.digit];
         if let Some(own) = slab.links_mut(id) {
-            own.prev = slot.as_prev();
-            own.next = next;
+            *own = Links {
+                prev: slot.as_prev(),
+                next,
+                deadline: tick as u32,
+            };
         }
-        if let Some(after) = slab.links_mut(next) {
+        if next != NONE
+            && let Some(after) = slab.links_mut(next)
+        {
             after.prev = id;
         }
         self.set_head(slot, id);

@@ -94,7 +94,8 @@ impl FlowTracker {
         host: NodeNumber,
         birth: Birth,
     ) -> Result<(), DropReason> {
-        let binds = self.binds(position, message);
+        let found = self.records.find(&message.key);
+        let binds = self.binds(position, message, found.map(|(_, record)| record));
         let step = message.offer.step;
         let isn = message.offer.isn;
         // A hint of another host stands in nobody's way; but an answer to a mid-flow packet, which may be
@@ -105,7 +106,6 @@ impl FlowTracker {
             let stays = is_asked && message.intent == Intent::MidFlow;
             !record.is_hint() || own || stays || record.is_of(message.intent, isn)
         };
-        let found = self.records.find(&message.key);
         let held = found.filter(|(_, record)| holds(record));
         let record = match held {
             None => Record::new(
@@ -195,12 +195,11 @@ impl FlowTracker {
 
     /// Whether this tracker's record binds the answer: the secondary's does, the primary's where
     /// there is no secondary, and none outside the top two but one of this very attempt (R1).
-    fn binds(&self, position: Position, message: &FlowMessage<'_>) -> bool {
+    fn binds(&self, position: Position, message: &FlowMessage<'_>, found: Option<Record>) -> bool {
         let (intent, isn) = (message.intent, message.offer.isn);
         match position {
             Position::Secondary { .. } => {
-                let found = self.records.find(&message.key);
-                let is_of_it = found.is_some_and(|(_, record)| record.is_of(intent, isn));
+                let is_of_it = found.is_some_and(|record| record.is_of(intent, isn));
                 self.nodes.binds(self.nodes.hash(&message.key)) || is_of_it
             }
             Position::BehindSecondary => false,

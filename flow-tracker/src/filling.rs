@@ -8,7 +8,7 @@
 //! hosts had marked: its having no record of one of these is *authoritative*. Of all others the
 //! hosts are asked first.
 
-use crate::nodes::{Nodes, is_in, is_live};
+use crate::nodes::{Nodes, is_live};
 use crate::primary::{Done, Ended};
 use crate::tracker::FlowTracker;
 use alloc::collections::BTreeMap;
@@ -283,7 +283,7 @@ impl Filling {
         }
         // Hosts tell a tracker that drains nothing new.
         let ranked = nodes.own_state() == Some(MemberState::Active);
-        let by_mark = ranked && is_in(me, nodes.with_me().1.ranks(flow));
+        let by_mark = ranked && nodes.with_me().1.is_in_top_two(me, flow);
         if by_mark && self.unmarked == 0 {
             return None;
         }
@@ -292,7 +292,7 @@ impl Filling {
             && self
                 .rankings
                 .iter()
-                .all(|(_, ranking)| is_in(me, ranking.ranks(flow)));
+                .all(|(_, ranking)| ranking.is_in_top_two(me, flow));
         Some(Doubt {
             by_mark,
             by_history,

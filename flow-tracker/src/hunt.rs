@@ -23,6 +23,14 @@ impl FlowTracker {
         host: NodeNumber,
         step: u8,
     ) -> Hunt {
+        let service = q.key.service();
+        if !self
+            .pools
+            .get(service)
+            .is_some_and(|pool| pool.service.direct_hunt)
+        {
+            return Hunt::NONE;
+        }
         // Who may have taken an earlier attempt has to answer this one by itself.
         if q.intent != Intent::Syn
             || !self.asks_one_attempt(&q.key, q.isn)
@@ -30,12 +38,9 @@ impl FlowTracker {
         {
             return Hunt::NONE;
         }
-        let Some(pool) = self.pools.get_mut(q.key.service()) else {
+        let Some(pool) = self.pools.get_mut(service) else {
             return Hunt::NONE;
         };
-        if !pool.service.direct_hunt {
-            return Hunt::NONE;
-        }
         let mut hunt = Hunt::NONE;
         let mut tried = q.tried;
         let mut next = Some((host, step));

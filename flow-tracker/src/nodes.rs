@@ -104,13 +104,18 @@ impl Nodes {
     /// Hashes and ranks a flow once for all that is asked of it next; gives what others may learn of that.
     pub(crate) fn know(&self, key: &FlowKey) -> (FlowHash, &Ranking) {
         let flow = self.hash(key);
-        let _ranks = self.ranking.ranks(flow);
+        self.ranking.prepare(flow);
         self.with_me.learn(&self.ranking);
         (flow, &self.ranking)
     }
 
     pub(crate) fn ranks(&self, flow: FlowHash) -> Ranks {
         self.ranking.ranks(flow)
+    }
+
+    /// Whether this tracker is one of the flow's top two, by its own view.
+    pub(crate) fn is_in_top_two(&self, key: &FlowKey) -> bool {
+        self.ranking.is_in_top_two_of(self.me, || self.hash(key))
     }
 
     /// The ranks as if one tracker, which does not act, were not ranked.
@@ -159,7 +164,7 @@ impl Nodes {
     /// Whether this tracker's record of the flow binds (R1): outside the top two it is a hint. One
     /// that drains was ranked until a moment ago, and knows what the trackers then agreed on.
     pub(crate) fn binds(&self, flow: FlowHash) -> bool {
-        self.acts() && is_in(self.me, self.with_me.ranks(flow))
+        self.acts() && self.with_me.is_in_top_two(self.me, flow)
     }
 
     /// The trackers that are ranked, with this one, and their fingerprint: what hosts fill it
@@ -270,11 +275,6 @@ pub(crate) const fn is_live(state: MemberState) -> bool {
         MemberState::Joining | MemberState::Active | MemberState::Draining => true,
         MemberState::Down => false,
     }
-}
-
-/// Whether the node is one of the top two.
-pub(crate) fn is_in(node: NodeNumber, ranks: Ranks) -> bool {
-    ranks.primary == Some(node) || ranks.secondary == Some(node)
 }
 
 #[cfg(test)]

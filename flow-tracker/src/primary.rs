@@ -143,15 +143,21 @@ impl FlowTracker {
         let found = self.records.find(&q.key);
         let knows = |record: &Record| !record.is_hint() || record.is_of(q.intent, q.isn);
         match found.filter(|(_, record)| knows(record)) {
-            Some(_) => self.lead_known(now, q),
+            Some((_, record)) => self.lead_by(now, q, Some(record)),
             None => self.begin_unknown(now, q),
         }
     }
 
     /// A SYN or datagram of a flow of which no host knows more than the record does, if there is one:
     /// a host that it names, if only by a hint, is asked before any other.
-    pub(crate) fn lead_known(&mut self, now: Time, mut q: Question<'_>) -> Ended {
-        let Some((_, record)) = self.records.find(&q.key) else {
+    pub(crate) fn lead_known(&mut self, now: Time, q: Question<'_>) -> Ended {
+        let found = self.records.find(&q.key);
+        self.lead_by(now, q, found.map(|(_, record)| record))
+    }
+
+    /// The same by the flow's record.
+    fn lead_by(&mut self, now: Time, mut q: Question<'_>, found: Option<Record>) -> Ended {
+        let Some(record) = found else {
             return self.begin(now, q);
         };
         let same = record.isn == q.isn;

@@ -88,7 +88,8 @@ impl Records {
         place: Option<Handle>,
         record: Record,
     ) -> Result<(), DropReason> {
-        let before = place.and_then(|handle| self.table.get(handle)).copied();
+        let place = place.and_then(|handle| Some((handle, *self.table.get(handle)?)));
+        let before = place.map(|(_, before)| before);
         let was_untrusted = before.is_some_and(|before| !before.state.is_trusted());
         let is_untrusted = !record.state.is_trusted();
         // The quota is for flows that are new to this table. A trusted one has its room already: if
@@ -99,10 +100,13 @@ impl Records {
         if is_limited && quota_is_used_up && !planted::is(Bug::UntrustedWithoutQuota) {
             return Err(DropReason::OfferedQuota);
         }
-        let record = record.hinting(self.is_told_elsewhere(&key, &record));
-        let handle = match place.and_then(|handle| Some((handle, self.table.get_mut(handle)?))) {
-            Some((handle, value)) => {
-                *value = record;
+        let mut record = record;
+        record.set_hint(self.is_told_elsewhere(&key, &record));
+        let handle = match place {
+            Some((handle, _)) => {
+                if let Some(value) = self.table.get_mut(handle) {
+                    *value = record;
+                }
                 handle
             }
             None => {
@@ -125,17 +129,17 @@ impl Records {
         Ok(())
     }
 
-    /// Notes that the host is asked with this number. It must be done before the Offer is sent, so
-    /// that the answer finds its record (R2).
-    ///
-    /// # Errors
-    /// As [`Self::put`].
     /// Whether the flow has an owner, as far as is known.
     pub(crate) fn is_owned(&self, key: &FlowKey) -> bool {
         let found = self.find(key);
         found.is_some_and(|(_, record)| matches!(record.state, State::Owned(_)))
     }
 
+    /// Notes that the host is asked with this number. It must be done before the Offer is sent, so
+    /// that the answer finds its record (R2).
+    ///
+    /// # Errors
+    /// As [`Self::put`].
     pub(crate) fn ask(
         &mut self,
         now: Time,
@@ -144,8 +148,25 @@ impl Records {
         offer: OfferNumber,
         intent: Intent,
     ) -> Result<(), DropReason> {
+        let found = self.find(&key);
+        self.ask_by(now, key, found, host, offer, intent)
+    }
+
+    /// The same, where what [`Self::find`] gives is known.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub(crate) fn ask_by(
+        &mut self,
+        now: Time,
+        key: FlowKey,
+        found: Option<(Handle, Record)>,
+        host: NodeNumber,
+        offer: OfferNumber,
+        intent: Intent,
+    ) -> Result<(), DropReason> {
         let OfferNumber { isn, step } = offer;
-        let Some((handle, record)) = self.find(&key) else {
+        let Some((handle, record)) = found else {
             let state = State::Offered(Offered {
                 host,
                 step,
@@ -215,7 +236,7 @@ impl Records {
 
     fn set_hint(&mut self, handle: Handle, hint: bool) {
         if let Some(record) = self.table.get_mut(handle) {
-            *record = record.hinting(hint);
+            record.set_hint(hint);
         }
     }
 

@@ -122,7 +122,7 @@ impl FlowTracker {
             Intent::Syn | Intent::Datagram => {
                 if let Err(full) =
                     self.records
-                        .ask(now, message.key, host, offer.offer, message.intent)
+                        .ask_by(now, message.key, found, host, offer.offer, message.intent)
                 {
                     self.turn_back(primary, message, Reason::Quota);
                     return Err(full);

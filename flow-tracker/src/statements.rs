@@ -1,7 +1,6 @@
 //! What hosts say of their flows and of their load: the host is the authority, the records are an
 //! index of its word (R4, R9).
 
-use crate::nodes::is_in;
 use crate::primary::{Done, Ended};
 use crate::record::{Event, Life, Next, Offered, Order, Own, Owned, Record, State};
 use crate::tracker::FlowTracker;
@@ -209,7 +208,7 @@ impl FlowTracker {
     /// The claim of a life that its client has left for the record's: its host is told, each time
     /// that it claims it.
     fn release_claimer(&mut self, host: NodeNumber, flow: &FlowStatement, step: u8) {
-        if is_in(self.nodes.me, self.nodes.ranks(self.nodes.hash(&flow.key))) {
+        if self.nodes.is_in_top_two(&flow.key) {
             let isn = flow.isn;
             let offer = OfferNumber { isn, step };
             self.release(host, &flow.key, offer, Some(flow.birth));
@@ -245,8 +244,7 @@ impl FlowTracker {
             return;
         }
         // R1: outside the top two this record was a hint, and says nothing of who has lost.
-        let ranks = self.nodes.ranks(self.nodes.hash(&flow.key));
-        if is_in(self.nodes.me, ranks) {
+        if self.nodes.is_in_top_two(&flow.key) {
             let offer = OfferNumber {
                 isn: before.isn,
                 step,

@@ -348,7 +348,7 @@ impl HostAgent {
 
     /// Reads the client's packet of a message and makes sure that it belongs to the flow and
     /// service that the message names.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn examine(
         &self,
         message: &FlowMessage<'_>,
@@ -357,19 +357,22 @@ impl HostAgent {
         if !self.services.has(service) {
             return Err(DropReason::UnknownService);
         }
-        let packet = packet::parse(message.packet)?;
         // Of plain packets addresses are read as keys have them.
-        let (found, key, protocol) = match packet::read_plain(message.packet) {
-            Some(plain) => (
+        let plain = packet::read_plain(message.packet);
+        let plain = plain.and_then(|plain| Some((plain, plain.packet(message.packet)?)));
+        let (packet, found, key, protocol) = match plain {
+            Some((plain, packet)) => (
+                packet,
                 self.services.find_plain(&plain),
                 Some(plain.flow_key(service)),
                 plain.protocol,
             ),
             None => {
+                let packet = packet::parse(message.packet)?;
                 let endpoint = packet.vip_endpoint().ok_or(DropReason::FlowMismatch)?;
                 let (vip, protocol, port) = endpoint;
                 let found = self.services.find(vip, protocol, port);
-                (found, packet.flow_key(service), protocol)
+                (packet, found, packet.flow_key(service), protocol)
             }
         };
         if found != Some(service) || key != Some(message.key) {
@@ -440,7 +443,7 @@ impl HostAgent {
     fn disown(&mut self, now: Time, handle: Handle) {
         if let Some(told) = self.last_word(handle) {
             self.statements.gave_up(&told);
-            self.statements.withdraw(&told.statement.key);
+            self.statements.withdraw(&told);
             self.statements.state(now, &told, &mut self.post);
         }
     }
@@ -454,7 +457,7 @@ impl HostAgent {
             self.statements.state(now, &told, &mut self.post);
             if let Some(ingress) = flow.ingress {
                 self.statements
-                    .tell_ingress(now, ingress, statement, &mut self.post);
+                    .tell_ingress(now, ingress, &told, &mut self.post);
             }
         }
     }

@@ -33,8 +33,15 @@ impl Owed {
         self.ranking.ranks(flow)
     }
 
-    /// Whether the flow, whose ranks these are, is owed to the tracker.
-    pub(crate) fn is_owed(&self, ranks: &Ranks, flow: FlowHash, tracker: NodeNumber) -> bool {
+    /// Whether the flow is owed to the tracker.
+    pub(crate) fn is_owed(&self, flow: FlowHash, tracker: NodeNumber) -> bool {
+        // Those that are active need no scores where there are no others.
+        match *self.ranking.trackers() {
+            [] | [_] => return true,
+            [first, second] if first == tracker || second == tracker => return true,
+            _ => {}
+        }
+        let ranks = self.ranks(flow);
         if ranks.primary == Some(tracker) || ranks.secondary == Some(tracker) {
             return true;
         }

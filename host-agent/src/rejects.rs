@@ -76,10 +76,10 @@ impl Rejects {
     pub(crate) fn contains(&mut self, now: Time, key: &FlowKey, offer: OfferNumber) -> bool {
         self.rotate(now);
         let places = self.places(key, offer);
+        // Most offers fail at the first place.
         let all_set = |half: &[u64]| {
-            places
-                .iter()
-                .all(|&(word, bit)| half.get(word).is_some_and(|word| word & bit != 0))
+            let mut places = places.clone();
+            places.all(|(word, bit)| half.get(word).is_some_and(|word| word & bit != 0))
         };
         all_set(&self.newer) || all_set(&self.older)
     }
@@ -109,12 +109,16 @@ impl Rejects {
     }
 
     /// The words and bits of an offer: double hashing (Kirsch and Mitzenmacher, 2006).
-    fn places(&self, key: &FlowKey, offer: OfferNumber) -> [(usize, u64); HASHES] {
+    fn places(
+        &self,
+        key: &FlowKey,
+        offer: OfferNumber,
+    ) -> impl Iterator<Item = (usize, u64)> + Clone + use<> {
         let hash = self.hasher.hash_one((key, offer));
         let bits = self.newer.len() as u64 * WORD;
         let (first, second) = (hash & 0xffff_ffff, (hash >> 32) | 1);
-        core::array::from_fn(|i| {
-            let place = (first + i as u64 * second) % bits;
+        (0..HASHES as u64).map(move |nth| {
+            let place = (first + nth * second) % bits;
             ((place / WORD) as usize, 1 << (place % WORD))
         })
     }

@@ -31,7 +31,7 @@ use jlb_protocol::bucket::flow_digest;
 use jlb_protocol::keyed_hash::{FlowHash, HashKey};
 use jlb_protocol::message::{FlowState, FlowStatement, Path};
 use jlb_protocol::rank::Ranks;
-use jlb_protocol::{Birth, FlowKey, MemberState, NodeNumber, Role, Time, View};
+use jlb_protocol::{Birth, MemberState, NodeNumber, Role, Time, View};
 use leases::Rounds;
 use tracker::Tracker;
 
@@ -174,14 +174,14 @@ impl Statements {
     /// as lost: it is made good by a walk, or, if the flow is over, by a list or the tracker's
     /// lease.
     pub(crate) fn state(&mut self, now: Time, told: &Told, post: &mut Post) {
-        let ranks = self.owed.ranks(told.hash);
         let owed = &self.owed;
         for tracker in self.trackers.iter_mut().filter(|tracker| tracker.is_alive) {
-            if !owed.is_owed(&ranks, told.hash, tracker.node()) {
+            if !owed.is_owed(told.hash, tracker.node()) {
                 continue;
             }
             let statement = told.statement;
-            if tracker.channel.put(now, statement, self.max, self.pace) {
+            let channel = &mut tracker.channel;
+            if channel.put(now, told.hash, statement, self.max, self.pace) {
                 post.counters.statements += 1;
                 continue;
             }
@@ -198,10 +198,13 @@ impl Statements {
     /// R10: "on accept a host compares the path with its own ranks and tells those not on it at
     /// once". To be called after [`Self::state`].
     pub(crate) fn hurry(&mut self, now: Time, hash: FlowHash, path: &Path, post: &mut Post) {
+        let knows = |tracker| path.primary == Some(tracker) || path.secondary == Some(tracker);
+        if self.owed.active().len() <= 2 && self.owed.active().iter().all(|&it| knows(it)) {
+            return;
+        }
         let ranks = self.owed.ranks(hash);
         for rank in [ranks.primary, ranks.secondary].into_iter().flatten() {
-            let knows = path.primary == Some(rank) || path.secondary == Some(rank);
-            if knows {
+            if knows(rank) {
                 continue;
             }
             if let Some(tracker) = find(&mut self.trackers, rank, Tracker::node) {
@@ -222,11 +225,10 @@ impl Statements {
     }
 
     fn count(&mut self, flow: &Told, change: impl Fn(&mut Tracker, Handle, FlowHash, u64)) {
-        let ranks = self.owed.ranks(flow.hash);
         let digest = flow_digest(&flow.statement.key, flow.statement.birth);
         let owed = &self.owed;
         for tracker in self.trackers.iter_mut().filter(|tracker| tracker.is_alive) {
-            if owed.is_owed(&ranks, flow.hash, tracker.node()) {
+            if owed.is_owed(flow.hash, tracker.node()) {
                 change(tracker, flow.handle, flow.hash, digest);
             }
         }
@@ -237,13 +239,13 @@ impl Statements {
         &mut self,
         now: Time,
         ingress: NodeNumber,
-        closed: FlowStatement,
+        closed: &Told,
         post: &mut Post,
     ) {
         let Some(channel) = find(&mut self.ingresses, ingress, |channel| channel.to) else {
             return;
         };
-        if channel.put(now, closed, self.max, self.pace) {
+        if channel.put(now, closed.hash, closed.statement, self.max, self.pace) {
             post.counters.closes += 1;
         } else {
             post.counters.closes_lost += 1;
@@ -252,9 +254,10 @@ impl Statements {
 
     /// Takes back what waits to be said of a flow to trackers. What an ingress is told of its former
     /// life stays true.
-    pub(crate) fn withdraw(&mut self, key: &FlowKey) {
+    pub(crate) fn withdraw(&mut self, told: &Told) {
         for tracker in &mut self.trackers {
-            tracker.channel.queue.remove(key);
+            let queue = &mut tracker.channel.queue;
+            queue.remove(told.hash, &told.statement.key);
         }
     }
 

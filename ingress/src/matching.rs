@@ -27,7 +27,7 @@ pub(crate) enum Target {
 }
 
 /// What a packet of a flow says of its client.
-pub(crate) fn hint_of(transport: &Transport) -> Hint {
+fn hint_of(transport: &Transport) -> Hint {
     match transport {
         Transport::Tcp { flags, .. } => hint_of_flags(*flags),
         Transport::Udp { .. } => Hint::Alive,
@@ -35,6 +35,14 @@ pub(crate) fn hint_of(transport: &Transport) -> Hint {
         | Transport::EchoRequest
         | Transport::OtherIcmp
         | Transport::Other(_) => Hint::Nothing,
+    }
+}
+
+/// What a packet says of its client; nothing if it can't be read.
+pub(crate) fn hint_of_bytes(bytes: &[u8]) -> Hint {
+    match packet::read_plain(bytes) {
+        Some(plain) => hint_of_flags(plain.flags),
+        None => packet::parse(bytes).map_or(Hint::Nothing, |packet| hint_of(&packet.transport)),
     }
 }
 

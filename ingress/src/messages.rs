@@ -2,11 +2,10 @@
 
 use crate::cache::{Hint, Phase};
 use crate::ingress::Ingress;
-use crate::matching::{Target, hint_of};
+use crate::matching::{Target, hint_of_bytes};
 use crate::pending::{Asked, Attempt};
 use jlb_flow_table::Handle;
 use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Reason};
-use jlb_protocol::packet;
 use jlb_protocol::{DropReason, NodeNumber, Role, Time};
 
 /// How a message ended that was not dropped.
@@ -27,10 +26,10 @@ pub(crate) enum End {
 fn phase_of(attempt: &Attempt) -> Phase {
     let mut heard = 0;
     for packet in attempt.packets() {
-        match packet::parse(packet).map(|packet| hint_of(&packet.transport)) {
-            Ok(Hint::Done) => return Phase::Ending,
-            Ok(Hint::Alive) => heard += 1,
-            Ok(Hint::Nothing) | Err(_) => {}
+        match hint_of_bytes(packet) {
+            Hint::Done => return Phase::Ending,
+            Hint::Alive => heard += 1,
+            Hint::Nothing => {}
         }
     }
     let first = match attempt.question.intent {

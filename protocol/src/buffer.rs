@@ -106,6 +106,7 @@ impl PacketBuf {
     }
 
     /// Forgets the bytes and restores the headroom.
+    #[inline]
     pub fn clear(&mut self) {
         self.start = HEADROOM;
         self.end = HEADROOM;
@@ -146,7 +147,7 @@ impl PacketBuf {
     }
 
     /// Makes room for `len` bytes in front and returns it; `None` if there is no such room.
-    #[inline]
+    #[inline(always)]
     pub fn prepend(&mut self, len: usize) -> Option<&mut [u8]> {
         let start = self.start.checked_sub(len)?;
         self.start = start;

@@ -414,6 +414,7 @@ impl Link {
         opened
     }
 
+    #[inline(always)]
     fn try_open(
         &mut self,
         now: Time,
@@ -423,13 +424,12 @@ impl Link {
     ) -> Result<Opened, DropReason> {
         let seal = Seal::read(bytes)?;
         let is_hello = seal.kind == ControlKind::Hello as u8;
-        let ends = Endpoints {
-            from,
-            to: SocketAddr::new(local, self.config.port),
-        };
         let at = match self.peer(seal.sender) {
             Ok(at) if self.peers[at].has_address(from.ip()) => at,
-            _ if is_hello => return self.open_stranger(&seal, ends, bytes),
+            _ if is_hello => {
+                let ends = self.ends(from, local);
+                return self.open_stranger(&seal, ends, bytes);
+            }
             Ok(_) => return Err(DropReason::WrongAddress),
             Err(_) => return Err(DropReason::UnknownSender),
         };
@@ -444,20 +444,17 @@ impl Link {
             }
             return Err(DropReason::StaleIncarnation);
         }
-        let known = if is_hello {
-            None
-        } else {
-            self.peers[at].opening(&seal, local)
-        };
-        let begun = self.verify(&seal, receiver, ends, bytes, known)?;
         if is_hello {
+            self.verify_hello(&seal, receiver, from, local, bytes)?;
             return self.open_hello(now, at, &seal, bytes);
         }
+        let known = self.peers[at].opening(&seal, local);
+        let begun = self.verify(&seal, receiver, from, local, bytes, known)?;
         // A message sealed for this life of ours was made in it: a higher incarnation proves a
         // restart of the sender, a lower one is left over from before.
         let peer = &mut self.peers[at];
         let met = peer.take(&seal)?;
-        if let Some(begun) = begun.filter(|_| known.is_none()) {
+        if let Some(begun) = begun {
             peer.keep_opening(&seal, local, begun);
         }
         peer.last_heard = Some(now);
@@ -473,29 +470,57 @@ impl Link {
         Ok(Opened::Message(seal.sender))
     }
 
+    /// The ends of a datagram's way.
+    fn ends(&self, from: SocketAddr, local: IpAddr) -> Endpoints {
+        Endpoints {
+            from,
+            to: SocketAddr::new(local, self.config.port),
+        }
+    }
+
+    /// Verifies the tag of a Hello.
+    #[inline(never)]
+    fn verify_hello(
+        &self,
+        seal: &Seal,
+        receiver: u32,
+        from: SocketAddr,
+        local: IpAddr,
+        bytes: &[u8],
+    ) -> Result<(), DropReason> {
+        self.verify(seal, receiver, from, local, bytes, None)?;
+        Ok(())
+    }
+
     /// Verifies the tag of a message. `known` is where the tags of its sender's session begin; where they do is
-    /// given back, for tags of version 3.
-    #[inline]
+    /// given back if it was not known, for tags of version 3.
+    #[inline(always)]
     fn verify(
         &self,
         seal: &Seal,
         receiver: u32,
-        ends: Endpoints,
+        from: SocketAddr,
+        local: IpAddr,
         bytes: &[u8],
-        known: Option<Sip>,
+        known: Option<&Sip>,
     ) -> Result<Option<Sip>, DropReason> {
         let key = self.config.keys.find(seal.key_id);
         let key = key.ok_or(DropReason::UnknownKey)?;
         let covered = Covered::of(bytes)?;
         let (tag, begun) = if seal.version == wire::VERSION {
+            let ends = self.ends(from, local);
             (key.first_tag(receiver, ends, &covered), None)
         } else {
-            let begun = known.unwrap_or_else(|| {
-                key.begin(Sender::of(seal), receiver, ends.from.ip(), ends.to.ip())
-            });
             let (head, rest) = (covered.head(), covered.rest);
-            let tag = key.tag(begun, seal.counter, ends.ports(), head, rest)?;
-            (tag, Some(begun))
+            let ports = [from.port(), self.config.port];
+            match known {
+                Some(&begun) => (key.tag(begun, seal.counter, ports, head, rest)?, None),
+                None => {
+                    let begun = key.begin(Sender::of(seal), receiver, from.ip(), local);
+                    let tag = key.tag(begun, seal.counter, ports, head, rest)?;
+                    (tag, Some(begun))
+                }
+            }
         };
         if bool::from(tag.ct_eq(&seal.tag)) {
             Ok(begun)
@@ -512,6 +537,7 @@ impl Link {
     }
 
     /// What was learnt of peers.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }

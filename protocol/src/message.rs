@@ -120,6 +120,7 @@ impl Tried {
 
     /// Whether the host is listed.
     #[must_use]
+    #[inline]
     pub fn contains(&self, host: NodeNumber) -> bool {
         self.iter().any(|tried| tried == host)
     }

@@ -52,6 +52,7 @@ impl Outbox {
     }
 
     /// An empty buffer to build a packet in.
+    #[inline]
     pub fn buffer(&mut self) -> PacketBuf {
         self.spare.pop().unwrap_or_default()
     }
@@ -60,6 +61,7 @@ impl Outbox {
     ///
     /// # Errors
     /// The packet itself, when `max` are waiting already.
+    #[inline]
     pub fn push(&mut self, transmit: Transmit) -> Result<(), PacketBuf> {
         if self.queue.len() >= self.max {
             return Err(transmit.buf);
@@ -69,11 +71,13 @@ impl Outbox {
     }
 
     /// The next packet to send.
+    #[inline]
     pub fn poll(&mut self) -> Option<Transmit> {
         self.queue.pop_front()
     }
 
     /// Takes a buffer back; keeps as many as may wait.
+    #[inline]
     pub fn recycle(&mut self, mut buf: PacketBuf) {
         if self.spare.len() < self.max {
             buf.clear();

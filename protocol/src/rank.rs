@@ -44,6 +44,7 @@ impl Ranking {
     /// The two highest scores. Losing a tracker promotes the rest in order and moves no other
     /// flow.
     #[must_use]
+    #[inline]
     pub fn ranks(&self, flow: FlowHash) -> Ranks {
         match self.last.get() {
             Some((last, ranks)) if last == flow => ranks,
@@ -55,29 +56,76 @@ impl Ranking {
         }
     }
 
-    /// Takes over what a ranking under the same key knows of its last flow, if it is of the same trackers.
+    /// Ranks a flow, of which [`Self::is_in_top_two`] will be asked, and for others to learn.
+    #[inline]
+    pub fn prepare(&self, flow: FlowHash) {
+        if self.trackers.len() > 2 {
+            let _ranks = self.ranks(flow);
+        }
+    }
+
+    /// Takes over what a ranking under the same key knows of its last flow, if it is of the same trackers and would
+    /// have to rank it.
+    #[inline]
     pub fn learn(&self, other: &Self) {
-        if self.trackers == other.trackers {
+        if self.trackers.len() > 2 && self.trackers == other.trackers {
             self.last.set(other.last.get());
         }
     }
 
+    /// Whether the node is one of the two trackers with the highest scores: [`Self::ranks`] has it. Where there
+    /// are no more than two trackers, no score is needed.
+    #[must_use]
+    #[inline]
+    pub fn is_in_top_two(&self, node: NodeNumber, flow: FlowHash) -> bool {
+        self.is_in_top_two_of(node, || flow)
+    }
+
+    /// The same of a flow that is hashed only where its hash is needed.
+    #[must_use]
+    #[inline]
+    pub fn is_in_top_two_of(&self, node: NodeNumber, flow: impl FnOnce() -> FlowHash) -> bool {
+        match *self.trackers {
+            [] => false,
+            [only] => only == node,
+            [first, second] => first == node || second == node,
+            _ => {
+                let ranks = self.ranks(flow());
+                ranks.primary == Some(node) || ranks.secondary == Some(node)
+            }
+        }
+    }
+
     fn rank(&self, flow: FlowHash) -> Ranks {
+        if let [only] = *self.trackers {
+            return Ranks {
+                primary: Some(only),
+                secondary: None,
+            };
+        }
         let scores = self.key.scores(flow);
-        let mut best: Option<(u64, NodeNumber)> = None;
-        let mut second = None;
+        // They come by number: of equal scores the later one is the higher.
+        if let [first, second] = *self.trackers {
+            let in_order = scores.of(first) > scores.of(second);
+            return Ranks {
+                primary: Some(if in_order { first } else { second }),
+                secondary: Some(if in_order { second } else { first }),
+            };
+        }
+        let mut best = (0, None);
+        let mut second = (0, None);
         for &tracker in &self.trackers {
-            let scored = Some((scores.of(tracker), tracker));
-            if scored > best {
+            let scored = (scores.of(tracker), Some(tracker));
+            if best.1.is_none() || scored.0 >= best.0 {
                 second = best;
                 best = scored;
-            } else if scored > second {
+            } else if second.1.is_none() || scored.0 >= second.0 {
                 second = scored;
             }
         }
         Ranks {
-            primary: best.map(|(_, node)| node),
-            secondary: second.map(|(_, node)| node),
+            primary: best.1,
+            secondary: second.1,
         }
     }
 

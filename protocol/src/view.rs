@@ -79,13 +79,19 @@ impl View {
 
     /// The member with this number.
     #[must_use]
+    #[inline]
     pub fn member(&self, node: NodeNumber) -> Option<&Member> {
         // Most clusters number their nodes one after the other.
         let first = self.members.first()?.node.get();
         let guess = usize::from(node.get().checked_sub(first)?);
-        if let Some(member) = self.members.get(guess).filter(|it| it.node == node) {
-            return Some(member);
+        match self.members.get(guess) {
+            Some(member) if member.node == node => Some(member),
+            _ => self.search(node),
         }
+    }
+
+    /// The same, wherever it is.
+    fn search(&self, node: NodeNumber) -> Option<&Member> {
         let at = self
             .members
             .binary_search_by_key(&node, |member| member.node)

@@ -15,8 +15,8 @@ pub use seal::{NH_VERSION, SEALED_LEN, Seal, VERSION, is_data};
 
 use crate::buffer::{Buffer, PacketBuf};
 use crate::drop_reason::DropReason;
-use crate::flow::{Birth, FlowKey, OfferNumber};
-use crate::message::{FlowKind, FlowMessage, Hunt, Intent, Message, Path, Reason, Tried};
+use crate::flow::{Birth, FlowKey};
+use crate::message::{FlowKind, FlowMessage, Message};
 use crate::number::ServiceNumber;
 use crate::packet;
 use geneve::Geneve;
@@ -61,35 +61,31 @@ pub fn encode_flow(message: &FlowMessage<'_>, buf: &mut PacketBuf) -> Result<(),
     } else {
         ETHERTYPE_CONTROL
     };
-    let mut options = OptionWriter::new();
-    options.seal(message.kind as u8);
-    if !fields.packet {
-        options.key(&message.key);
-    }
-    if fields.offer {
-        options.offer(message.offer, message.intent);
-    }
-    if fields.path {
-        options.path(&message.path);
-    }
-    if let Some(birth) = message.birth.filter(|_| fields.birth) {
-        options.birth(birth);
-    }
-    if fields.tried && !message.tried.is_empty() {
-        options.tried(&message.tried);
+    // Each is put in front of what is there, so that the last one comes first.
+    let mut options = OptionWriter::new(buf);
+    if fields.verdict {
+        options.verdict(message.reason, message.load)?;
     }
     if fields.hunt && !message.hunt.is_empty() {
-        options.hunt(&message.hunt);
+        options.hunt(&message.hunt)?;
     }
-    if fields.verdict {
-        options.verdict(message.reason, message.load);
+    if fields.tried && !message.tried.is_empty() {
+        options.tried(&message.tried)?;
     }
-    put_headers(
-        buf,
-        options.as_slice(),
-        ethertype,
-        Some(message.key.service()),
-    )
+    if let Some(birth) = message.birth.filter(|_| fields.birth) {
+        options.birth(birth)?;
+    }
+    if fields.path {
+        options.path(&message.path)?;
+    }
+    if fields.offer {
+        options.offer(message.offer, message.intent)?;
+    }
+    if !fields.packet {
+        options.key(&message.key)?;
+    }
+    let service = message.key.service();
+    options.finish(message.kind as u8, ethertype, service.get())
 }
 
 /// Puts the headers of a Data message in front of the client's packet in `buf`, in place.
@@ -105,9 +101,8 @@ pub fn encapsulate_data(
 ) -> Result<(), DropReason> {
     let ethertype = packet_ethertype(buf.as_slice())?;
     let Some(birth) = birth else {
-        let mut options = OptionWriter::new();
-        options.seal(FlowKind::Data as u8);
-        return put_headers(buf, options.as_slice(), ethertype, Some(service));
+        let options = OptionWriter::new(buf);
+        return options.finish(FlowKind::Data as u8, ethertype, service.get());
     };
     let headers = buf.prepend(DATA_HEADERS);
     let (header, options) = headers
@@ -132,23 +127,6 @@ fn packet_ethertype(packet: &[u8]) -> Result<u16, DropReason> {
     }
 }
 
-fn put_headers(
-    buf: &mut impl Buffer,
-    options: &[u8],
-    ethertype: u16,
-    service: Option<ServiceNumber>,
-) -> Result<(), DropReason> {
-    let (header, room) = buf
-        .prepend(geneve::HEADER_LEN + options.len())
-        .and_then(|headers| headers.split_first_chunk_mut())
-        .ok_or(DropReason::TooBig)?;
-    let vni = service.map_or(0, ServiceNumber::get);
-    let control = ethertype == ETHERTYPE_CONTROL;
-    *header = geneve::header(options.len(), control, ethertype, vni);
-    room.copy_from_slice(options);
-    Ok(())
-}
-
 /// Reads a message from its Geneve header on. The link has verified its tag before.
 ///
 /// # Errors
@@ -156,16 +134,21 @@ fn put_headers(
 pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DropReason> {
     let geneve = Geneve::parse(bytes)?;
     let options = option::parse(geneve.options)?;
-    let kind = options.seal_kind.ok_or(DropReason::BadOption)?;
+    let kind = options.kind().ok_or(DropReason::BadOption)?;
     let Some(kind) = FlowKind::from_wire(kind) else {
-        return control::decode(kind, &geneve).map(Message::Control);
+        options.hunt()?;
+        return control::decode(kind, geneve).map(Message::Control);
     };
-    let fields = kind.fields();
-    if fields.packet == geneve.control {
+    let Expected {
+        packet: has_packet,
+        allowed,
+        required,
+    } = EXPECTED[kind as usize - 1];
+    if has_packet == geneve.control {
         return Err(DropReason::BadGeneve);
     }
     let service = ServiceNumber::new(geneve.vni).ok_or(DropReason::BadField)?;
-    let (key, packet) = if fields.packet {
+    let (key, packet) = if has_packet {
         check_ethertype(&geneve)?;
         let (key, len) = packet_key(geneve.payload, service)?;
         let packet = geneve.payload.get(..len).ok_or(DropReason::Truncated)?;
@@ -180,32 +163,47 @@ pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DropReason> {
         }
         (key, &geneve.payload[..0])
     };
-    let (allowed, required) = expected(kind);
     let there = options.present();
     if there & !allowed != 0 || required & !there != 0 {
         return Err(DropReason::BadOption);
     }
-    let (offer, intent) = options
-        .offer
-        .unwrap_or((OfferNumber { isn: 0, step: 0 }, Intent::MidFlow));
-    let (reason, load) = options.verdict.unwrap_or((Reason::None, 0));
     Ok(Message::Flow(FlowMessage {
         kind,
         key,
-        offer,
-        intent,
-        path: options.path.unwrap_or(Path::default()),
+        offer: options.offer,
+        intent: options.intent,
+        path: options.path,
         birth: options.birth,
-        tried: options.tried.unwrap_or(Tried::NONE),
-        hunt: options.hunt.unwrap_or(Hunt::NONE),
-        reason,
-        load,
+        tried: options.tried(),
+        hunt: options.hunt()?,
+        reason: options.reason,
+        load: options.load,
         packet,
     }))
 }
 
-/// The options that a message of this kind may have, and those that it must have: see [`option::Options::present`].
-const fn expected(kind: FlowKind) -> (u8, u8) {
+/// What belongs to a message of one kind.
+#[derive(Clone, Copy)]
+struct Expected {
+    packet: bool,
+    /// The options that it may have, as [`option::Options::present`].
+    allowed: u8,
+    /// Those that it must have.
+    required: u8,
+}
+
+/// By the number of the kind, from 1 on.
+const EXPECTED: [Expected; FlowKind::ALL.len()] = {
+    let mut all = [expected(FlowKind::Open); FlowKind::ALL.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = expected(FlowKind::ALL[at]);
+        at += 1;
+    }
+    all
+};
+
+const fn expected(kind: FlowKind) -> Expected {
     let fields = kind.fields();
     let allowed = option::bits([
         fields.offer,
@@ -225,7 +223,11 @@ const fn expected(kind: FlowKind) -> (u8, u8) {
         false,
         false,
     ]);
-    (allowed, allowed & !optional)
+    Expected {
+        packet: fields.packet,
+        allowed,
+        required: allowed & !optional,
+    }
 }
 
 /// The flow of a client's packet, and the packet's length.
@@ -252,8 +254,8 @@ impl FlowKind {
     #[must_use]
     pub fn from_wire(number: u8) -> Option<Self> {
         // They are numbered in this order, from 1 on.
-        let kind = Self::ALL.get(usize::from(number.checked_sub(1)?));
-        kind.copied().filter(|&kind| kind as u8 == number)
+        let at = number.checked_sub(1)?;
+        Self::ALL.get(usize::from(at)).copied()
     }
 }
 

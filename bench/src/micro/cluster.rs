@@ -57,10 +57,11 @@ struct Node {
 /// A sealed message on its way.
 struct Datagram {
     to: usize,
-    from: SocketAddr,
+    from: usize,
+    port: u16,
     buf: PacketBuf,
-    /// The node whose machine gets the buffer back.
-    owner: usize,
+    /// Whether the buffer is a client packet's, not one of the sender's machine.
+    of_client: bool,
 }
 
 /// The cluster. Flows are numbered from 0; each is a TCP connection of a client of its own.
@@ -71,6 +72,8 @@ pub(crate) struct Cluster {
     delivered: u64,
     messages: u64,
     batch: Vec<Packet>,
+    /// For client packets.
+    spare: Vec<PacketBuf>,
 }
 
 impl Cluster {
@@ -122,6 +125,7 @@ impl Cluster {
             delivered: 0,
             messages: 0,
             batch: Vec::new(),
+            spare: Vec::new(),
         };
         cluster.meet(&living(&view));
         Ok(cluster)
@@ -148,13 +152,13 @@ impl Cluster {
     fn send_hellos(&mut self, at: usize) {
         let node = &mut self.nodes[at];
         while let Some((route, buf)) = node.link.poll_hello() {
-            let from = SocketAddr::new(route.local, SOURCE_PORT);
             if let Some(to) = place(route.remote.ip()) {
                 self.on_the_way.push_back(Datagram {
                     to,
-                    from: SocketAddr::new(from.ip(), route.remote.port()),
+                    from: at,
+                    port: route.remote.port(),
                     buf,
-                    owner: at,
+                    of_client: false,
                 });
             }
         }
@@ -191,9 +195,11 @@ impl Cluster {
             ingress.process(self.now, std::slice::from_mut(&mut packet));
         }
         if let Verdict::Forward { to, flow } = packet.verdict {
-            let buf = std::mem::replace(&mut packet.buf, PacketBuf::new(CAPACITY));
+            let spare = self.spare.pop();
+            let spare = spare.unwrap_or_else(|| PacketBuf::new(CAPACITY));
+            let buf = std::mem::replace(&mut packet.buf, spare);
             let to = Destination::Node(to);
-            self.send(0, Transmit { to, flow, buf });
+            self.send(0, Transmit { to, flow, buf }, true);
         }
         self.batch.push(packet);
         self.nodes[0].stirred = true;
@@ -234,11 +240,11 @@ impl Cluster {
     /// Sends what a node has to send.
     fn drain(&mut self, at: usize) {
         while let Some(transmit) = self.nodes[at].machine.poll_transmit() {
-            self.send(at, transmit);
+            self.send(at, transmit, false);
         }
     }
 
-    fn send(&mut self, at: usize, transmit: Transmit) {
+    fn send(&mut self, at: usize, transmit: Transmit, of_client: bool) {
         let Transmit { to, mut buf, .. } = transmit;
         let node = &mut self.nodes[at];
         let Destination::Node(to) = to else {
@@ -246,14 +252,14 @@ impl Cluster {
         };
         match node.link.seal(to, SOURCE_PORT, &mut buf) {
             Ok(route) => {
-                let from = SocketAddr::new(route.local, SOURCE_PORT);
                 if let Some(to) = place(route.remote.ip()) {
                     self.messages += 1;
                     self.on_the_way.push_back(Datagram {
                         to,
-                        from,
+                        from: at,
+                        port: SOURCE_PORT,
                         buf,
-                        owner: at,
+                        of_client,
                     });
                 }
             }
@@ -265,14 +271,16 @@ impl Cluster {
         let Datagram {
             to,
             from,
+            port,
             buf,
-            owner,
+            of_client,
         } = datagram;
+        let source = SocketAddr::new(self.nodes[from].address, port);
         let Some(node) = self.nodes.get_mut(to) else {
             return;
         };
         let bytes = buf.as_slice();
-        let opened = node.link.open(self.now, from, node.address, bytes);
+        let opened = node.link.open(self.now, source, node.address, bytes);
         while let Some(event) = node.link.poll_event() {
             if let Event::PeerSaid {
                 node: peer,
@@ -285,14 +293,18 @@ impl Cluster {
             }
         }
         if let Ok(Opened::Message(sender)) = opened
-            && let Ok(message) = wire::decode(bytes)
+            && let Ok(message) = &wire::decode(bytes)
         {
-            self.delivered += u64::from(node.machine.handle_message(self.now, sender, &message));
+            self.delivered += u64::from(node.machine.handle_message(self.now, sender, message));
         }
         node.stirred = true;
         self.drain(to);
         self.send_hellos(to);
-        self.nodes[owner].machine.recycle(buf);
+        if of_client {
+            self.spare.push(buf);
+        } else {
+            self.nodes[from].machine.recycle(buf);
+        }
     }
 
     /// The ingress with its link, and each host with its own; the rest is not needed any more.

@@ -289,8 +289,8 @@ fn what_this_tracker_does_not_rank_for_is_not_counted() {
     let outside = (1..u16::MAX)
         .map(|port| FlowKey::new(bed.flow(0).client(), port, crate::testbed::web(), 80))
         .find(|key| {
-            let ranks = ranking.ranks(crate::testbed::HASH_KEY.flow_hash(key));
-            !crate::nodes::is_in(tracker(1), ranks)
+            let flow = crate::testbed::HASH_KEY.flow_hash(key);
+            !ranking.is_in_top_two(tracker(1), flow)
         })
         .unwrap();
     let it = statement(&outside, birth(1), 5, FlowState::Established);

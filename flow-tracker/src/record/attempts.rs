@@ -108,14 +108,15 @@ impl Record {
         }
     }
 
-    /// The record with its host taken for the flow's, or for one that may be outdated.
-    pub(crate) const fn hinting(self, hint: bool) -> Self {
-        let state = match self.state {
-            State::Owned(owned) => State::Owned(Owned { hint, ..owned }),
-            State::Offered(offered) => State::Offered(Offered { hint, ..offered }),
-            state @ (State::Rejected { .. } | State::Refused { .. }) => state,
-        };
-        Self { state, ..self }
+    /// Takes the record's host for the flow's, or for one that may be outdated.
+    #[inline]
+    pub(crate) const fn set_hint(&mut self, is_hint: bool) {
+        match &mut self.state {
+            State::Owned(Owned { hint, .. }) | State::Offered(Offered { hint, .. }) => {
+                *hint = is_hint;
+            }
+            State::Rejected { .. } | State::Refused { .. } => {}
+        }
     }
 
     /// Whether the record's host has the flow by this attempt, whatever it was asked since.

@@ -1,8 +1,7 @@
 //! Walks over all records, in portions: which of them count in the buckets after the ranking has
 //! changed, and which of them a full list has shown to be over (R9).
 
-use super::{Record, Records, TICK, owner};
-use crate::nodes::is_in;
+use super::{Record, Records, State, TICK, owner};
 use core::time::Duration;
 use jlb_flow_table::{Handle, Place};
 use jlb_protocol::keyed_hash::{FlowHash, FlowHasher};
@@ -34,7 +33,7 @@ pub(crate) struct Ranked {
 
 impl Ranked {
     pub(super) fn counts(&self, flow: FlowHash) -> bool {
-        is_in(self.me, self.ranking.ranks(flow))
+        self.ranking.is_in_top_two(self.me, flow)
     }
 }
 
@@ -102,7 +101,14 @@ impl Records {
 
     /// Whether a host has the flow, and tells other trackers when it is over (R1).
     pub(super) fn is_told_elsewhere(&self, key: &FlowKey, record: &Record) -> bool {
-        owner(*record).is_some() && !self.ranked.counts(self.ranked.hasher.flow_hash(key))
+        let Ranked {
+            me,
+            hasher,
+            ranking,
+            ..
+        } = &self.ranked;
+        matches!(record.state, State::Owned(_))
+            && !ranking.is_in_top_two_of(*me, || hasher.flow_hash(key))
     }
 
     /// Goes on with the walk, if it is due; gives how many records it has ended.

@@ -10,7 +10,7 @@ fn hashes() -> impl Iterator<Item = FlowHash> {
 fn owed_to(owed: &Owed, tracker: u16) -> Vec<FlowHash> {
     let tracker = node(tracker);
     hashes()
-        .filter(|&hash| owed.is_owed(&owed.ranks(hash), hash, tracker))
+        .filter(|&hash| owed.is_owed(hash, tracker))
         .collect()
 }
 
@@ -51,7 +51,7 @@ fn active_trackers_are_owed_what_they_rank_for_whoever_joins() {
     for hash in hashes() {
         let ranks = before.ranks(hash);
         let owed = [10, 11, 12].map(node).into_iter();
-        let owed = owed.filter(|&tracker| before.is_owed(&ranks, hash, tracker));
+        let owed = owed.filter(|&tracker| before.is_owed(hash, tracker));
         let mut owed: Vec<_> = owed.map(Some).collect();
         let mut top = [ranks.primary, ranks.secondary];
         top.sort_unstable();
@@ -75,7 +75,7 @@ fn what_is_owed_among_more_is_owed_among_fewer() {
     let mut told = 0;
     for hash in hashes() {
         let among_all = owed.is_owed_among(hash, node(13), &all);
-        assert_eq!(among_all, owed.is_owed(&owed.ranks(hash), hash, node(13)));
+        assert_eq!(among_all, owed.is_owed(hash, node(13)));
         if among_all {
             told += 1;
             assert!(owed.is_owed_among(hash, node(13), &all[..2]));

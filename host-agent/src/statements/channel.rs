@@ -5,6 +5,7 @@ use crate::post::Post;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
+use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::message::{Control, FlowStatement, List, Listed};
 use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::{NodeNumber, Time};
@@ -100,6 +101,7 @@ impl Channel {
     pub(super) fn put(
         &mut self,
         now: Time,
+        flow: FlowHash,
         statement: FlowStatement,
         max: usize,
         pace: Pace,
@@ -107,7 +109,7 @@ impl Channel {
         if !self.has_news() {
             self.due = Some(now + pace.delay);
         }
-        self.queue.put(statement, max)
+        self.queue.put(flow, statement, max)
     }
 
     /// Sends what is queued now as soon as it can go.

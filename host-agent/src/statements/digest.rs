@@ -94,7 +94,7 @@ impl Digest for Channel {
         into.option(in_flight.as_ref());
         queue.digest(into);
         // Ages count by what of the queue is older.
-        let older = |age: u64| queue.by_age.range(..age).count();
+        let older = |age: u64| queue.older(age);
         into.value(&mark.map(|mark| (mark.fingerprint, mark.said, older(mark.age))));
         into.value(&listed.len());
         for (age, listed) in listed {
@@ -127,13 +127,8 @@ impl Digest for InFlight {
 impl Digest for Queue {
     fn digest(&self, into: &mut Digester<'_>) {
         // Only the order of the ages counts; the index follows from it.
-        let Self {
-            by_age,
-            by_flow: _,
-            next: _,
-        } = self;
-        into.value(&by_age.len());
-        for statement in by_age.values() {
+        into.value(&self.len());
+        for statement in self.iter() {
             into.value(statement);
         }
     }

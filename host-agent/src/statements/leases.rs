@@ -78,16 +78,15 @@ impl Statements {
         if self.trackers.iter().all(Tracker::knows_digests) {
             return;
         }
-        let ranks = self.owed.ranks(told.hash);
         let owed = &self.owed;
         let alive = self.trackers.iter_mut().filter(|one| one.is_alive);
         for tracker in alive.filter(|one| !one.knows_digests()) {
-            if !owed.is_owed(&ranks, told.hash, tracker.node()) {
+            if !owed.is_owed(told.hash, tracker.node()) {
                 continue;
             }
             if tracker
                 .channel
-                .put(now, told.statement, self.max, self.pace)
+                .put(now, told.hash, told.statement, self.max, self.pace)
             {
                 post.counters.statements += 1;
             } else {

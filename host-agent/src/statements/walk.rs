@@ -61,7 +61,6 @@ impl Statements {
     fn visit(&mut self, now: Time, flows: &Flows, handle: Handle, post: &mut Post) {
         let statement = flows.statement(now, handle);
         let hash = statement.map(|statement| post.flow_hash(&statement.key));
-        let ranks = hash.map(|hash| self.owed.ranks(hash));
         let (owed, max, pace) = (&self.owed, self.max, self.pace);
         for tracker in &mut self.trackers {
             let comes_by =
@@ -70,13 +69,13 @@ impl Statements {
                 continue;
             }
             // A vacant place has no flow, and one that was released is not this host's.
-            let (Some(statement), Some(hash), Some(ranks)) = (&statement, hash, &ranks) else {
+            let (Some(statement), Some(hash)) = (&statement, hash) else {
                 tracker.pass(handle);
                 continue;
             };
-            let is_owed = owed.is_owed(ranks, hash, tracker.node());
+            let is_owed = owed.is_owed(hash, tracker.node());
             if tracker.visit(handle, hash, statement, is_owed, owed)
-                && tracker.channel.put(now, *statement, max, pace)
+                && tracker.channel.put(now, hash, *statement, max, pace)
             {
                 post.counters.walked += 1;
             }

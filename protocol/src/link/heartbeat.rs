@@ -164,7 +164,7 @@ impl Link {
         if seal.sender == self.config.node || seal.receiver != 0 {
             return Err(DropReason::UnknownSender);
         }
-        self.verify(seal, 0, ends, bytes, None)?;
+        self.verify_hello(seal, 0, ends.from, ends.to.ip(), bytes)?;
         let Ok(Message::Control(Control::Hello { role, .. })) = wire::decode(bytes) else {
             return Err(DropReason::BadBody);
         };
@@ -273,7 +273,15 @@ impl Link {
 
     /// The next sealed message of the link's own, and where it goes. It is sent from the port that
     /// every node listens on.
+    #[inline]
     pub fn poll_hello(&mut self) -> Option<(Route, PacketBuf)> {
+        if self.outgoing.is_empty() {
+            return None;
+        }
+        self.next_hello()
+    }
+
+    fn next_hello(&mut self) -> Option<(Route, PacketBuf)> {
         loop {
             let node = *self.outgoing.front()?;
             let next = self

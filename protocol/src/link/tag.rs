@@ -206,12 +206,6 @@ pub(super) struct Endpoints {
     pub(super) to: SocketAddr,
 }
 
-impl Endpoints {
-    pub(super) const fn ports(&self) -> [u16; 2] {
-        [self.from.port(), self.to.port()]
-    }
-}
-
 /// Bytes of the receiver's incarnation, the outer addresses and ports.
 const FIXED_LEN: usize = 40;
 

@@ -1,11 +1,12 @@
 //! The packets that nearly all packets are, read in one go: TCP segments and UDP datagrams behind an IP header
 //! without options, fragments and extension headers.
 
-use super::TcpFlags;
 use super::layout::{array, be16, be32, ip_number, ipv4, ipv6, tcp, udp};
+use super::{Packet, TcpFlags, Transport};
 use crate::flow::FlowKey;
 use crate::message::Intent;
 use crate::number::{Protocol, ServiceNumber};
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 /// What decides where a plain packet goes. Addresses are the numbers of IPv6 addresses, IPv4 ones mapped (RFC
 /// 4291 section 2.5.5.2), as in a flow key.
@@ -40,6 +41,50 @@ impl Plain {
     #[inline]
     pub const fn flow_key(&self, service: ServiceNumber) -> FlowKey {
         FlowKey::of_mapped(self.client, self.client_port, service, self.vip_port)
+    }
+
+    /// All that [`super::parse`] reads of the packet, whose bytes these are.
+    #[must_use]
+    #[inline]
+    pub fn packet(&self, bytes: &[u8]) -> Option<Packet> {
+        let is_ipv4 = *bytes.first()? == ipv4::PLAIN;
+        let (src, dst, payload_at, dscp_ecn, hop_limit) = if is_ipv4 {
+            let header: &[u8; ipv4::LEN] = bytes.first_chunk()?;
+            let [src, dst] =
+                [self.client, self.vip].map(|it| Ipv4Addr::from_bits(it as u32).into());
+            let (class, hops) = (header[ipv4::DSCP_ECN], header[ipv4::TTL]);
+            (src, dst, ipv4::LEN, class, hops)
+        } else {
+            let header: &[u8; ipv6::LEN] = bytes.first_chunk()?;
+            let [src, dst] = [self.client, self.vip].map(|it| Ipv6Addr::from_bits(it).into());
+            let class = (be16(header, ipv6::VERSION_CLASS) >> 4) as u8;
+            (src, dst, ipv6::LEN, class, header[ipv6::HOP_LIMIT])
+        };
+        let (src_port, dst_port) = (self.client_port, self.vip_port);
+        let transport = match self.protocol {
+            Protocol::Tcp => {
+                let header: &[u8; tcp::LEN] = bytes.get(payload_at..)?.first_chunk()?;
+                let header_len = usize::from(header[tcp::DATA_OFFSET] >> 4) * 4;
+                Transport::Tcp {
+                    src_port,
+                    dst_port,
+                    seq: self.seq,
+                    ack: be32(header, tcp::ACK),
+                    flags: self.flags,
+                    header_len,
+                    payload_len: self.total_len.checked_sub(payload_at + header_len)?,
+                }
+            }
+            Protocol::Udp => Transport::Udp { src_port, dst_port },
+        };
+        Some(Packet {
+            src,
+            dst,
+            transport,
+            total_len: self.total_len,
+            dscp_ecn,
+            hop_limit,
+        })
     }
 
     /// What it asks for when it travels in an Open: [`super::Packet::intent`].

@@ -54,6 +54,23 @@ fn losing_a_tracker_promotes_the_rest_and_moves_no_other_flow() {
 }
 
 #[test]
+fn the_two_highest_are_the_same_however_they_are_asked_for() {
+    for trackers in [&[][..], &[7], &[7, 9], &[7, 9, 11], &[1, 7, 9, 500, 65_535]] {
+        let ranking = ranking(trackers);
+        for flow in flows().take(1_000) {
+            let ranks = ranking.ranks(flow);
+            let top = [0, 1].map(|rank| ranking.at_rank(flow, rank));
+            assert_eq!([ranks.primary, ranks.secondary], top);
+            for number in [1, 7, 9, 11, 500, 501] {
+                let node = node(number);
+                let is_in = top.contains(&Some(node));
+                assert_eq!(ranking.is_in_top_two(node, flow), is_in, "{trackers:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_tracker_is_primary_and_secondary_of_its_share() {
     let trackers = [1, 2, 3, 4, 5];
     let ranking = ranking(&trackers);

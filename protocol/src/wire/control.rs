@@ -4,7 +4,7 @@
 
 use super::geneve::{ETHERTYPE_CONTROL, Geneve};
 use super::option::{OptionWriter, read_birth, write_birth};
-use super::{MAX_BODY, WIRE_VERSION, put_headers};
+use super::{MAX_BODY, WIRE_VERSION};
 use crate::buffer::PacketBuf;
 use crate::drop_reason::DropReason;
 use crate::flow::{Birth, FlowKey};
@@ -95,9 +95,7 @@ pub fn encode_control(control: &Control<'_>, buf: &mut PacketBuf) -> Result<(), 
     if !buf.fill(&body.bytes[..body.len]) {
         return Err(DropReason::TooBig);
     }
-    let mut options = OptionWriter::new();
-    options.seal(control.kind() as u8);
-    put_headers(buf, options.as_slice(), ETHERTYPE_CONTROL, None)
+    OptionWriter::new(buf).finish(control.kind() as u8, ETHERTYPE_CONTROL, 0)
 }
 
 struct Body {
@@ -129,7 +127,7 @@ impl Body {
     }
 }
 
-pub(super) fn decode<'a>(kind: u8, geneve: &Geneve<'a>) -> Result<Control<'a>, DropReason> {
+pub(super) fn decode<'a>(kind: u8, geneve: Geneve<'a>) -> Result<Control<'a>, DropReason> {
     let kind = ControlKind::from_wire(kind).ok_or(DropReason::BadField)?;
     if !geneve.control {
         return Err(DropReason::BadGeneve);

@@ -1,9 +1,11 @@
 //! The Geneve options (RFC 8926 section 3.5) that carry the fields of one flow.
 
+use super::geneve::{self, ETHERTYPE_CONTROL};
 use super::seal;
+use crate::buffer::Buffer;
 use crate::drop_reason::DropReason;
 use crate::flow::{Birth, FlowKey, OfferNumber};
-use crate::message::{Hunt, HuntHost, Intent, MAX_HUNT, MAX_TRIED, Path, Reason, Tried};
+use crate::message::{Hunt, HuntHost, Intent, MAX_TRIED, Path, Reason, Tried};
 use crate::number::NodeNumber;
 
 /// The class of all our options, from the experimental range 0xff00 to 0xffff.
@@ -34,106 +36,119 @@ const HUNT_HOST_LEN: usize = 8;
 /// In the flags: the Offer may be passed on.
 const PASSES: u8 = 1;
 
-/// The most bytes that the options of any message take.
-const MAX_OPTIONS: usize = 8 * OPTION_HEADER
-    + seal::BODY_LEN
-    + OFFER_LEN
-    + PATH_LEN
-    + BIRTH_LEN
-    + 2 * MAX_TRIED
-    + HUNT_HOST_LEN * MAX_HUNT
-    + VERDICT_LEN
-    + FlowKey::WIRE_LEN;
-
-/// Builds the options of one message.
-pub(super) struct OptionWriter {
-    bytes: [u8; MAX_OPTIONS],
+/// Puts the options of one message in front of its payload, in place: the last one first.
+pub(super) struct OptionWriter<'a, B> {
+    buf: &'a mut B,
     len: usize,
 }
 
-impl OptionWriter {
-    pub(super) const fn new() -> Self {
-        Self {
-            bytes: [0; MAX_OPTIONS],
-            len: 0,
-        }
+impl<'a, B: Buffer> OptionWriter<'a, B> {
+    pub(super) const fn new(buf: &'a mut B) -> Self {
+        Self { buf, len: 0 }
     }
 
-    pub(super) fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-
-    /// Appends an option and returns its body; every option is appended at most once, so that
-    /// there is always room. `body_len` is a multiple of 4.
-    fn append(&mut self, kind: u8, body_len: usize) -> &mut [u8] {
-        let at = self.len;
-        self.len = at + OPTION_HEADER + body_len;
-        let option = &mut self.bytes[at..self.len];
-        let (head, body) = option.split_at_mut(OPTION_HEADER);
-        head.copy_from_slice(&header(kind, body_len));
-        body
-    }
-
-    pub(super) fn seal(&mut self, message_kind: u8) {
-        let body = self.append(SEAL, seal::BODY_LEN);
+    /// Puts the seal, not sealed yet, and the Geneve header in front of all.
+    ///
+    /// # Errors
+    /// [`DropReason::TooBig`] if there is no headroom, as of all others.
+    #[inline]
+    pub(super) fn finish(
+        mut self,
+        message_kind: u8,
+        ethertype: u16,
+        vni: u32,
+    ) -> Result<(), DropReason> {
+        let mut body = [0; seal::BODY_LEN];
         body[0] = seal::VERSION;
         body[1] = message_kind;
+        self.put(SEAL, &body)?;
+        let control = ethertype == ETHERTYPE_CONTROL;
+        let header = geneve::header(self.len, control, ethertype, vni);
+        let room = self.buf.prepend(header.len()).ok_or(DropReason::TooBig)?;
+        room.copy_from_slice(&header);
+        Ok(())
     }
 
-    pub(super) fn offer(&mut self, offer: OfferNumber, intent: Intent) {
-        let body = self.append(OFFER, OFFER_LEN);
-        body[..4].copy_from_slice(&offer.isn.to_be_bytes());
-        body[4] = offer.step;
-        body[5] = intent as u8;
+    /// Puts an option in front; the length of its body is a multiple of 4.
+    #[inline(always)]
+    fn put<const LEN: usize>(&mut self, kind: u8, body: &[u8; LEN]) -> Result<(), DropReason> {
+        let len = OPTION_HEADER + LEN;
+        self.len += len;
+        let room = self.buf.prepend(len).ok_or(DropReason::TooBig)?;
+        let (head, rest) = room.split_at_mut(OPTION_HEADER);
+        head.copy_from_slice(&header(kind, LEN));
+        rest.copy_from_slice(body);
+        Ok(())
     }
 
-    pub(super) fn path(&mut self, path: &Path) {
-        let body = self.append(PATH, PATH_LEN);
+    /// Puts an option whose body has as many bytes as the list needs in front. The body is not written yet.
+    fn list(&mut self, kind: u8, body_len: usize) -> Result<&mut [u8], DropReason> {
+        let len = OPTION_HEADER + body_len;
+        self.len += len;
+        let room = self.buf.prepend(len).ok_or(DropReason::TooBig)?;
+        let (head, body) = room.split_first_chunk_mut().ok_or(DropReason::TooBig)?;
+        *head = header(kind, body_len);
+        Ok(body)
+    }
+
+    #[inline]
+    pub(super) fn offer(&mut self, offer: OfferNumber, intent: Intent) -> Result<(), DropReason> {
+        let [a, b, c, d] = offer.isn.to_be_bytes();
+        self.put(OFFER, &[a, b, c, d, offer.step, intent as u8, 0, 0])
+    }
+
+    #[inline]
+    pub(super) fn path(&mut self, path: &Path) -> Result<(), DropReason> {
         let nodes = [path.ingress, path.primary, path.secondary, path.host];
-        for (node, bytes) in nodes.into_iter().zip(body.chunks_exact_mut(2)) {
-            bytes.copy_from_slice(&NodeNumber::to_wire(node).to_be_bytes());
-        }
+        let nodes = nodes.map(|node| u64::from(NodeNumber::to_wire(node)));
+        let [ingress, primary, secondary, host] = nodes;
+        let nodes = ingress << 48 | primary << 32 | secondary << 16 | host;
+        self.put(PATH, &nodes.to_be_bytes())
     }
 
-    pub(super) fn birth(&mut self, birth: Birth) {
-        let body = self.append(BIRTH, BIRTH_LEN);
-        write_birth(birth, body);
+    #[inline]
+    pub(super) fn birth(&mut self, birth: Birth) -> Result<(), DropReason> {
+        let mut body = [0; BIRTH_LEN];
+        write_birth(birth, &mut body);
+        self.put(BIRTH, &body)
     }
 
     /// Pads to whole words with node number 0.
-    pub(super) fn tried(&mut self, tried: &Tried) {
-        let body = self.append(TRIED, (2 * tried.len()).next_multiple_of(4));
+    pub(super) fn tried(&mut self, tried: &Tried) -> Result<(), DropReason> {
+        let body = self.list(TRIED, (2 * tried.len()).next_multiple_of(4))?;
+        body.fill(0);
         for (node, bytes) in tried.iter().zip(body.chunks_exact_mut(2)) {
             bytes.copy_from_slice(&node.get().to_be_bytes());
         }
+        Ok(())
     }
 
-    pub(super) fn hunt(&mut self, hunt: &Hunt) {
-        let body = self.append(HUNT, HUNT_HOST_LEN * hunt.len());
+    pub(super) fn hunt(&mut self, hunt: &Hunt) -> Result<(), DropReason> {
+        let body = self.list(HUNT, HUNT_HOST_LEN * hunt.len())?;
         for (host, bytes) in hunt.iter().zip(body.chunks_exact_mut(HUNT_HOST_LEN)) {
             bytes[..2].copy_from_slice(&host.host.get().to_be_bytes());
             bytes[2] = host.step;
             bytes[3] = if hunt.passes() { PASSES } else { 0 };
             bytes[4..].copy_from_slice(&host.incarnation.to_be_bytes());
         }
+        Ok(())
     }
 
-    pub(super) fn verdict(&mut self, reason: Reason, load: u16) {
-        let body = self.append(VERDICT, VERDICT_LEN);
-        body[0] = reason as u8;
-        body[2..4].copy_from_slice(&load.to_be_bytes());
+    pub(super) fn verdict(&mut self, reason: Reason, load: u16) -> Result<(), DropReason> {
+        let [high, low] = load.to_be_bytes();
+        self.put(VERDICT, &[reason as u8, 0, high, low])
     }
 
-    pub(super) fn key(&mut self, key: &FlowKey) {
-        self.append(KEY, FlowKey::WIRE_LEN)
-            .copy_from_slice(&key.to_bytes());
+    #[inline]
+    pub(super) fn key(&mut self, key: &FlowKey) -> Result<(), DropReason> {
+        self.put(KEY, &key.to_bytes())
     }
 }
 
 /// Bytes of the options of a Data message with a birth.
 pub(super) const DATA_LEN: usize = 2 * OPTION_HEADER + seal::BODY_LEN + BIRTH_LEN;
 
-/// Writes the options of a Data message with a birth, as [`OptionWriter`] does one after the other.
+/// Writes the options of a Data message with a birth, as [`OptionWriter`] does.
 #[inline]
 pub(super) fn write_data(bytes: &mut [u8; DATA_LEN], message_kind: u8, birth: Birth) {
     const BIRTH_AT: usize = OPTION_HEADER + seal::BODY_LEN;
@@ -152,17 +167,21 @@ const fn header(kind: u8, body_len: usize) -> [u8; OPTION_HEADER] {
     [high, low, kind, (body_len / 4) as u8 & 0x1f]
 }
 
-/// The options of a received message.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Options {
-    pub(super) seal_kind: Option<u8>,
-    pub(super) offer: Option<(OfferNumber, Intent)>,
-    pub(super) path: Option<Path>,
+/// The options of a received message. Of the lists there are the bodies: few messages have any.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Options<'a> {
+    /// Which there are, as [`bits`], and [`SEALED`].
+    there: u8,
+    seal_kind: u8,
+    pub(super) intent: Intent,
+    pub(super) reason: Reason,
+    pub(super) load: u16,
+    pub(super) offer: OfferNumber,
+    pub(super) path: Path,
     pub(super) birth: Option<Birth>,
-    pub(super) tried: Option<Tried>,
-    pub(super) hunt: Option<Hunt>,
-    pub(super) verdict: Option<(Reason, u16)>,
     pub(super) key: Option<FlowKey>,
+    tried: &'a [u8],
+    hunt: &'a [u8],
 }
 
 /// Whether the options begin with a seal of the right length.
@@ -172,19 +191,46 @@ pub(super) fn is_seal(options: &[u8]) -> bool {
 }
 
 #[inline]
-pub(super) fn parse(mut bytes: &[u8]) -> Result<Options, DropReason> {
-    let mut options = Options::default();
+pub(super) fn parse(mut bytes: &[u8]) -> Result<Options<'_>, DropReason> {
+    let mut options = Options {
+        there: 0,
+        seal_kind: 0,
+        intent: Intent::MidFlow,
+        reason: Reason::None,
+        load: 0,
+        offer: OfferNumber { isn: 0, step: 0 },
+        path: Path::default(),
+        birth: None,
+        key: None,
+        tried: &[],
+        hunt: &[],
+    };
+    // Those that most messages have, in the order in which they are written.
+    if let Some(body) = next(&mut bytes, SEAL) {
+        options.take_seal(body)?;
+    }
+    if let Some(body) = next(&mut bytes, KEY) {
+        options.take_key(body)?;
+    }
+    if let Some(body) = next(&mut bytes, OFFER) {
+        options.take_offer(body)?;
+    }
+    if let Some(body) = next(&mut bytes, PATH) {
+        options.take_path(body)?;
+    }
+    if let Some(body) = next(&mut bytes, BIRTH) {
+        options.take_birth(body)?;
+    }
     // Each turn takes at least four of at most 252 bytes.
     while !bytes.is_empty() {
-        let (header, rest) = bytes
-            .split_at_checked(OPTION_HEADER)
+        let (&[high, low, kind, words], rest) = bytes
+            .split_first_chunk::<OPTION_HEADER>()
             .ok_or(DropReason::BadOption)?;
-        let (kind, words) = (header[2], header[3] & 0x1f);
         let (body, rest) = rest
-            .split_at_checked(usize::from(words) * 4)
+            .split_at_checked(usize::from(words & 0x1f) * 4)
             .ok_or(DropReason::BadOption)?;
         bytes = rest;
-        if u16::from_be_bytes([header[0], header[1]]) == CLASS {
+        if u16::from_be_bytes([high, low]) == CLASS {
             options.take(kind, body)?;
         } else if kind & CRITICAL != 0 {
             return Err(DropReason::BadOption);
@@ -193,117 +239,192 @@ pub(super) fn parse(mut bytes: &[u8]) -> Result<Options, DropReason> {
     Ok(options)
 }
 
+/// The body of the option that comes next, if it is one of this type and length.
+#[inline(always)]
+fn next<'a, const LEN: usize>(bytes: &mut &'a [u8], kind: u8) -> Option<&'a [u8; LEN]> {
+    let (head, rest) = bytes.split_first_chunk()?;
+    if u32::from_be_bytes(*head) != u32::from_be_bytes(header(kind, LEN)) {
+        return None;
+    }
+    let (body, rest) = rest.split_first_chunk()?;
+    *bytes = rest;
+    Some(body)
+}
+
+const OFFER_BIT: u8 = 1;
+const PATH_BIT: u8 = 1 << 1;
+const BIRTH_BIT: u8 = 1 << 2;
+const TRIED_BIT: u8 = 1 << 3;
+const HUNT_BIT: u8 = 1 << 4;
+const VERDICT_BIT: u8 = 1 << 5;
+const KEY_BIT: u8 = 1 << 6;
+/// There is a seal.
+const SEALED: u8 = 1 << 7;
+
 /// One bit for each of these options: Offer, Path, Birth, Tried, Hunt, Verdict, Key.
 pub(super) const fn bits(options: [bool; 7]) -> u8 {
     let [offer, path, birth, tried, hunt, verdict, key] = options;
-    offer as u8
-        | (path as u8) << 1
-        | (birth as u8) << 2
-        | (tried as u8) << 3
-        | (hunt as u8) << 4
-        | (verdict as u8) << 5
-        | (key as u8) << 6
+    let bits = [
+        (offer, OFFER_BIT),
+        (path, PATH_BIT),
+        (birth, BIRTH_BIT),
+        (tried, TRIED_BIT),
+        (hunt, HUNT_BIT),
+        (verdict, VERDICT_BIT),
+        (key, KEY_BIT),
+    ];
+    let (mut all, mut at) = (0, 0);
+    while at < bits.len() {
+        let (is_there, bit) = bits[at];
+        all |= if is_there { bit } else { 0 };
+        at += 1;
+    }
+    all
 }
 
-impl Options {
+impl<'a> Options<'a> {
     /// Which options there are, without the seal, as [`bits`].
     #[inline]
     pub(super) const fn present(&self) -> u8 {
-        bits([
-            self.offer.is_some(),
-            self.path.is_some(),
-            self.birth.is_some(),
-            self.tried.is_some(),
-            self.hunt.is_some(),
-            self.verdict.is_some(),
-            self.key.is_some(),
-        ])
+        self.there & !SEALED
+    }
+
+    /// The type that the seal gives the message.
+    #[inline]
+    pub(super) const fn kind(&self) -> Option<u8> {
+        if self.there & SEALED == 0 {
+            None
+        } else {
+            Some(self.seal_kind)
+        }
+    }
+
+    /// The hosts tried.
+    #[inline(always)]
+    pub(super) fn tried(&self) -> Tried {
+        if self.there & TRIED_BIT == 0 {
+            return Tried::NONE;
+        }
+        read_tried(self.tried)
+    }
+
+    /// The hosts of a hunt.
+    #[inline(always)]
+    pub(super) fn hunt(&self) -> Result<Hunt, DropReason> {
+        if self.there & HUNT_BIT == 0 {
+            return Ok(Hunt::NONE);
+        }
+        read_hunt(self.hunt)
+    }
+
+    /// Notes that there is an option, which may be there once.
+    #[inline(always)]
+    const fn once(&mut self, bit: u8) -> Result<(), DropReason> {
+        if self.there & bit != 0 {
+            return Err(DropReason::BadOption);
+        }
+        self.there |= bit;
+        Ok(())
     }
 
     #[inline]
-    fn take(&mut self, kind: u8, body: &[u8]) -> Result<(), DropReason> {
+    fn take(&mut self, kind: u8, body: &'a [u8]) -> Result<(), DropReason> {
         match kind {
             SEAL => {
-                let &[version, message_kind, ..] = body else {
-                    return Err(DropReason::BadOption);
-                };
-                if !seal::is_known(version) {
+                if body.get(..1).is_some_and(|it| !seal::is_known(it[0])) {
                     return Err(DropReason::BadVersion);
                 }
-                once(&mut self.seal_kind, message_kind, body, seal::BODY_LEN)
+                self.take_seal(whole(body)?)
             }
-            OFFER => {
-                let &[a, b, c, d, step, intent, ..] = body else {
-                    return Err(DropReason::BadOption);
-                };
-                let intent = Intent::from_wire(intent).ok_or(DropReason::BadField)?;
-                let isn = u32::from_be_bytes([a, b, c, d]);
-                once(
-                    &mut self.offer,
-                    (OfferNumber { isn, step }, intent),
-                    body,
-                    OFFER_LEN,
-                )
-            }
-            PATH => {
-                let mut nodes = body
-                    .chunks_exact(2)
-                    .map(|node| NodeNumber::new(u16::from_be_bytes([node[0], node[1]])));
-                let mut next = || nodes.next().flatten();
-                let path = Path {
-                    ingress: next(),
-                    primary: next(),
-                    secondary: next(),
-                    host: next(),
-                };
-                once(&mut self.path, path, body, PATH_LEN)
-            }
-            BIRTH => {
-                let birth = read_birth(body).ok_or(DropReason::BadOption)?;
-                once(&mut self.birth, birth, body, BIRTH_LEN)
-            }
+            OFFER => self.take_offer(whole(body)?),
+            PATH => self.take_path(whole(body)?),
+            BIRTH => self.take_birth(whole(body)?),
             TRIED => {
                 if body.len() > 2 * MAX_TRIED {
                     return Err(DropReason::BadOption);
                 }
-                let mut tried = Tried::NONE;
-                for node in body.chunks_exact(2) {
-                    if let Some(node) = NodeNumber::new(u16::from_be_bytes([node[0], node[1]])) {
-                        tried.push(node);
-                    }
-                }
-                once(&mut self.tried, tried, body, body.len())
+                self.tried = body;
+                self.once(TRIED_BIT)
             }
             HUNT => {
-                let hunt = read_hunt(body)?;
-                once(&mut self.hunt, hunt, body, body.len())
+                self.hunt = body;
+                self.once(HUNT_BIT)
             }
             VERDICT => {
-                let &[reason, _, high, low] = body else {
-                    return Err(DropReason::BadOption);
-                };
-                let reason = Reason::from_wire(reason).ok_or(DropReason::BadField)?;
-                let load = u16::from_be_bytes([high, low]);
-                once(&mut self.verdict, (reason, load), body, VERDICT_LEN)
+                let &[reason, _, high, low] = whole::<VERDICT_LEN>(body)?;
+                self.reason = Reason::from_wire(reason).ok_or(DropReason::BadField)?;
+                self.load = u16::from_be_bytes([high, low]);
+                self.once(VERDICT_BIT)
             }
-            KEY => {
-                let key = body.try_into().map_err(|_| DropReason::BadOption)?;
-                let key = FlowKey::from_bytes(key).ok_or(DropReason::BadField)?;
-                once(&mut self.key, key, body, FlowKey::WIRE_LEN)
-            }
+            KEY => self.take_key(whole(body)?),
             unknown if unknown & CRITICAL != 0 => Err(DropReason::BadOption),
             _ => Ok(()),
         }
     }
+
+    #[inline(always)]
+    fn take_seal(&mut self, body: &[u8; seal::BODY_LEN]) -> Result<(), DropReason> {
+        let [version, message_kind, ..] = *body;
+        if !seal::is_known(version) {
+            return Err(DropReason::BadVersion);
+        }
+        self.seal_kind = message_kind;
+        self.once(SEALED)
+    }
+
+    #[inline(always)]
+    fn take_offer(&mut self, body: &[u8; OFFER_LEN]) -> Result<(), DropReason> {
+        let [a, b, c, d, step, intent, _, _] = *body;
+        self.intent = Intent::from_wire(intent).ok_or(DropReason::BadField)?;
+        let isn = u32::from_be_bytes([a, b, c, d]);
+        self.offer = OfferNumber { isn, step };
+        self.once(OFFER_BIT)
+    }
+
+    #[inline(always)]
+    fn take_path(&mut self, body: &[u8; PATH_LEN]) -> Result<(), DropReason> {
+        let nodes = u64::from_be_bytes(*body);
+        self.path = Path {
+            ingress: NodeNumber::new((nodes >> 48) as u16),
+            primary: NodeNumber::new((nodes >> 32) as u16),
+            secondary: NodeNumber::new((nodes >> 16) as u16),
+            host: NodeNumber::new(nodes as u16),
+        };
+        self.once(PATH_BIT)
+    }
+
+    #[inline(always)]
+    fn take_birth(&mut self, body: &[u8; BIRTH_LEN]) -> Result<(), DropReason> {
+        let birth = u64::from_be_bytes(*body);
+        self.birth = Some(Birth {
+            incarnation: (birth >> 32) as u32,
+            counter: birth as u32,
+        });
+        self.once(BIRTH_BIT)
+    }
+
+    #[inline(always)]
+    fn take_key(&mut self, body: &[u8; FlowKey::WIRE_LEN]) -> Result<(), DropReason> {
+        self.key = Some(FlowKey::from_bytes(body).ok_or(DropReason::BadField)?);
+        self.once(KEY_BIT)
+    }
 }
 
-/// Stores an option's value, if it has the right length and is there for the first time.
-fn once<T>(slot: &mut Option<T>, value: T, body: &[u8], len: usize) -> Result<(), DropReason> {
-    if slot.is_some() || body.len() != len {
-        return Err(DropReason::BadOption);
+/// The body of an option of this length.
+#[inline(always)]
+fn whole<const LEN: usize>(body: &[u8]) -> Result<&[u8; LEN], DropReason> {
+    body.try_into().map_err(|_| DropReason::BadOption)
+}
+
+/// Reads the hosts tried.
+fn read_tried(body: &[u8]) -> Tried {
+    let mut tried = Tried::NONE;
+    for node in body.chunks_exact(2) {
+        if let Some(node) = NodeNumber::new(u16::from_be_bytes([node[0], node[1]])) {
+            tried.push(node);
+        }
     }
-    *slot = Some(value);
-    Ok(())
+    tried
 }
 
 /// Reads the hosts of a hunt. Flags that are not known yet mean nothing.
@@ -346,10 +467,14 @@ pub(super) fn read_birth(bytes: &[u8]) -> Option<Birth> {
 }
 
 impl Intent {
-    fn from_wire(number: u8) -> Option<Self> {
-        [Self::Syn, Self::MidFlow, Self::Datagram]
-            .into_iter()
-            .find(|&intent| intent as u8 == number)
+    #[inline]
+    const fn from_wire(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Syn),
+            1 => Some(Self::MidFlow),
+            2 => Some(Self::Datagram),
+            _ => None,
+        }
     }
 }
 

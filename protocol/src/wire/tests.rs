@@ -1,8 +1,8 @@
 use super::*;
-use crate::flow::FlowKey;
+use crate::flow::{FlowKey, OfferNumber};
 use crate::message::{
-    BucketDigest, Control, ControlKind, FlowState, FlowStatement, Hunt, List, Listed, MAX_TRIED,
-    MemberEntry, ServiceLoad,
+    BucketDigest, Control, ControlKind, FlowState, FlowStatement, Hunt, Intent, List, Listed,
+    MAX_TRIED, MemberEntry, Path, Reason, ServiceLoad, Tried,
 };
 use crate::number::{NodeNumber, Role};
 use crate::view::{Member, MemberState};

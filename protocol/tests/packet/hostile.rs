@@ -94,6 +94,7 @@ fn plain_is_parsed(bytes: &[u8]) {
         return;
     };
     let packet = parsed.unwrap();
+    assert_eq!(plain.packet(bytes), Some(packet));
     let service = ServiceNumber::new(1).unwrap();
     let (flags, seq) = match packet.transport {
         Transport::Tcp { flags, seq, .. } => (flags, seq),

@@ -209,8 +209,7 @@ impl World {
         let owned = keys.filter_map(|key| Some((key, flows.owned(&key)?.1.birth)));
         let is_owed = |key: &FlowKey| {
             let hash = HASH_KEY.flow_hash(key);
-            let ranks = statements.owed.ranks(hash);
-            statements.owed.is_owed(&ranks, hash, node(tracker))
+            statements.owed.is_owed(hash, node(tracker))
         };
         owned.filter(|(key, _)| is_owed(key)).collect()
     }
