@@ -130,6 +130,8 @@ drop_reasons! {
     WhoHasFull = "who_has_full",
     /// The queue of messages to send is full.
     OutboxFull = "outbox_full",
+    /// The worker that decides takes no more packets of another worker for now.
+    WorkerFull = "worker_full",
     /// The kernel did not take the packet.
     SendFailed = "send_failed",
     /// A message of a later stage of the protocol that this build does not act on.

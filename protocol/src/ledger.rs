@@ -43,6 +43,11 @@ impl Ledger {
         self.dropped[reason as usize] += 1;
     }
 
+    /// Counts so many of them.
+    pub const fn drop_many(&mut self, reason: DropReason, count: u64) {
+        self.dropped[reason as usize] += count;
+    }
+
     /// How many were dropped for `reason`.
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> u64 {

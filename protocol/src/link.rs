@@ -11,10 +11,12 @@ mod heartbeat;
 mod nh;
 mod peer;
 mod roster;
+mod sealer;
 mod tag;
 mod window;
 
 pub use peer::PeerAddress;
+pub use sealer::{Sealer, Sessions};
 pub use tag::{MessageKey, MessageKeys};
 
 use crate::buffer::Buffer;
@@ -174,6 +176,7 @@ pub struct Link {
     sent_before: u64,
     /// Sessions of peers that are gone, the oldest first, at most [`MAX_PARKED`].
     parked: VecDeque<(NodeNumber, Session)>,
+    sessions_changed: u64,
 }
 
 impl Link {
@@ -199,6 +202,7 @@ impl Link {
             events: VecDeque::new(),
             sent_before: 0,
             parked: VecDeque::new(),
+            sessions_changed: 0,
         };
         link.set_places();
         link
@@ -295,13 +299,9 @@ impl Link {
             return Err(DropReason::NoSession);
         };
         peer.sent += 1;
-        let (seal, behind) = bytes.split_first_chunk_mut().ok_or(DropReason::Truncated)?;
-        let head = sealing.imprint.write(peer.sent, seal);
-        let rest = Covered::behind_tag(head[0], behind);
         let ports = [source_port, self.config.port];
         let key = self.config.keys.sending();
-        let tag = key.tag(sealing.begun, peer.sent, ports, head, rest)?;
-        wire::write_tag(tag, seal);
+        sealing.seal(key, peer.sent, ports, bytes)?;
         Ok(at)
     }
 
@@ -334,6 +334,7 @@ impl Link {
         let highest = self.peers.last().map_or(0, |peer| peer.node.get());
         self.places.clear();
         self.places.resize(usize::from(highest) + 1, 0);
+        self.sessions_changed += 1;
         for (place, peer) in (1..).zip(&self.peers) {
             self.places[usize::from(peer.node.get())] = place;
         }
@@ -361,10 +362,7 @@ impl Link {
         let seal = self.next_seal(at, wire::NH_VERSION, receiver);
         let route = self.peers[at].route;
         let key = self.config.keys.sending();
-        self.peers[at].sealing = Some(Sealing {
-            imprint: Imprint::of(&seal),
-            begun: key.begin(Sender::of(&seal), receiver, route.local, route.remote.ip()),
-        });
+        self.peers[at].sealing = Some(Sealing::of(key, &seal, receiver, route));
     }
 
     /// Seals a message with a seal of the first version.
@@ -459,6 +457,7 @@ impl Link {
         }
         peer.last_heard = Some(now);
         if met {
+            self.sessions_changed += 1;
             self.event(Event::PeerStarted {
                 node: seal.sender,
                 incarnation: seal.incarnation,

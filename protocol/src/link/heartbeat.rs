@@ -77,6 +77,7 @@ impl Link {
     /// is gone is not opened any more.
     pub fn set_keys(&mut self, keys: MessageKeys) {
         self.config.keys = keys;
+        self.sessions_changed += 1;
         for peer in &mut self.peers {
             peer.forget_keys();
         }
@@ -207,7 +208,9 @@ impl Link {
     }
 
     fn peer_said(&mut self, at: usize, seal: &Seal, said: Said, answer: bool) {
+        let opened = self.peers[at].seal_version();
         if let Some(said) = self.peers[at].latest(seal, said) {
+            self.sessions_changed += u64::from(self.peers[at].seal_version() != opened);
             self.event(Event::PeerSaid {
                 node: seal.sender,
                 incarnation: seal.incarnation,

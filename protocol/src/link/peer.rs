@@ -1,5 +1,6 @@
 //! What a link knows of one peer.
 
+use super::tag::Key;
 use super::window::Window;
 use super::{FIRST_HELLO_RETRY, HELLO_SPACING, Route};
 use crate::drop_reason::DropReason;
@@ -8,7 +9,7 @@ use crate::planted::{self, Bug};
 use crate::sip::Sip;
 use crate::time::Time;
 use crate::view::MemberState;
-use crate::wire::{self, Imprint, Seal};
+use crate::wire::{self, Covered, Imprint, Seal};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -78,6 +79,25 @@ struct Opening {
 pub(super) struct Sealing {
     pub(super) imprint: Imprint,
     pub(super) begun: Sip,
+}
+
+impl Sealing {
+    /// Seals the message with this number, in place.
+    #[inline(always)]
+    pub(super) fn seal(
+        &self,
+        key: &Key,
+        number: u64,
+        ports: [u16; 2],
+        bytes: &mut [u8],
+    ) -> Result<(), DropReason> {
+        let (seal, behind) = bytes.split_first_chunk_mut().ok_or(DropReason::Truncated)?;
+        let head = self.imprint.write(number, seal);
+        let rest = Covered::behind_tag(head[0], behind);
+        let tag = key.tag(self.begun, number, ports, head, rest)?;
+        wire::write_tag(tag, seal);
+        Ok(())
+    }
 }
 
 #[derive(Clone, Debug)]

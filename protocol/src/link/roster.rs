@@ -69,6 +69,7 @@ impl Link {
         self.outgoing.clear();
         self.events.clear();
         self.parked.clear();
+        self.sessions_changed += 1;
         self.sent_before = 0;
         self.due.clear();
         for peer in &mut self.peers {
