@@ -45,6 +45,12 @@ pub(crate) enum Hint {
     Done,
 }
 
+impl Hint {
+    pub(crate) fn is_end(self) -> bool {
+        self == Self::Done
+    }
+}
+
 /// A flow's entry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
@@ -65,6 +71,19 @@ impl Entry {
     /// The part of the flow's hash that tells where its messages leave from; ranks need all of it.
     pub(crate) fn flow(&self) -> FlowHash {
         FlowHash(u64::from(self.flow))
+    }
+
+    pub(crate) const fn low_hash(&self) -> u32 {
+        self.flow
+    }
+
+    pub(crate) const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Notes that the flow has packets until then.
+    pub(crate) fn use_at(&mut self, time: Time) {
+        self.last_used = self.last_used.max(tick_of(time));
     }
 }
 
@@ -134,6 +153,16 @@ impl Cache {
         self.table.get(self.table.find(key)?).copied()
     }
 
+    pub(crate) fn entry_mut(&mut self, key: &FlowKey) -> Option<&mut Entry> {
+        let handle = self.table.find(key)?;
+        self.table.get_mut(handle)
+    }
+
+    /// How long an entry stays without packets at least.
+    pub(crate) const fn shortest_idle(&self) -> Duration {
+        self.idle.short
+    }
+
     /// For several packets at once, see [`FlowTable::guess`].
     #[inline]
     pub(crate) fn hash_of(&self, key: &FlowKey) -> u64 {
@@ -163,7 +192,7 @@ impl Cache {
     pub(crate) fn hit(&mut self, handle: Handle, hint: Hint, now: Time) -> Option<Entry> {
         let entry = self.table.get_mut(handle)?;
         let tick = tick_of(now);
-        if entry.last_used != tick {
+        if entry.last_used < tick {
             entry.last_used = tick;
         }
         match (entry.phase, hint) {

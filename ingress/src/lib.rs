@@ -13,6 +13,7 @@ mod cache;
 pub mod config;
 mod digest;
 mod forward;
+mod forwarder;
 mod hosts;
 mod ingress;
 mod matching;
@@ -21,6 +22,7 @@ mod own_search;
 mod pace;
 mod pending;
 mod pool;
+mod shortcut;
 mod statements;
 mod stats;
 #[cfg(test)]
@@ -28,5 +30,7 @@ mod testbed;
 mod who_has;
 
 pub use config::Config;
+pub use forwarder::{Forwarder, ForwarderStats, Step};
 pub use ingress::{Ingress, Packet, Verdict};
+pub use shortcut::{Rules, Shortcut};
 pub use stats::{HostFlows, Stats};

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use jlb_protocol::packet::{self, Packet, TcpFlags, Transport};
 use jlb_protocol::services::{ServiceMap, ServiceMatch};
-use jlb_protocol::{DropReason, FlowKey, ServiceNumber};
+use jlb_protocol::{DropReason, FlowKey, Protocol, ServiceNumber};
 
 /// What is to be done with a client packet.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +98,30 @@ impl Matching {
             }
             _ => false,
         }
+    }
+
+    /// Reads a packet that a connection under way is made of: a plain TCP segment that neither opens nor ends it,
+    /// or a datagram. Gives its flow.
+    #[inline]
+    pub(crate) fn read_under_way(&self, bytes: &[u8]) -> Option<FlowKey> {
+        let plain = packet::read_plain(bytes)?;
+        let flags = plain.flags;
+        let is_under_way = match plain.protocol {
+            Protocol::Tcp => {
+                flags.contains(TcpFlags::ACK)
+                    && !flags.contains(TcpFlags::SYN)
+                    && !flags.contains(TcpFlags::FIN)
+                    && !flags.contains(TcpFlags::RST)
+            }
+            Protocol::Udp => true,
+        };
+        if !is_under_way {
+            return None;
+        }
+        let service = self
+            .map
+            .find_mapped(plain.vip, plain.protocol, plain.vip_port)?;
+        Some(plain.flow_key(service))
     }
 
     /// Reads a client packet.

@@ -1,0 +1,316 @@
+//! What a worker beside the first does with client packets: those of connections under way that it has a
+//! shortcut for it forwards, all others are the first worker's.
+//!
+//! To the rest of the cluster a forwarder is what another ingress with a slightly old cache is (R4). It decides nothing:
+//! it learns of no flow but by shortcuts, which end soon, and whatever may change a flow's way ends its shortcut
+//! before the first worker sees it.
+
+use crate::ingress::Packet;
+use crate::matching::Target;
+use crate::shortcut::{Rules, Shortcut};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+use jlb_flow_table::{FlowTable, Handle, Lines};
+use jlb_protocol::keyed_hash::FlowHash;
+use jlb_protocol::message::Intent;
+use jlb_protocol::wire;
+use jlb_protocol::{Birth, Buffer, FlowKey, NodeNumber, Time};
+
+/// The grain of leases, as a power of two of nanoseconds: 67 ms. In 32 bits nine years fit; after that no
+/// shortcut holds.
+const TICK_SHIFT: u32 = 26;
+
+/// Packets whose flows are looked up at the same time, as in [`crate::Ingress::process`].
+const AT_ONCE: usize = 32;
+
+/// Places for the numbers of what was handed on: a power of two. Flows that share one have their shortcuts later, at worst.
+const MARKS: usize = 4_096;
+
+/// Shortcuts looked at in one call of [`Forwarder::expire`].
+const EXPIRIES_PER_CALL: usize = 256;
+
+/// What is to be done with a packet after [`Forwarder::process`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// The buffer holds a Data message: seal it and send it.
+    Forward {
+        /// The flow's host.
+        to: NodeNumber,
+        /// The flow's hash, from which the outer source port is derived.
+        flow: FlowHash,
+        /// The lease is half over: ask the first worker for another one, under this number.
+        renew: Option<(FlowKey, u64)>,
+    },
+    /// The packet is as it was, and the first worker's; it answers under this number. The key is that of its
+    /// flow, if it is of one.
+    HandOn(Option<FlowKey>, u64),
+}
+
+/// A shortcut in the table: with its key and the table's links less than a cache line.
+#[derive(Clone, Copy, Debug)]
+struct Lent {
+    birth: Birth,
+    flow: u32,
+    /// Ticks.
+    until: u32,
+    generation: u32,
+    host: NodeNumber,
+    /// Another lease was asked for.
+    asked: bool,
+}
+
+/// Where a packet's flow is.
+#[derive(Clone, Copy)]
+struct Aim {
+    key: Option<FlowKey>,
+    hash: u64,
+    entry: Option<Handle>,
+}
+
+/// Counters (they only grow) and gauges of a forwarder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ForwarderStats {
+    /// Packets forwarded.
+    pub forwarded: u64,
+    /// Packets that were the first worker's.
+    pub handed_on: u64,
+    /// Leases asked for before the last one was over.
+    pub renewals: u64,
+    /// Shortcuts for which there was no room.
+    pub no_room: u64,
+    /// Gauge: shortcuts in the table.
+    pub shortcuts: u64,
+}
+
+/// A worker's shortcuts, and nothing else of the flows.
+pub struct Forwarder {
+    rules: Arc<Rules>,
+    /// Shortcuts of others are over.
+    generation: u32,
+    table: FlowTable<FlowKey, Lent, Lines>,
+    /// By a part of the hash: the number of what was handed on last.
+    marks: Box<[u64]>,
+    number: u64,
+    aims: Vec<Aim>,
+    stats: ForwarderStats,
+}
+
+impl Forwarder {
+    /// A forwarder without shortcuts, which never has more than `max_shortcuts`. For `seed` see
+    /// [`crate::Ingress::new`].
+    #[must_use]
+    pub fn new(rules: Arc<Rules>, generation: u32, max_shortcuts: u32, seed: u64) -> Self {
+        Self {
+            rules,
+            generation,
+            table: FlowTable::in_lines(
+                max_shortcuts,
+                Duration::from_nanos(1 << TICK_SHIFT),
+                seed,
+            ),
+            marks: vec![0; MARKS].into(),
+            number: 0,
+            aims: Vec::with_capacity(AT_ONCE),
+            stats: ForwarderStats::default(),
+        }
+    }
+
+    /// The generation whose shortcuts hold.
+    #[must_use]
+    pub const fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Ends all shortcuts, and reads packets by these rules from now on.
+    pub fn begin(&mut self, generation: u32, rules: Arc<Rules>) {
+        self.generation = generation;
+        self.rules = rules;
+    }
+
+    /// Takes a shortcut that the first worker made in `generation`, as its answer to what it was handed under
+    /// `number`. It does not count if more of the flow was handed on since: that is to come first, and may have
+    /// changed the flow's way.
+    pub fn install(&mut self, now: Time, number: u64, generation: u32, shortcut: &Shortcut) {
+        let hash = self.table.hash_of(&shortcut.key);
+        if generation != self.generation
+            || self.marks[mark_of(hash)] > number
+            || tick_of(shortcut.until) <= tick_of(now)
+        {
+            return;
+        }
+        let lent = Lent {
+            birth: shortcut.birth,
+            flow: shortcut.flow,
+            until: tick_of(shortcut.until),
+            generation,
+            host: shortcut.host,
+            asked: false,
+        };
+        if let Some(handle) = self.table.find_hashed(hash, &shortcut.key) {
+            // The wheel is touched when it fires.
+            if let Some(known) = self.table.get_mut(handle) {
+                *known = lent;
+            }
+            return;
+        }
+        match self.table.insert(shortcut.key, lent) {
+            Ok(handle) => self.table.set_deadline(handle, end_of(lent.until)),
+            Err(_) => self.stats.no_room += 1,
+        }
+    }
+
+    /// Processes client packets in place and appends what is to be done with each. `reaches` says whether messages
+    /// to a node can be sealed. Costs no allocation once `steps` has room.
+    pub fn process<B: Buffer>(
+        &mut self,
+        now: Time,
+        reaches: impl Fn(NodeNumber) -> bool,
+        batch: &mut [Packet<B>],
+        steps: &mut Vec<Step>,
+    ) {
+        let mut aims = core::mem::take(&mut self.aims);
+        for part in batch.chunks_mut(AT_ONCE) {
+            self.aim(part, &mut aims);
+            for (packet, aim) in part.iter_mut().zip(&aims) {
+                let forwarded = self.forward(now, &reaches, &mut packet.buf, aim);
+                steps.push(match forwarded {
+                    Some(step) => step,
+                    None => self.hand_on(packet.buf.as_slice(), aim),
+                });
+            }
+        }
+        self.aims = aims;
+    }
+
+    /// Reads the packets and finds their flows, step by step for all, so that misses of the caches overlap.
+    fn aim<B: Buffer>(&self, part: &[Packet<B>], aims: &mut Vec<Aim>) {
+        aims.clear();
+        aims.extend(part.iter().map(|packet| {
+            let key = self.rules.matching.read_under_way(packet.buf.as_slice());
+            Aim {
+                hash: key.as_ref().map_or(0, |key| self.table.hash_of(key)),
+                key,
+                entry: None,
+            }
+        }));
+        for aim in &mut *aims {
+            aim.entry = self.table.guess(aim.hash).filter(|_| aim.key.is_some());
+        }
+        for aim in aims {
+            if let Some(key) = &aim.key {
+                aim.entry = self.table.find_at(aim.entry, aim.hash, key);
+            }
+        }
+    }
+
+    /// Forwards a packet if its flow has a shortcut that holds. No entry is added by that.
+    #[inline]
+    fn forward(
+        &mut self,
+        now: Time,
+        reaches: &impl Fn(NodeNumber) -> bool,
+        buf: &mut impl Buffer,
+        aim: &Aim,
+    ) -> Option<Step> {
+        let (key, handle) = aim.key.as_ref().zip(aim.entry)?;
+        let lent = self.table.get_mut(handle)?;
+        let present = tick_of(now);
+        if lent.generation != self.generation
+            || lent.until <= present
+            || buf.as_slice().len() > usize::from(self.rules.max_inner)
+            || !reaches(lent.host)
+        {
+            return None;
+        }
+        wire::encapsulate_data(buf, key.service(), Some(lent.birth)).ok()?;
+        let half = tick_of(now + self.rules.lease / 2);
+        let mut renew = None;
+        if half >= lent.until && !lent.asked {
+            lent.asked = true;
+            self.number += 1;
+            self.stats.renewals += 1;
+            renew = Some((*key, self.number));
+        }
+        let (to, flow) = (lent.host, FlowHash(u64::from(lent.flow)));
+        self.stats.forwarded += 1;
+        Some(Step::Forward { to, flow, renew })
+    }
+
+    /// A packet is the first worker's. If it may begin or end a life of its flow, the shortcut ends before.
+    fn hand_on(&mut self, bytes: &[u8], aim: &Aim) -> Step {
+        self.number += 1;
+        self.stats.handed_on += 1;
+        let mut key = aim.key;
+        let mut hash = aim.hash;
+        if key.is_none()
+            && let Ok(Target::Flow {
+                key: read,
+                question,
+                hint,
+            }) = self.rules.matching.classify(bytes)
+        {
+            hash = self.table.hash_of(&read);
+            key = Some(read);
+            let is_begin = question.intent == Intent::Syn;
+            if (is_begin || hint.is_end())
+                && let Some(handle) = self.table.find_hashed(hash, &read)
+            {
+                self.table.remove(handle);
+            }
+        }
+        if key.is_some() {
+            self.marks[mark_of(hash)] = self.number;
+        }
+        Step::HandOn(key, self.number)
+    }
+
+    /// Counts packets that went the way of one that was forwarded: see [`crate::Ingress::count_forwarded`].
+    pub const fn count_forwarded(&mut self, packets: u64) {
+        self.stats.forwarded += packets;
+    }
+
+    /// Forgets shortcuts that are over, some at a time.
+    pub fn expire(&mut self, now: Time) {
+        for _ in 0..EXPIRIES_PER_CALL {
+            let Some(handle) = self.table.pop_expired(now.as_nanos()) else {
+                return;
+            };
+            match self.table.get(handle) {
+                Some(lent) if lent.until > tick_of(now) => {
+                    let end = end_of(lent.until);
+                    self.table.set_deadline(handle, end);
+                }
+                _ => drop(self.table.remove(handle)),
+            }
+        }
+    }
+
+    /// Counters and gauges as of now.
+    #[must_use]
+    pub fn stats(&self) -> ForwarderStats {
+        ForwarderStats {
+            shortcuts: u64::from(self.table.len()),
+            ..self.stats
+        }
+    }
+}
+
+const fn mark_of(hash: u64) -> usize {
+    hash as usize % MARKS
+}
+
+/// The tick in which `time` lies.
+fn tick_of(time: Time) -> u32 {
+    u32::try_from(time.as_nanos() >> TICK_SHIFT).unwrap_or(u32::MAX)
+}
+
+/// When a tick begins.
+const fn end_of(tick: u32) -> u64 {
+    (tick as u64) << TICK_SHIFT
+}
+
+#[cfg(test)]
+mod tests;
