@@ -67,6 +67,7 @@ impl Found {
         self.compare(of("admin"), from.admin, to.admin);
         self.compare(of("tun"), from.tun.as_str(), to.tun.as_str());
         self.compare(of("packet_io"), &from.packet_io, &to.packet_io);
+        self.compare(of("workers"), from.workers, to.workers);
         let (before, after) = (strip(from), strip(to));
         self.compare(of("xdp_strip"), before.as_str(), after.as_str());
     }

@@ -128,6 +128,9 @@ impl std::fmt::Display for XdpStrip {
     }
 }
 
+/// The most threads that an ingress moves packets with.
+pub const MAX_WORKERS: u8 = 16;
+
 /// One `[[node]]`. Number, name, role and underlay are cluster-wide, and fingerprinted where
 /// membership is static; the rest concerns the node alone.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -148,6 +151,8 @@ pub struct Node {
     pub packet_io: PacketIo,
     /// Where a host has the kernel decapsulate, if it does (per node).
     pub xdp_strip: Option<XdpStrip>,
+    /// Threads that an ingress moves packets with, 1 to [`MAX_WORKERS`] (per node).
+    pub workers: u8,
     /// How much it logs (per node).
     pub log: LogLevel,
     /// Whether it gets nothing new, cluster-wide.

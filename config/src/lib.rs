@@ -36,8 +36,8 @@ mod value;
 pub use change::FixedChange;
 pub use check::{Checked, check};
 pub use cluster::{
-    Admission, ClusterConfig, LogLevel, Membership, Node, PacketIo, PeerAddress, Service,
-    ServiceHost, Underlay, XdpStrip,
+    Admission, ClusterConfig, LogLevel, MAX_WORKERS, Membership, Node, PacketIo, PeerAddress,
+    Service, ServiceHost, Underlay, XdpStrip,
 };
 pub use health::{HealthCheck, HealthKind};
 pub use keys::{KeyError, Keys, MessageKey, keygen};

@@ -34,6 +34,9 @@ pub(crate) fn right(path: &str) -> Option<&'static str> {
             "name the interfaces that clients' packets come by: xdp_interfaces = [\"eth0\"]"
         }
         "node.xdp_generic" => "write xdp_generic = true, or leave the line out",
+        "node.workers" => {
+            "write how many threads move packets, 1 to 16, of an ingress: workers = 2; or leave the line out"
+        }
         "node.drain" => "write drain = true, or leave the line out",
         "node.drain_timeout" => {
             "write how long connections may go on, 1ms to 720h: drain_timeout = \"10m\""

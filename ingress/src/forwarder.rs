@@ -106,11 +106,7 @@ impl Forwarder {
         Self {
             rules,
             generation,
-            table: FlowTable::in_lines(
-                max_shortcuts,
-                Duration::from_nanos(1 << TICK_SHIFT),
-                seed,
-            ),
+            table: FlowTable::in_lines(max_shortcuts, Duration::from_nanos(1 << TICK_SHIFT), seed),
             marks: vec![0; MARKS].into(),
             number: 0,
             aims: Vec::with_capacity(AT_ONCE),
@@ -135,10 +131,8 @@ impl Forwarder {
     /// changed the flow's way.
     pub fn install(&mut self, now: Time, number: u64, generation: u32, shortcut: &Shortcut) {
         let hash = self.table.hash_of(&shortcut.key);
-        if generation != self.generation
-            || self.marks[mark_of(hash)] > number
-            || tick_of(shortcut.until) <= tick_of(now)
-        {
+        let is_overtaken = self.marks[mark_of(hash)] > number;
+        if is_overtaken || tick_of(shortcut.until) <= tick_of(now) {
             return;
         }
         let lent = Lent {

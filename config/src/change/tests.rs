@@ -63,6 +63,11 @@ fn each_setting_that_a_running_node_can_not_change_is_named() {
             "admin = \"127.0.0.1:9000\"\npacket_io = \"af_xdp\"\nxdp_interfaces = [\"eth0\"]",
             "`packet_io` of this node",
         ),
+        own(
+            "admin = \"127.0.0.1:9000\"",
+            "admin = \"127.0.0.1:9000\"\nworkers = 2",
+            "`workers` of this node",
+        ),
         own("name = \"in-1\"", "name = \"in-9\"", "[[node]] `in-1`"),
         own(
             "vip = \"2001:db8::80\"",

@@ -61,6 +61,18 @@ fn an_ingress_takes_packets_from_its_device_unless_told_otherwise() {
 }
 
 #[test]
+fn an_ingress_has_one_worker_unless_told_otherwise() {
+    let line = "admin = \"127.0.0.1:9000\"";
+    let with = |more: &str| {
+        let config = cluster(&CLUSTER.replacen(line, &format!("{line}\n{more}"), 1));
+        config.nodes().iter().map(|node| node.workers).max()
+    };
+    assert_eq!(with(""), Some(1));
+    assert_eq!(with("workers = 1"), Some(1));
+    assert_eq!(with("workers = 16"), Some(MAX_WORKERS));
+}
+
+#[test]
 fn a_host_decapsulates_by_itself_unless_told_otherwise() {
     let with = |more: &str| {
         let line = "role = \"host-agent\"";

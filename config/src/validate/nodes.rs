@@ -2,7 +2,7 @@
 
 use super::packet_io::{packet_io, xdp_strip};
 use super::{Once, addresses, device, draining, name, one_of, right, within};
-use crate::cluster::{ADMIN_PORT, LogLevel, Membership, Node, Underlay};
+use crate::cluster::{ADMIN_PORT, LogLevel, MAX_WORKERS, Membership, Node, Underlay};
 use crate::overhead;
 use crate::problem::{Findings, Problem, quoted};
 use crate::schema::{Document, NodeTable, Table};
@@ -136,6 +136,7 @@ fn node(table: &NodeTable, seen: &mut Seen, findings: &mut Findings) -> Option<N
     };
     let packet_io = packet_io(table, findings);
     let xdp_strip = xdp_strip(table, findings);
+    let workers = workers(table, findings);
     let log = match &table.log {
         Some(written) => one_of(written, LOG_LEVELS, "node.log", findings),
         None => Some(LogLevel::Info),
@@ -153,10 +154,30 @@ fn node(table: &NodeTable, seen: &mut Seen, findings: &mut Findings) -> Option<N
         tun: tun?,
         packet_io: packet_io?,
         xdp_strip: xdp_strip?,
+        workers: workers?,
         log: log?,
         drain: table.drain.as_ref().is_some_and(|drain| *drain.get_ref()),
         drain_timeout: drain_timeout?,
     })
+}
+
+/// How many threads move packets: one, where nothing else is said.
+fn workers(table: &NodeTable, findings: &mut Findings) -> Option<u8> {
+    let Some(written) = &table.workers else {
+        return Some(1);
+    };
+    let most = i64::from(MAX_WORKERS);
+    let number = within(written, 1..=most, "node.workers", findings)?;
+    if number > 1 && table.role.get_ref().0 != Role::Ingress.as_str() {
+        let message = "only an ingress has more than one worker";
+        findings.error(
+            Problem::at(written.span(), message, "of a node with another role")
+                .and(table.role.span(), "this role")
+                .help("leave `workers` out here"),
+        );
+        return None;
+    }
+    u8::try_from(number).ok()
 }
 
 fn underlay(table: &NodeTable, seen: &mut Seen, findings: &mut Findings) -> Option<Underlay> {

@@ -103,7 +103,10 @@ fn the_second_packet_of_a_flow_is_forwarded_as_the_first_worker_would() {
     assert_eq!(buf.as_slice(), same.as_slice());
     assert_eq!(renew, None, "the lease is fresh");
     let stats = pair.forwarder.stats();
-    assert_eq!((stats.forwarded, stats.handed_on, stats.shortcuts), (1, 1, 1));
+    assert_eq!(
+        (stats.forwarded, stats.handed_on, stats.shortcuts),
+        (1, 1, 1)
+    );
 }
 
 #[test]
@@ -193,14 +196,19 @@ fn another_generation_ends_all_shortcuts() {
         panic!("without an ACK it is the first worker's")
     };
     let old = pair.bed.ingress.shortcut(pair.bed.now, &key.unwrap());
-    pair.bed
-        .sees(view_with(&[(11, MemberState::Active)], &[(21, MemberState::Down)]));
+    pair.bed.sees(view_with(
+        &[(11, MemberState::Active)],
+        &[(21, MemberState::Down)],
+    ));
     pair.begin();
     // What was made before the host was down comes late.
     pair.forwarder
         .install(pair.bed.now, number, pair.generation - 1, &old.unwrap());
     assert!(!pair.forwards(&data(103)));
-    assert!(!pair.forwards(&data(104)), "its host is down: the tracker is asked");
+    assert!(
+        !pair.forwards(&data(104)),
+        "its host is down: the tracker is asked"
+    );
     assert!(pair.bed.check().down_host_misses > 0);
     pair.bed.sees(view());
     pair.begin();
@@ -312,7 +320,8 @@ fn a_full_table_refuses_and_room_comes_back() {
     let mut pair = Pair::with(Bed::new(), 2);
     let packets: Vec<_> = (0..3)
         .map(|client| {
-            let packet = |flags, seq| tcp_between((CLIENT4, 40_000 + client), (VIP4, 80), seq, flags, b"");
+            let packet =
+                |flags, seq| tcp_between((CLIENT4, 40_000 + client), (VIP4, 80), seq, flags, b"");
             pair.bed.accepted(&packet(SYN, 100), 21, birth(9, 1));
             packet(ACK, 101)
         })

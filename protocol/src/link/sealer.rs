@@ -158,9 +158,7 @@ impl Sealer {
         let sent = self.sent.get_mut(at).ok_or(DropReason::NoSession)?;
         *sent += 1;
         let ports = [source_port, self.port];
-        ready
-            .sealing
-            .seal(key, *sent, ports, buf.as_mut_slice())?;
+        ready.sealing.seal(key, *sent, ports, buf.as_mut_slice())?;
         Ok(ready.route)
     }
 }

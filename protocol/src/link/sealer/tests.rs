@@ -1,4 +1,6 @@
-use super::super::tests::{PORT, SOURCE, address, key, link, link_with, message, node, open, settle};
+use super::super::tests::{
+    PORT, SOURCE, address, key, link, link_with, message, node, open, settle,
+};
 use super::*;
 use crate::link::{MessageKeys, Opened, PeerAddress};
 use crate::time::Time;
@@ -116,7 +118,8 @@ fn numbers_go_on_whatever_sessions_there_are() {
 fn a_change_of_the_sessions_is_told() {
     let (mut a, mut b) = (link(1, 100), link(2, 200));
     let mut last = a.sessions_changed();
-    let mut told = |a: &Link| core::mem::replace(&mut last, a.sessions_changed()) != a.sessions_changed();
+    let mut told =
+        |a: &Link| core::mem::replace(&mut last, a.sessions_changed()) != a.sessions_changed();
     settle(Time::ZERO, &mut a, &mut b);
     assert!(told(&a), "a peer is met");
     let again = super::super::tests::sealed(&mut b, &a);
