@@ -9,6 +9,7 @@ mod members;
 mod report;
 mod stack;
 mod strip;
+mod workers;
 
 use coalesce::Coalescing;
 pub(crate) use control::{Channels, Command, DataThread, Notice, Reconfiguration};
@@ -16,6 +17,7 @@ pub(crate) use draining::{Allowance, Draining, FileDrain};
 pub(crate) use life::{Fresh, Life};
 pub(crate) use members::{Members, word};
 use stack::Offloaded;
+use workers::Handing;
 
 use crate::clock;
 use crate::error::Error;
@@ -24,6 +26,7 @@ use crate::machine::{Machine, RoleConfig, Taken};
 use crate::socket_watch::{Answer, SocketWatch};
 use crate::strip::Stripper;
 use crate::underlay::{BATCH, Underlay};
+use crate::workers::Forwarders;
 use crate::xdp::ClientFrames;
 use jlb_ingress::{Packet, Verdict};
 use jlb_packet_io::process::{self, RunDelay};
@@ -46,6 +49,8 @@ pub(crate) struct DataPath<M> {
     pub(crate) tun: Option<Tun>,
     /// Where clients' packets come by `AF_XDP`, too.
     pub(crate) frames: Option<ClientFrames>,
+    /// The other workers, where there are any.
+    pub(crate) forwarders: Option<Forwarders>,
     /// Where the kernel decapsulates, too.
     pub(crate) stripper: Option<Stripper>,
     pub(crate) sockets: Option<SocketWatch>,
@@ -123,6 +128,7 @@ impl<M: Machine> DataPath<M> {
             spare: Vec::new(),
             stack: Ledger::default(),
             offload: Offloaded::default(),
+            handing: Handing::default(),
             letters: Vec::new(),
             closes: Vec::new(),
             complaints: BTreeMap::new(),
@@ -166,6 +172,7 @@ struct Turn<M> {
     spare: Vec<PacketBuf>,
     stack: Ledger,
     offload: Offloaded,
+    handing: Handing,
     /// What the membership wants sent at the end of the turn; it is bounded there.
     letters: Vec<Transmit>,
     /// Room for what the kernel tells of closes.
@@ -202,7 +209,7 @@ impl<M: Machine> Turn<M> {
                 let now = self.look();
                 match token {
                     TUN => self.read_stack(now)?,
-                    WAKER => self.woken(),
+                    WAKER => self.woken(now)?,
                     CLOSES => self.read_closes(now),
                     queue if queue >= FIRST_QUEUE => {
                         self.read_frames(now, (queue - FIRST_QUEUE) as usize);
@@ -271,11 +278,12 @@ impl<M: Machine> Turn<M> {
         sockets.lists.due(self.path.machine.poll_dump())
     }
 
-    fn woken(&mut self) {
+    fn woken(&mut self, now: Time) -> Result<(), Error> {
         self.path.channels.waker.clear();
         if let Some(frames) = &mut self.path.frames {
             frames.take_news();
         }
+        self.read_handed(now)
     }
 
     fn handle_timers(&mut self, now: Time) -> Result<(), Error> {
@@ -414,6 +422,7 @@ impl<M: Machine> Turn<M> {
     /// Sends all that the role and the link want sent.
     fn drain(&mut self, now: Time) {
         self.path.underlay.adapt(now);
+        self.tell_forwarders();
         self.apply_strips(now);
         while let Some(transmit) = self.path.machine.poll_transmit() {
             self.send(now, transmit);

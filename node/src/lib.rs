@@ -21,6 +21,7 @@ mod reload;
 mod report;
 mod run;
 mod sampler;
+mod segments;
 mod socket_watch;
 mod start;
 mod status;
@@ -30,6 +31,7 @@ mod survey;
 mod testing_folder;
 mod underlay;
 mod watch;
+mod workers;
 mod xdp;
 
 pub use drain::{Deadline, Drain, drain, undrain};

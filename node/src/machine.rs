@@ -32,9 +32,11 @@ mod ingress;
 use crate::report::Report;
 use jlb_host_agent::signals::Signal;
 use jlb_host_agent::{Ends, Socket, Strip, Until};
-use jlb_ingress::Packet;
+use jlb_ingress::{Packet, Rules, Shortcut};
 use jlb_packet_io::xsk::Frame;
-use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View};
+use jlb_protocol::{
+    FlowKey, Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View,
+};
 use std::net::SocketAddr;
 
 /// A role's configuration.
@@ -67,6 +69,14 @@ pub(crate) trait Machine: Send {
     }
     /// So many more packets were forwarded as the first of their large packet was.
     fn count_forwarded(&mut self, _packets: u64) {}
+    /// What other workers read packets by, of a role that has other workers.
+    fn rules(&self) -> Option<Rules> {
+        None
+    }
+    /// How another worker may treat a flow's packets for a while.
+    fn shortcut(&mut self, _now: Time, _key: &FlowKey) -> Option<Shortcut> {
+        None
+    }
     /// A message from a peer.
     fn handle_message(&mut self, now: Time, from: NodeNumber, message: &Message<'_>) -> Taken;
     /// The peer is there for the first time or in a new life. What roles keep of a peer needs no

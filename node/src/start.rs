@@ -11,6 +11,9 @@ use crate::socket_watch::SocketWatch;
 use crate::strip::{self, Stripper};
 use crate::underlay::Underlay;
 use crate::watch::{Setup, Silences};
+use crate::workers::{
+    Attached, Beginning, Forwarders, Forwarding, Published, Shared, pin, processors, rings,
+};
 use crate::xdp::{ClientFrames, Wanted};
 use jlb_config::{ClusterConfig, Membership, Node, PacketIo};
 use jlb_flow_tracker::FlowTracker;
@@ -18,6 +21,7 @@ use jlb_host_agent::HostAgent;
 use jlb_ingress::Ingress;
 use jlb_membership::{Known, speak};
 use jlb_packet_io::tun::Tun;
+use jlb_packet_io::wait::Waker;
 use jlb_protocol::link::{self, Link};
 use jlb_protocol::{NodeNumber, Role, ServiceNumber, Time, View};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +60,8 @@ pub(crate) struct Started {
 struct Stack {
     tun: Option<Tun>,
     frames: Option<ClientFrames>,
+    /// Of the workers beside the first.
+    queues: Vec<Tun>,
     stripper: Option<Stripper>,
     sockets: Option<SocketWatch>,
 }
@@ -70,7 +76,8 @@ impl Start<'_> {
             Role::Ingress => {
                 let settings = self.config.ingress(name).map_err(invalid)?;
                 let setup = ingress_setup(self.config, self.node);
-                let tun = setup.apply().map_err(Error::Setup)?;
+                let others = usize::from(self.node.workers) - 1;
+                let (tun, queues) = setup.apply_with(others).map_err(Error::Setup)?;
                 // The packets that these do not take come by the device.
                 let frames = client_frames(self.config, self.node)
                     .map(|wanted| ClientFrames::open(&wanted, self.channels.waker.clone()))
@@ -83,6 +90,7 @@ impl Start<'_> {
                 let stack = Stack {
                     tun: Some(tun),
                     frames,
+                    queues,
                     stripper: None,
                     sockets: None,
                 };
@@ -138,6 +146,7 @@ impl Start<'_> {
                 let stack = Stack {
                     tun: Some(tun),
                     frames: None,
+                    queues: Vec::new(),
                     stripper,
                     sockets: Some(sockets),
                 };
@@ -214,9 +223,22 @@ impl Start<'_> {
             fellows_of(self.config, self.node),
         );
         let (state_dir, name) = (self.state_dir.to_owned(), self.node.name.clone());
+        let link = self.link(&members)?;
+        let workers = 1 + stack.queues.len();
+        let cpus = match workers {
+            1 => vec![None],
+            several => processors(several),
+        };
+        let forwarders = match machine.rules() {
+            Some(rules) if workers > 1 => {
+                Some(self.forwarders(rules, &link, stack.queues, &cpus)?)
+            }
+            _ => None,
+        };
         let path = DataPath {
             machine,
-            link: self.link(&members)?,
+            link,
+            forwarders,
             underlay: Underlay::bind(&addresses, self.config.port)?,
             tun: stack.tun,
             frames: stack.frames,
@@ -234,10 +256,57 @@ impl Start<'_> {
         std::thread::Builder::new()
             .name("data".into())
             .spawn(move || {
+                pin(cpus.first().copied().flatten());
                 let _ = end.send(path.run());
             })
             .map_err(Error::system("start the data thread"))?;
         Ok(ended)
+    }
+}
+
+impl Start<'_> {
+    /// Starts the workers beside the first.
+    fn forwarders(
+        &self,
+        rules: jlb_ingress::Rules,
+        link: &Link,
+        queues: Vec<Tun>,
+        cpus: &[Option<usize>],
+    ) -> Result<Forwarders, Error> {
+        let sessions = Arc::new(link.sessions_to_seal());
+        let published = Published {
+            generation: 1,
+            rules: Arc::new(rules),
+            sessions: Arc::clone(&sessions),
+        };
+        let shared = Arc::new(Shared::new(published));
+        let mut forwarders = Forwarders {
+            shared: Arc::clone(&shared),
+            list: Vec::new(),
+            sessions,
+            sessions_changed: link.sessions_changed(),
+            role_changed: false,
+        };
+        for (number, tun) in (1..).zip(queues) {
+            let (up, down) = rings();
+            let forwarding = Forwarding::new(Beginning {
+                number,
+                tun,
+                frames: None,
+                addresses: self.node.underlay.addresses().collect(),
+                max_inner: usize::from(self.config.max_inner()),
+                max_shortcuts: self.config.limits.max_flows,
+                seed: seed()?,
+                shared: Arc::clone(&shared),
+                rings: up,
+                first: self.channels.waker.clone(),
+                waker: Waker::new().map_err(Error::system("make a waker"))?,
+            })?;
+            let cpu = cpus.get(usize::from(number)).copied().flatten();
+            let attached = Attached::start(forwarding, down, cpu)?;
+            forwarders.list.push(attached);
+        }
+        Ok(forwarders)
     }
 }
 

@@ -140,6 +140,7 @@ impl<M: Machine> Turn<M> {
         loop {
             match self.path.channels.commands.try_recv() {
                 Ok(Command::Report(reply)) => {
+                    self.count_forwarders();
                     let _ = reply.send(self.report());
                 }
                 Ok(Command::Health(service, healthy)) => {
@@ -186,6 +187,9 @@ impl<M: Machine> Turn<M> {
     fn reconfigure(&mut self, now: Time, new: Reconfiguration) -> Time {
         let path = &mut self.path;
         path.machine.handle_config(now, new.role.clone());
+        if let Some(forwarders) = &mut path.forwarders {
+            forwarders.role_changed = true;
+        }
         path.link.set_config(new.fingerprint);
         path.link.set_keys(new.keys);
         path.members.handle_config(now, &new.membership, &new.known);

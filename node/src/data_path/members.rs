@@ -359,6 +359,7 @@ impl<M: Machine> Turn<M> {
                 members.changes += 1;
                 link.set_view(members.view().ranked_fingerprint(None));
                 self.path.machine.handle_view(now, members.view());
+                self.role_changed();
                 self.tell_states();
             }
             Command::SendMembers { to, entries } => self.write_members(to, &entries),

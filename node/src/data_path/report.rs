@@ -43,6 +43,7 @@ impl<M: Machine> Turn<M> {
             &[],
             self.coalescing.present().as_secs_f64(),
         );
+        self.report_forwarders(&mut report);
         for (node, _) in self.path.link.sessions() {
             let heard = self.path.link.last_heard(node).unwrap_or(self.started);
             report.gauge(

@@ -7,30 +7,20 @@
 use super::Turn;
 use crate::error::Error;
 use crate::machine::Machine;
-use crate::underlay::{BATCH, is_temporary};
+use crate::segments::{HUGE, Heads, Intake, LARGE_PER_TURN, fill, take};
+use crate::underlay::BATCH;
 use jlb_ingress::Verdict;
-use jlb_packet_io::tun::{LargeBuf, Received, Tun};
-use jlb_packet_io::udp::{MAX_RUN, MAX_RUN_BYTES};
+use jlb_packet_io::tun::{LargeBuf, Tun};
 use jlb_protocol::keyed_hash::FlowHash;
-use jlb_protocol::packet::offload::{self, Joined, Offload, Segments, Split};
-use jlb_protocol::{Destination, DropReason, Ledger, NodeNumber, PacketBuf, Time, Transmit};
-
-/// Bytes of a client's packet that the seal covers: they stand behind the headers in one piece.
-const SEALED_INNER: usize = 64;
-
-/// Large packets that one turn of the loop reads.
-const LARGE_PER_TURN: usize = 8;
-
-/// Above this a large packet counts as huge, in bytes.
-const HUGE: usize = 32 << 10;
+use jlb_protocol::packet::offload::{Joined, Offload, Segments, Split};
+use jlb_protocol::{Destination, DropReason, Ledger, NodeNumber, Time, Transmit};
 
 /// What segmentation offload needs, and has done.
 pub(super) struct Offloaded {
     /// `None` only while what is in it is being handled.
     large: Option<LargeBuf>,
     joined: Joined,
-    /// The headers of a run's datagrams, at most [`MAX_RUN`].
-    heads: Vec<PacketBuf>,
+    heads: Heads,
     pub(super) counts: Counts,
 }
 
@@ -54,9 +44,7 @@ impl Default for Offloaded {
         Self {
             large: Some(LargeBuf::default()),
             joined: Joined::default(),
-            heads: (0..MAX_RUN)
-                .map(|_| PacketBuf::new(2 * SEALED_INNER))
-                .collect(),
+            heads: Heads::default(),
             counts: Counts::default(),
         }
     }
@@ -89,29 +77,24 @@ impl<M: Machine> Turn<M> {
             let Some((tun, room)) = self.path.tun.as_ref().zip(self.offload.large.as_mut()) else {
                 return Ok(None);
             };
-            let unfinished = match tun.receive(&mut packet.buf, room) {
-                Ok(Received::Packet(offload)) => offload,
-                Ok(Received::Large(len, offload)) => {
-                    if let Some(segments) = offload.segments {
-                        large = Some((len, segments));
-                        break;
-                    }
-                    self.drop_unread(DropReason::TooBig);
+            match take(tun, &mut packet.buf, room)
+                .map_err(Error::system("read from the TUN device"))?
+            {
+                Intake::Packet => {}
+                Intake::Large(len, segments) => {
+                    large = Some((len, segments));
+                    break;
+                }
+                Intake::Dropped(reason) => {
+                    self.drop_unread(reason);
                     continue;
                 }
-                Err(error) if is_temporary(&error) => break,
-                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                Intake::Unreadable(error) => {
                     self.drop_unread(DropReason::BadTransportHeader);
                     self.complain(now, "read from the TUN device", || error.to_string());
                     continue;
                 }
-                Err(error) => return Err(Error::system("read from the TUN device")(error)),
-            };
-            if let Some(partial) = unfinished.checksum
-                && let Err(reason) = offload::complete_checksum(packet.buf.as_mut_slice(), partial)
-            {
-                self.drop_unread(reason);
-                continue;
+                Intake::Nothing => break,
             }
             packet.verdict = Verdict::Pending;
             count += 1;
@@ -126,7 +109,7 @@ impl<M: Machine> Turn<M> {
     }
 
     /// Has the role look at the first `count` packets, and does what it says.
-    fn process(&mut self, now: Time, count: usize) {
+    pub(super) fn process(&mut self, now: Time, count: usize) {
         self.taken += count;
         self.stack.received += count as u64;
         if !self.path.machine.process(now, &mut self.packets[..count]) {
@@ -233,53 +216,15 @@ impl<M: Machine> Turn<M> {
         split: &Split<'_>,
         count: usize,
         headers: &[u8],
-        (to, flow): (NodeNumber, FlowHash),
+        to: (NodeNumber, FlowHash),
     ) {
         // What was read before goes out before.
         self.flush(now);
-        let source = self
-            .path
-            .link
-            .route(to)
-            .and_then(|route| self.path.underlay.source(route.local, flow));
-        let port = source.map_or(0, |(_, port)| port);
-        let largest = headers.len() + split.header_len() + split.payload(0).len();
-        let longest = (MAX_RUN_BYTES / largest.max(1)).clamp(1, MAX_RUN);
-        let mut heads = std::mem::take(&mut self.offload.heads);
-        let mut at = 0;
-        while at < count {
-            let end = (at + longest).min(count);
-            let mut parts = [[&[][..]; 2]; MAX_RUN];
-            let mut sealed = 0;
-            let mut remote = None;
-            for head in heads.iter_mut().take(end - at) {
-                let rest = write_head(head, split, at, headers);
-                at += 1;
-                match (self.path.link.seal(to, port, head), source) {
-                    (Ok(route), Some(_)) => {
-                        remote = Some(route.remote);
-                        if let Some(part) = parts.get_mut(sealed) {
-                            *part = [head.as_slice(), rest];
-                            sealed += 1;
-                        }
-                    }
-                    (Ok(_), None) => self.path.link.send_failed(),
-                    // The link counted why, and will say so of each.
-                    (Err(_), _) => {}
-                }
-            }
-            if let (Some((socket, _)), Some(remote)) = (source, remote) {
-                let run = &parts[..sealed];
-                let (taken, error) = self.path.underlay.send_run(socket, remote, run);
-                for _ in taken..sealed {
-                    self.path.link.send_failed();
-                }
-                if let Some(error) = error {
-                    self.complain(now, "send to a peer", || format!("{remote}: {error}"));
-                }
-            }
+        let (link, underlay) = (&mut self.path.link, &mut self.path.underlay);
+        let heads = &mut self.offload.heads;
+        if let Some((to, error)) = heads.send(link, underlay, split, count, headers, to) {
+            self.complain(now, "send to a peer", || format!("{to}: {error}"));
         }
-        self.offload.heads = heads;
     }
 
     /// Hands a packet of an accepted flow to the stack, perhaps with others that follow it.
@@ -368,39 +313,4 @@ fn hand_over(
             Err(error)
         }
     }
-}
-
-/// Writes segment number `at` into a buffer, whole.
-fn fill(buf: &mut PacketBuf, split: &Split<'_>, at: usize) {
-    let payload = split.payload(at);
-    let header_len = split.header_len();
-    buf.reserve(header_len + payload.len());
-    let space = buf.space();
-    // A device hands over no segments that are larger than its packets may be; if it did, the length
-    // field would show the packet as cut off.
-    let whole = (header_len + payload.len()).min(space.len());
-    if split.write_header(at, space).is_ok() {
-        let room = &mut space[header_len..whole];
-        room.copy_from_slice(&payload[..whole - header_len]);
-        buf.set_len(whole);
-    }
-}
-
-/// Writes the beginning of segment number `at` behind `headers` into a buffer: as much as the seal
-/// covers. Gives what follows.
-fn write_head<'a>(head: &mut PacketBuf, split: &Split<'a>, at: usize, headers: &[u8]) -> &'a [u8] {
-    let payload = split.payload(at);
-    let header_len = split.header_len();
-    let more = SEALED_INNER.saturating_sub(header_len).min(payload.len());
-    let (sealed, rest) = payload.split_at(more);
-    head.reserve(header_len + more);
-    let space = head.space();
-    if split.write_header(at, space).is_ok() {
-        space[header_len..header_len + more].copy_from_slice(sealed);
-        head.set_len(header_len + more);
-    }
-    if let Some(room) = head.prepend(headers.len()) {
-        room.copy_from_slice(headers);
-    }
-    rest
 }

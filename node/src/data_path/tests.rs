@@ -264,6 +264,7 @@ fn start(number: u16, peers: &[u16], port: u16, setting: &Setting) -> Running {
         underlay: Underlay::bind(&[address(number)], port).unwrap(),
         tun: None,
         frames: None,
+        forwarders: None,
         stripper: None,
         sockets: None,
         channels: Channels {

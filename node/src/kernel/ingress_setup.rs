@@ -57,17 +57,51 @@ impl IngressSetup {
     /// # Errors
     /// Names what could not be done.
     pub fn apply(&self) -> Result<Tun> {
-        let device = &self.device;
-        let options = Options {
-            persistent: true,
-            multi_queue: false,
-            offload: true,
-        };
-        let tun = Tun::open_with(device, options)
-            .map_err(|e| Error::new(format!("open the TUN device {device}"), e))?;
+        let tun = self.open(false)?;
         self.extend()?;
         self.shrink()?;
         Ok(tun)
+    }
+
+    /// The same, with one more queue of the device for each of so many others; the kernel keeps each connection on
+    /// one queue.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn apply_with(&self, others: usize) -> Result<(Tun, Vec<Tun>)> {
+        if others == 0 {
+            return Ok((self.apply()?, Vec::new()));
+        }
+        let first = self.open(true)?;
+        let others = (0..others).map(|_| self.open(true));
+        let others = others.collect::<Result<_>>()?;
+        self.extend()?;
+        self.shrink()?;
+        Ok((first, others))
+    }
+
+    fn open(&self, multi_queue: bool) -> Result<Tun> {
+        let device = &self.device;
+        let options = Options {
+            persistent: true,
+            multi_queue,
+            offload: true,
+        };
+        let opened = match Tun::open_with(device, options) {
+            // Left over from a start with one queue, or with several: a device is of one kind for ever.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                let other = Options {
+                    persistent: false,
+                    multi_queue: !multi_queue,
+                    ..options
+                };
+                Tun::open_with(device, other)
+                    .map(drop)
+                    .and_then(|()| Tun::open_with(device, options))
+            }
+            opened => opened,
+        };
+        opened.map_err(|e| Error::new(format!("open the TUN device {device}"), e))
     }
 
     /// Adds what these VIPs need to a device that is there; those that had it lose nothing.

@@ -2,9 +2,9 @@
 
 use super::{Machine, RoleConfig, Taken};
 use crate::report::Report;
-use jlb_ingress::{Ingress, Packet};
+use jlb_ingress::{Ingress, Packet, Rules, Shortcut};
 use jlb_packet_io::xsk::Frame;
-use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, Time, Transmit, View};
+use jlb_protocol::{FlowKey, Ledger, Message, NodeNumber, PacketBuf, Time, Transmit, View};
 
 impl Machine for Ingress {
     fn process(&mut self, now: Time, batch: &mut [Packet]) -> bool {
@@ -19,6 +19,14 @@ impl Machine for Ingress {
 
     fn count_forwarded(&mut self, packets: u64) {
         Self::count_forwarded(self, packets);
+    }
+
+    fn rules(&self) -> Option<Rules> {
+        Some(Self::rules(self))
+    }
+
+    fn shortcut(&mut self, now: Time, key: &FlowKey) -> Option<Shortcut> {
+        Self::shortcut(self, now, key)
     }
 
     fn handle_message(&mut self, now: Time, from: NodeNumber, message: &Message<'_>) -> Taken {

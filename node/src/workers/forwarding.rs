@@ -1,0 +1,582 @@
+//! A forwarder's thread: its loop, its queues and sockets.
+
+use super::{Answer, Board, Counts, HANDED, Handed, Shared, Upward};
+use crate::clock;
+use crate::error::Error;
+use crate::segments::{HUGE, Heads, Intake, LARGE_PER_TURN, Seals, fill, take};
+use crate::underlay::{BATCH, MAX_WAITING, Underlay};
+use crate::xdp::{ClientFrames, Unsent};
+use jlb_ingress::{Forwarder, Packet, Step};
+use jlb_packet_io::process;
+use jlb_packet_io::tun::{LargeBuf, Tun};
+use jlb_packet_io::wait::{Interest, Poller, Waker};
+use jlb_packet_io::xsk::Frame;
+use jlb_protocol::keyed_hash::FlowHash;
+use jlb_protocol::link::{Route, Sealer};
+use jlb_protocol::packet::offload::{Segments, Split};
+use jlb_protocol::{DropReason, FlowKey, NodeNumber, PacketBuf, Time};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+const TUN: u64 = 0;
+const WAKER: u64 = 1;
+const FIRST_QUEUE: u64 = 16;
+
+/// As the data thread's, see there.
+const NICE: i32 = -10;
+
+/// The longest sleep.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// How soon a turn follows while frames wait for the kernel, or it for frames.
+const SOON: Duration = Duration::from_millis(1);
+
+/// Shortcuts of one forwarder at most. They are of the last second.
+pub(crate) const MAX_SHORTCUTS: u32 = 1 << 18;
+
+/// What a forwarder begins with.
+pub(crate) struct Beginning {
+    /// From 1.
+    pub(crate) number: u8,
+    pub(crate) tun: Tun,
+    pub(crate) frames: Option<ClientFrames>,
+    /// Our addresses towards peers.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// The TUN device's MTU, in bytes.
+    pub(crate) max_inner: usize,
+    pub(crate) max_shortcuts: u32,
+    pub(crate) seed: u64,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) rings: Upward,
+    /// Wakes the first worker.
+    pub(crate) first: Waker,
+    /// Wakes this one.
+    pub(crate) waker: Waker,
+}
+
+/// A forwarder, with all that it owns.
+pub(crate) struct Forwarding {
+    number: u8,
+    tun: Tun,
+    frames: Option<ClientFrames>,
+    underlay: Underlay,
+    forwarder: Forwarder,
+    seals: Sealed,
+    handing: Handing,
+    shared: Arc<Shared>,
+    board: Arc<Board>,
+    waker: Waker,
+    counts: Counts,
+    /// `None` only while what is in it is being handled.
+    large: Option<LargeBuf>,
+    heads: Heads,
+    packets: Vec<Packet>,
+    /// Room for those in frames.
+    frame_packets: Vec<Packet<Frame>>,
+    steps: Vec<Step>,
+    max_inner: usize,
+}
+
+/// A worker's own seals, counted.
+struct Sealed {
+    sealer: Sealer,
+    sent: u64,
+    failed: u64,
+}
+
+impl Seals for Sealed {
+    fn route(&self, to: NodeNumber) -> Option<Route> {
+        self.sealer.route(to)
+    }
+
+    fn seal(
+        &mut self,
+        to: NodeNumber,
+        source_port: u16,
+        buf: &mut PacketBuf,
+    ) -> Result<Route, DropReason> {
+        let sealed = self.sealer.seal(to, source_port, buf);
+        match sealed {
+            Ok(_) => self.sent += 1,
+            Err(_) => self.failed += 1,
+        }
+        sealed
+    }
+
+    fn send_failed(&mut self) {
+        self.sent -= 1;
+        self.failed += 1;
+    }
+}
+
+/// What goes to the first worker and comes from it.
+struct Handing {
+    rings: Upward,
+    first: Waker,
+    /// What was handed on and not answered.
+    under_way: usize,
+    /// Something was handed on since the first worker was woken.
+    wakes: bool,
+    /// Free buffers: as many as may be under way, wait to be sent, or were just read.
+    spare: Vec<PacketBuf>,
+}
+
+impl Handing {
+    /// Hands something on; `false` if there is no room.
+    fn hand(&mut self, handed: Handed) -> bool {
+        if self.under_way >= HANDED || self.rings.handed.push(handed).is_err() {
+            return false;
+        }
+        self.under_way += 1;
+        self.wakes = true;
+        true
+    }
+
+    /// Hands a packet on and leaves a free buffer; `false` if there is no room.
+    fn hand_packet(&mut self, number: u64, key: Option<FlowKey>, buf: &mut PacketBuf) -> bool {
+        if self.under_way >= HANDED {
+            return false;
+        }
+        let Some(fresh) = self.spare.pop() else {
+            return false;
+        };
+        let buf = std::mem::replace(buf, fresh);
+        self.hand(Handed::Packet { number, key, buf })
+    }
+
+    fn wake(&mut self) {
+        if std::mem::take(&mut self.wakes) {
+            self.first.wake();
+        }
+    }
+}
+
+impl Forwarding {
+    /// Binds the sockets that it sends from.
+    ///
+    /// # Errors
+    /// [`Error::Bind`] if an address can't be used.
+    pub(crate) fn new(beginning: Beginning) -> Result<Self, Error> {
+        let published = beginning.shared.published();
+        let mut sealer = Sealer::new(beginning.number);
+        sealer.take(&published.sessions);
+        let max_inner = beginning.max_inner;
+        Ok(Self {
+            // Nothing comes to these ports: peers send to the one that the first worker listens on.
+            underlay: Underlay::bind(&beginning.addresses, 0)?,
+            forwarder: Forwarder::new(
+                published.rules,
+                published.generation,
+                beginning.max_shortcuts.min(MAX_SHORTCUTS),
+                beginning.seed,
+            ),
+            seals: Sealed {
+                sealer,
+                sent: 0,
+                failed: 0,
+            },
+            handing: Handing {
+                rings: beginning.rings,
+                first: beginning.first,
+                under_way: 0,
+                wakes: false,
+                spare: (0..HANDED + MAX_WAITING + BATCH)
+                    .map(|_| PacketBuf::new(max_inner))
+                    .collect(),
+            },
+            number: beginning.number,
+            tun: beginning.tun,
+            frames: beginning.frames,
+            shared: beginning.shared,
+            board: Arc::new(Board::new()),
+            waker: beginning.waker,
+            counts: Counts::default(),
+            large: Some(LargeBuf::default()),
+            heads: Heads::default(),
+            packets: (0..BATCH)
+                .map(|_| Packet::new(PacketBuf::new(max_inner)))
+                .collect(),
+            frame_packets: Vec::with_capacity(BATCH),
+            steps: Vec::with_capacity(BATCH),
+            max_inner,
+        })
+    }
+
+    pub(crate) const fn number(&self) -> u8 {
+        self.number
+    }
+
+    pub(crate) fn board(&self) -> Arc<Board> {
+        Arc::clone(&self.board)
+    }
+
+    pub(crate) fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Wakes the first worker.
+    pub(crate) fn first(&self) -> Waker {
+        self.handing.first.clone()
+    }
+
+    /// Runs until the first worker says that it is over.
+    ///
+    /// # Errors
+    /// [`Error::System`] if the poller or the TUN device fails.
+    pub(crate) fn run(mut self) -> Result<(), Error> {
+        let mut poller = Poller::new().map_err(Error::system("make a poller"))?;
+        let watch = || -> std::io::Result<()> {
+            poller.add(&self.waker, WAKER, Interest::Readable)?;
+            poller.add(&self.tun, TUN, Interest::Readable)?;
+            match &self.frames {
+                Some(frames) => frames.watch(&poller, FIRST_QUEUE),
+                None => Ok(()),
+            }
+        };
+        watch().map_err(Error::system("watch the queues"))?;
+        // The first worker says so if this may not be.
+        let _ = process::set_thread_nice(NICE);
+        let mut ready = Vec::new();
+        loop {
+            let waits = self.frames.as_ref().is_some_and(ClientFrames::waits);
+            let wait = if waits { SOON } else { LONGEST_WAIT };
+            ready.clear();
+            let found = poller
+                .wait(Some(wait))
+                .map_err(Error::system("wait for packets"))?;
+            ready.extend(found.map(|file| file.token));
+            if self.shared.stops() {
+                return Ok(());
+            }
+            for &token in &ready {
+                match token {
+                    TUN => self.read_stack()?,
+                    WAKER => self.woken(),
+                    queue => self.read_frames((queue - FIRST_QUEUE) as usize),
+                }
+            }
+            self.end_turn();
+        }
+    }
+
+    fn woken(&mut self) {
+        self.waker.clear();
+        if let Some(frames) = &mut self.frames {
+            frames.take_news();
+        }
+    }
+
+    /// Tells what was counted, after all of it is done.
+    fn end_turn(&mut self) {
+        self.flush();
+        self.settle_frames();
+        self.handing.wake();
+        let stats = self.forwarder.stats();
+        let counts = Counts {
+            forwarded: stats.forwarded,
+            renewals: stats.renewals,
+            no_room: stats.no_room,
+            shortcuts: stats.shortcuts,
+            sent: self.seals.sent,
+            failed: self.seals.failed,
+            ..self.counts
+        };
+        if counts != self.counts {
+            self.counts = counts;
+            self.board.write(&counts);
+        }
+    }
+
+    /// Before packets that were read are looked at: what the first worker has said is heard first.
+    fn listen(&mut self) -> Time {
+        let now = clock::now();
+        if self.shared.generation() != self.forwarder.generation() {
+            let published = self.shared.published();
+            self.seals.sealer.take(&published.sessions);
+            self.forwarder.begin(published.generation, published.rules);
+        }
+        while let Ok(answer) = self.handing.rings.answers.pop() {
+            let Answer {
+                number,
+                generation,
+                buf,
+                shortcut,
+            } = answer;
+            self.handing.under_way -= 1;
+            self.handing.spare.extend(buf);
+            if let Some(shortcut) = shortcut {
+                self.forwarder.install(now, number, generation, &shortcut);
+            }
+        }
+        self.forwarder.expire(now);
+        now
+    }
+
+    fn read_stack(&mut self) -> Result<(), Error> {
+        for _ in 0..LARGE_PER_TURN {
+            let Some((len, segments)) = self.read_batch()? else {
+                break;
+            };
+            let Some(large) = self.large.take() else {
+                break;
+            };
+            self.handle_large(large.packet(len), segments);
+            self.large = Some(large);
+        }
+        Ok(())
+    }
+
+    /// Reads and handles packets up to a large one, whose length and segments it gives.
+    fn read_batch(&mut self) -> Result<Option<(usize, Segments)>, Error> {
+        let mut count = 0;
+        let mut large = None;
+        while let Some(packet) = self.packets.get_mut(count) {
+            let Some(room) = &mut self.large else {
+                return Ok(None);
+            };
+            let taken = take(&self.tun, &mut packet.buf, room);
+            match taken.map_err(Error::system("read from a queue of the TUN device"))? {
+                Intake::Packet => count += 1,
+                Intake::Large(len, segments) => {
+                    large = Some((len, segments));
+                    break;
+                }
+                Intake::Dropped(reason) => self.counts.drop_for(reason),
+                Intake::Unreadable(_) => self.counts.drop_for(DropReason::BadTransportHeader),
+                Intake::Nothing => break,
+            }
+        }
+        self.process(count);
+        Ok(large)
+    }
+
+    /// Forwards or hands on the first `count` packets.
+    fn process(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let now = self.listen();
+        let mut packets = std::mem::take(&mut self.packets);
+        let mut steps = std::mem::take(&mut self.steps);
+        steps.clear();
+        let sealer = &self.seals.sealer;
+        self.forwarder.process(
+            now,
+            |node| sealer.route(node).is_some(),
+            &mut packets[..count],
+            &mut steps,
+        );
+        for (packet, step) in packets.iter_mut().zip(&steps) {
+            match *step {
+                Step::Forward { to, flow, renew } => {
+                    let mut fresh = self.handing.spare.pop().unwrap_or_default();
+                    fresh.reserve(self.max_inner);
+                    let buf = std::mem::replace(&mut packet.buf, fresh);
+                    self.send(to, flow, buf);
+                    self.renew(renew);
+                }
+                Step::HandOn(key, number) => self.hand_on(number, key, &mut packet.buf),
+            }
+        }
+        self.packets = packets;
+        self.steps = steps;
+    }
+
+    fn hand_on(&mut self, number: u64, key: Option<FlowKey>, buf: &mut PacketBuf) {
+        if self.handing.hand_packet(number, key, buf) {
+            self.counts.handed_on += 1;
+        } else {
+            self.counts.drop_for(DropReason::WorkerFull);
+        }
+    }
+
+    /// Without room the lease ends, and a packet of the flow asks.
+    fn renew(&mut self, renew: Option<(FlowKey, u64)>) {
+        if let Some((key, number)) = renew {
+            self.handing.hand(Handed::Renew { number, key });
+        }
+    }
+
+    fn send(&mut self, to: NodeNumber, flow: FlowHash, mut buf: PacketBuf) {
+        let source = self
+            .seals
+            .route(to)
+            .and_then(|route| self.underlay.source(route.local, flow));
+        let port = source.map_or(0, |(_, port)| port);
+        match (self.seals.seal(to, port, &mut buf), source) {
+            (Ok(route), Some((socket, _))) => self.push(socket, buf, route),
+            (Ok(_), None) => {
+                self.seals.send_failed();
+                self.handing.spare.push(buf);
+            }
+            (Err(_), _) => self.handing.spare.push(buf),
+        }
+    }
+
+    fn push(&mut self, socket: usize, buf: PacketBuf, route: Route) {
+        if !self.underlay.has_room() {
+            self.flush();
+        }
+        self.underlay.push(socket, buf, route.remote);
+    }
+
+    fn flush(&mut self) {
+        let (seals, spare) = (&mut self.seals, &mut self.handing.spare);
+        // How often is counted; the first worker sends by the same ways, and says why.
+        let _ = self.underlay.flush(|buf, sent| {
+            if !sent {
+                seals.send_failed();
+            }
+            spare.push(buf);
+        });
+    }
+
+    /// One packet that stands for many: by one shortcut, or each of them is the first worker's.
+    fn handle_large(&mut self, packet: &[u8], segments: Segments) {
+        let split = match Split::new(packet, segments) {
+            Ok(split) => split,
+            Err(reason) => {
+                self.counts.drop_for(reason);
+                return;
+            }
+        };
+        let count = split.count();
+        self.counts.large += 1;
+        self.counts.huge += u64::from(packet.len() > HUGE);
+        self.counts.segments += count as u64;
+        let now = self.listen();
+        let mut packets = std::mem::take(&mut self.packets);
+        let Some(first) = packets.first_mut() else {
+            return;
+        };
+        fill(&mut first.buf, &split, 0);
+        let inner_len = first.buf.len();
+        let mut steps = std::mem::take(&mut self.steps);
+        steps.clear();
+        let sealer = &self.seals.sealer;
+        self.forwarder.process(
+            now,
+            |node| sealer.route(node).is_some(),
+            std::slice::from_mut(first),
+            &mut steps,
+        );
+        let mut next = 1;
+        match steps.first() {
+            Some(&Step::Forward { to, flow, renew }) => {
+                // An end of the flow is the first worker's to see: it stands in the last segment alone.
+                let alike = if split.ends_flow() { count - 1 } else { count }.max(1);
+                self.forwarder.count_forwarded(alike as u64 - 1);
+                let headers = &first.buf.as_slice()[..first.buf.len() - inner_len];
+                // What was read before goes out before.
+                self.flush();
+                let (seals, underlay) = (&mut self.seals, &mut self.underlay);
+                let _ = self
+                    .heads
+                    .send(seals, underlay, &split, alike, headers, (to, flow));
+                self.renew(renew);
+                next = alike;
+            }
+            Some(&Step::HandOn(key, number)) => self.hand_on(number, key, &mut first.buf),
+            None => {}
+        }
+        self.packets = packets;
+        self.steps = steps;
+        while next < count {
+            let part = (count - next).min(BATCH);
+            for packet in &mut self.packets[..part] {
+                fill(&mut packet.buf, &split, next);
+                next += 1;
+            }
+            self.process(part);
+        }
+    }
+
+    fn read_frames(&mut self, at: usize) {
+        let Some(frames) = &mut self.frames else {
+            return;
+        };
+        let mut packets = std::mem::take(&mut self.frame_packets);
+        if frames.receive(at, &mut packets) == 0 {
+            self.frame_packets = packets;
+            return;
+        }
+        let now = self.listen();
+        let mut steps = std::mem::take(&mut self.steps);
+        steps.clear();
+        let sealer = &self.seals.sealer;
+        self.forwarder.process(
+            now,
+            |node| sealer.route(node).is_some(),
+            &mut packets,
+            &mut steps,
+        );
+        for (packet, step) in packets.drain(..).zip(&steps) {
+            match *step {
+                Step::Forward { to, flow, renew } => {
+                    self.send_frame(to, flow, packet.buf);
+                    self.renew(renew);
+                }
+                Step::HandOn(key, number) => {
+                    // The memory of the frame is this worker's own.
+                    if let Some(mut buf) = self.handing.spare.pop() {
+                        buf.fill(packet.buf.as_slice());
+                        self.hand_on(number, key, &mut buf);
+                        self.handing.spare.push(buf);
+                    } else {
+                        self.counts.drop_for(DropReason::WorkerFull);
+                    }
+                    self.put(packet.buf);
+                }
+            }
+        }
+        self.frame_packets = packets;
+        self.steps = steps;
+        // Messages that do not go by a frame are not overtaken by more than a batch of them.
+        self.flush();
+        self.settle_frames();
+    }
+
+    fn settle_frames(&mut self) {
+        if let Some(frames) = &mut self.frames {
+            // The first worker sends by the same interfaces, and says why.
+            let _ = frames.settle();
+        }
+    }
+
+    fn put(&mut self, frame: Frame) {
+        if let Some(frames) = &mut self.frames {
+            frames.put(frame);
+        }
+    }
+
+    fn send_frame(&mut self, to: NodeNumber, flow: FlowHash, mut frame: Frame) {
+        let underlay = &self.underlay;
+        let source = self
+            .seals
+            .route(to)
+            .and_then(|route| underlay.source(route.local, flow));
+        let port = source.map_or(0, |(_, port)| port);
+        let sealed = self.seals.sealer.seal(to, port, &mut frame);
+        let (Ok(route), Some((socket, port)), Some(frames)) = (sealed, source, &mut self.frames)
+        else {
+            self.seals.failed += 1;
+            self.put(frame);
+            return;
+        };
+        self.seals.sent += 1;
+        match frames.send(frame, &route, port) {
+            Ok(()) => {}
+            Err(Unsent::Otherwise(frame)) => {
+                let mut buf = self.handing.spare.pop().unwrap_or_default();
+                buf.fill(frame.as_slice());
+                self.put(frame);
+                self.push(socket, buf, route);
+            }
+            Err(Unsent::Lost(frame)) => {
+                self.seals.send_failed();
+                self.put(frame);
+            }
+        }
+    }
+}
