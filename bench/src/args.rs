@@ -161,6 +161,9 @@ pub(crate) struct LabOptions {
     /// 'admission = { accept_queue = 64 }' (repeatable)
     #[arg(long, value_name = "LINE")]
     pub(crate) tcp_service: Vec<String>,
+    /// One more line of every ingress in the cluster file, such as 'workers = 2' (repeatable)
+    #[arg(long, value_name = "LINE")]
+    pub(crate) ingress_line: Vec<String>,
 }
 
 fn policies() -> clap::builder::PossibleValuesParser {
@@ -234,6 +237,7 @@ impl LabOptions {
             policy: &self.policy,
             tcp_lines: &self.tcp_service,
             node_lines: self.packet_io.lines(self.xdp_strip),
+            ingress_lines: &self.ingress_line,
             ..Services::of(&self.policy)
         }
     }

@@ -348,5 +348,6 @@ pub(crate) fn lab_options(counts: Counts) -> LabOptions {
         xdp_strip: false,
         policy: "round-robin".to_owned(),
         tcp_service: Vec::new(),
+        ingress_line: Vec::new(),
     }
 }

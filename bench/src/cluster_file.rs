@@ -44,6 +44,8 @@ pub struct Services<'a> {
     pub timer_lines: &'a [String],
     /// Lines that each node of a role has beside the usual ones.
     pub node_lines: &'a [(Role, &'a str)],
+    /// Lines that each ingress has beside those.
+    pub ingress_lines: &'a [String],
 }
 
 impl<'a> Services<'a> {
@@ -55,6 +57,7 @@ impl<'a> Services<'a> {
             hosts: None,
             timer_lines: &[],
             node_lines: &[],
+            ingress_lines: &[],
         }
     }
 }
@@ -146,6 +149,11 @@ fn text(plan: &Plan, nodes: &[&Node], services: Services<'_>) -> String {
         );
         for (_, line) in services.node_lines.iter().filter(|it| it.0 == node.role) {
             let _ = writeln!(text, "{line}");
+        }
+        if node.role == Role::Ingress {
+            for line in services.ingress_lines {
+                let _ = writeln!(text, "{line}");
+            }
         }
     }
     let hosts = if let Some(hosts) = services.hosts {

@@ -11,9 +11,7 @@ use crate::socket_watch::SocketWatch;
 use crate::strip::{self, Stripper};
 use crate::underlay::Underlay;
 use crate::watch::{Setup, Silences};
-use crate::workers::{
-    Attached, Beginning, Forwarders, Forwarding, Published, Shared, pin, processors, rings,
-};
+use crate::workers::{Attached, Beginning, Forwarders, Published, Shared, pin, processors, rings};
 use crate::xdp::{ClientFrames, Wanted};
 use jlb_config::{ClusterConfig, Membership, Node, PacketIo};
 use jlb_flow_tracker::FlowTracker;
@@ -61,9 +59,16 @@ struct Stack {
     tun: Option<Tun>,
     frames: Option<ClientFrames>,
     /// Of the workers beside the first.
-    queues: Vec<Tun>,
+    queues: Vec<Queues>,
     stripper: Option<Stripper>,
     sockets: Option<SocketWatch>,
+}
+
+/// What a worker beside the first takes packets from.
+struct Queues {
+    tun: Tun,
+    frames: Option<ClientFrames>,
+    waker: Waker,
 }
 
 impl Start<'_> {
@@ -79,17 +84,34 @@ impl Start<'_> {
                 let others = usize::from(self.node.workers) - 1;
                 let (tun, queues) = setup.apply_with(others).map_err(Error::Setup)?;
                 // The packets that these do not take come by the device.
+                let first = self.channels.waker.clone();
+                let wakers = (0..others).map(|_| Waker::new());
+                let wakers: Vec<Waker> = std::iter::once(Ok(first))
+                    .chain(wakers)
+                    .collect::<Result<_, _>>()
+                    .map_err(Error::system("make a waker"))?;
                 let frames = client_frames(self.config, self.node)
-                    .map(|wanted| ClientFrames::open(&wanted, self.channels.waker.clone()))
+                    .map(|wanted| ClientFrames::open(&wanted, &wakers))
                     .transpose()?;
-                for line in frames.iter().flat_map(ClientFrames::describe) {
+                let mut frames = frames.unwrap_or_default().into_iter();
+                let lines = frames.as_slice().iter().flatten();
+                let lines: BTreeSet<String> = lines.flat_map(ClientFrames::describe).collect();
+                for line in lines {
                     info!("{line}");
                 }
+                let first = frames.next().flatten();
+                let queues = queues.into_iter().zip(wakers.into_iter().skip(1));
+                let queues = queues.map(|(tun, waker)| Queues {
+                    tun,
+                    frames: frames.next().flatten(),
+                    waker,
+                });
+                let queues = queues.collect();
                 let (members, view, now) = self.membership();
                 let machine = Ingress::new(settings, view, seed, now);
                 let stack = Stack {
                     tun: Some(tun),
-                    frames,
+                    frames: first,
                     queues,
                     stripper: None,
                     sockets: None,
@@ -270,7 +292,7 @@ impl Start<'_> {
         &self,
         rules: jlb_ingress::Rules,
         link: &Link,
-        queues: Vec<Tun>,
+        queues: Vec<Queues>,
         cpus: &[Option<usize>],
     ) -> Result<Forwarders, Error> {
         let sessions = Arc::new(link.sessions_to_seal());
@@ -287,12 +309,12 @@ impl Start<'_> {
             sessions_changed: link.sessions_changed(),
             role_changed: false,
         };
-        for (number, tun) in (1..).zip(queues) {
+        for (number, queues) in (1..).zip(queues) {
             let (up, down) = rings();
-            let forwarding = Forwarding::new(Beginning {
+            let beginning = Beginning {
                 number,
-                tun,
-                frames: None,
+                tun: queues.tun,
+                frames: queues.frames,
                 addresses: self.node.underlay.addresses().collect(),
                 max_inner: usize::from(self.config.max_inner()),
                 max_shortcuts: self.config.limits.max_flows,
@@ -300,10 +322,10 @@ impl Start<'_> {
                 shared: Arc::clone(&shared),
                 rings: up,
                 first: self.channels.waker.clone(),
-                waker: Waker::new().map_err(Error::system("make a waker"))?,
-            })?;
+                waker: queues.waker,
+            };
             let cpu = cpus.get(usize::from(number)).copied().flatten();
-            let attached = Attached::start(forwarding, down, cpu)?;
+            let attached = Attached::start(beginning, down, cpu)?;
             forwarders.list.push(attached);
         }
         Ok(forwarders)

@@ -6,12 +6,12 @@
 //!
 //! - [`Shared`], which the first worker writes when a view, configuration or session changes;
 //! - the rings, for what is handed on and answered, and nothing else;
-//! - its [`Board`], which it writes once a turn and the first worker reads when it reports.
+//! - its [`Boards`], which it writes once a turn and the first worker reads when it reports.
 
 mod board;
 mod forwarding;
 
-pub(crate) use board::{Board, Counts};
+pub(crate) use board::{Boards, Counts};
 pub(crate) use forwarding::{Beginning, Forwarding};
 
 use crate::error::Error;
@@ -21,6 +21,7 @@ use jlb_protocol::link::Sessions;
 use jlb_protocol::{FlowKey, PacketBuf};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -45,6 +46,15 @@ pub(crate) struct Shared {
     signal: Apart<Signal>,
     published: Apart<Mutex<Published>>,
 }
+
+/// What forwarders read for each batch lies on other lines than what is written for a publication.
+const _: () = {
+    use std::mem::offset_of;
+    assert!(align_of::<Shared>() == 128 && size_of::<Apart<Signal>>() == 128);
+    assert!(offset_of!(Shared, signal).is_multiple_of(128));
+    assert!(offset_of!(Shared, published).is_multiple_of(128));
+    assert!(align_of::<Boards>() == 128 && size_of::<Boards>().is_multiple_of(128));
+};
 
 /// What each forwarder reads before each batch: in caches of all, for as long as nothing changes.
 struct Signal {
@@ -151,36 +161,42 @@ pub(crate) fn rings() -> (Upward, Downward) {
 /// A forwarder as the first worker has it.
 pub(crate) struct Attached {
     pub(crate) rings: Downward,
-    pub(crate) board: Arc<Board>,
-    /// What of the board is in the first worker's books.
+    pub(crate) boards: Arc<Boards>,
+    /// What of the first board is in the first worker's books.
     pub(crate) counted: Counts,
     waker: Waker,
     thread: Option<JoinHandle<Result<(), Error>>>,
 }
 
 impl Attached {
-    /// Starts the thread.
+    /// Starts the thread, which makes all that it writes itself: in memory of its own.
     ///
     /// # Errors
-    /// [`Error::System`] without resources.
+    /// [`Error::System`] without resources, [`Error::Bind`] if an address can't be used.
     pub(crate) fn start(
-        forwarding: Forwarding,
+        beginning: Beginning,
         rings: Downward,
         cpu: Option<usize>,
     ) -> Result<Self, Error> {
-        let (board, waker) = (forwarding.board(), forwarding.waker());
+        let (waker, first) = (beginning.waker.clone(), beginning.first.clone());
+        let (tell, told) = sync_channel(1);
         let thread = std::thread::Builder::new()
-            .name(format!("data-{}", forwarding.number()))
+            .name(format!("data-{}", beginning.number))
             .spawn(move || {
                 // After the thread's end of the rings is gone, whatever the end was.
-                let _told = WakesAtTheEnd(forwarding.first());
+                let _told = WakesAtTheEnd(first);
                 pin(cpu);
+                let forwarding = Forwarding::new(beginning)?;
+                let _ = tell.send(forwarding.boards());
                 forwarding.run()
             })
             .map_err(Error::system("start a forwarder's thread"))?;
+        let Ok(boards) = told.recv() else {
+            return Err(ended(thread).unwrap_or_else(|| Error::DataThread(PANICKED.into())));
+        };
         Ok(Self {
             rings,
-            board,
+            boards,
             counted: Counts::default(),
             waker,
             thread: Some(thread),
@@ -192,12 +208,18 @@ impl Attached {
         if !self.rings.handed.is_abandoned() {
             return None;
         }
-        let panicked = "a thread that forwards packets panicked; its last words are above";
-        match self.thread.take()?.join() {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error),
-            Err(_) => Some(Error::DataThread(panicked.into())),
-        }
+        ended(self.thread.take()?)
+    }
+}
+
+const PANICKED: &str = "a thread that forwards packets panicked; its last words are above";
+
+/// Why a thread ended; `None` if it was told to.
+fn ended(thread: JoinHandle<Result<(), Error>>) -> Option<Error> {
+    match thread.join() {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error),
+        Err(_) => Some(Error::DataThread(PANICKED.into())),
     }
 }
 

@@ -5,9 +5,12 @@
 //! passes on comes by the TUN device, and a message without a known next hop leaves by the
 //! underlay's sockets.
 
+pub(crate) mod counts;
 mod next_hops;
 mod outer;
 mod unfinished;
+
+pub(crate) use counts::{FrameCounts, PortCounts};
 
 use crate::error::Error;
 use crate::kernel;
@@ -23,9 +26,9 @@ use jlb_packet_io::xsk::{self, Frame, Kick, Opened, Options, Pool, Queue, Socket
 use jlb_protocol::link::Route;
 use next_hops::{Ends, NextHops};
 use outer::ETHERNET_LEN;
-use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Frames that wait in rings of all sockets together, about: a ring of each has 256 to 2,048.
 const RINGS: u32 = 8_192;
@@ -56,11 +59,16 @@ struct Port {
     name: String,
     interface: Interface,
     mode: Mode,
-    /// Its first socket, among all.
-    first: usize,
+    /// The first of this worker's sockets that is one of its queues, among all; it may have none there.
+    first: Option<usize>,
     received: u64,
     sent: u64,
-    /// Its program leaves with this.
+    _program: Arc<InFront>,
+}
+
+/// A program in front of an interface, which leaves with this.
+#[derive(Debug)]
+struct InFront {
     _link: Link,
     _steering: Steering,
 }
@@ -78,6 +86,7 @@ impl Port {
 #[derive(Clone, Copy, Default, Debug)]
 struct Counts {
     no_next_hop: u64,
+    no_socket: u64,
     too_big: u64,
     ring_full: u64,
     finished: u64,
@@ -92,7 +101,7 @@ pub(crate) enum Unsent {
     Lost(Frame),
 }
 
-/// The sockets of all interfaces, and their frames.
+/// The sockets of one worker at all interfaces, and their frames.
 #[derive(Debug)]
 pub(crate) struct ClientFrames {
     ports: Vec<Port>,
@@ -100,7 +109,7 @@ pub(crate) struct ClientFrames {
     /// By socket, its interface.
     port_of: Vec<usize>,
     pool: Pool,
-    vips: Vips,
+    vips: Arc<Vips>,
     hops: NextHops,
     /// Room for what is received.
     raw: Vec<Frame>,
@@ -108,59 +117,71 @@ pub(crate) struct ClientFrames {
     waits: bool,
     identification: u16,
     counts: Counts,
+    lost: Vec<xsk::Statistics>,
 }
 
+/// A queue of an interface, and which of the interfaces that is.
+type OfPort = (Queue, usize);
+
+/// The sockets that one worker has opened.
+type OpenedOf = (Pool, Vec<Socket>, Vec<usize>);
+
 impl ClientFrames {
-    /// Opens the sockets and puts the programs in place, in the calling thread's namespace. `waker`
-    /// wakes the data thread when [`Self::take_news`] is to be called.
+    /// Opens the sockets and puts the programs in place, in the calling thread's namespace. There is a waker for each
+    /// worker, which wakes it when [`Self::take_news`] is to be called; they have the queues by turns, and one
+    /// for which there is none has nothing. The first has always some.
     ///
     /// # Errors
     /// [`Error::Setup`], which names the interface and what can't be done with it.
-    pub(crate) fn open(wanted: &Wanted, waker: Waker) -> Result<Self, Error> {
+    pub(crate) fn open(wanted: &Wanted, wakers: &[Waker]) -> Result<Vec<Option<Self>>, Error> {
         let netlink = Netlink::open().map_err(Error::Setup)?;
         let mut interfaces = Vec::new();
-        let mut queues = Vec::new();
-        let mut port_of = Vec::new();
+        let mut queues: Vec<OfPort> = Vec::new();
         for (at, name) in wanted.interfaces.iter().enumerate() {
             let interface = netlink.interface(name).map_err(Error::Setup)?;
             // A driver that does not tell has the queues that the kernel has made for it.
             let count = interface::receive_queues(name).unwrap_or(interface.queues);
-            for queue in 0..count.clamp(1, MAX_QUEUES) {
-                queues.push(Queue {
-                    interface: interface.index,
-                    queue,
-                });
-                port_of.push(at);
-            }
+            queues.extend((0..count.clamp(1, MAX_QUEUES)).map(|queue| {
+                let interface = interface.index;
+                (Queue { interface, queue }, at)
+            }));
             interfaces.push((name, interface));
         }
         let options = options(&interfaces, queues.len() as u32);
         let names = wanted.interfaces.join(", ");
         let failed = |doing: String| move |error| Error::Setup(kernel::Error::new(doing, error));
-        let Opened { pool, sockets, .. } = xsk::open(&queues, &options)
-            .map_err(failed(format!("open AF_XDP sockets on {names}")))?;
+        let shares = shares(&queues, wakers.len()).into_iter().map(|share| {
+            let (queues, port_of): (Vec<Queue>, Vec<usize>) = share.into_iter().unzip();
+            if queues.is_empty() {
+                return Ok(None);
+            }
+            let Opened { pool, sockets, .. } = xsk::open(&queues, &options)
+                .map_err(failed(format!("open AF_XDP sockets on {names}")))?;
+            Ok(Some((pool, sockets, port_of)))
+        });
+        let shares = shares.collect::<Result<Vec<Option<OpenedOf>>, Error>>()?;
         let vips = Vips::new().map_err(failed("make an eBPF map".into()))?;
         vips.set(&wanted.vips)
             .map_err(failed("write the VIPs to an eBPF map".into()))?;
         // What a frame has no room for comes by the TUN device.
-        let room = pool.largest_packet().saturating_sub(ETHERNET_LEN);
+        let pools = shares.iter().flatten().map(|(pool, ..)| pool);
+        let largest = pools.map(Pool::largest_packet).min().unwrap_or(0);
+        let room = largest.saturating_sub(ETHERNET_LEN);
         let largest = wanted
             .max_inner
             .min(u16::try_from(room).unwrap_or(u16::MAX));
-        let mut ports = Vec::new();
-        for (at, (name, interface)) in interfaces.into_iter().enumerate() {
+        let mut programs = Vec::new();
+        for (at, (name, interface)) in interfaces.iter().enumerate() {
             let steering = Steering::load(&vips, interface.hardware, largest)
                 .map_err(io::Error::other)
                 .map_err(failed(format!("load the program of {name}")))?;
-            let first = port_of.iter().position(|&port| port == at).unwrap_or(0);
-            for (socket, _) in sockets
-                .iter()
-                .zip(&port_of)
-                .filter(|(_, port)| **port == at)
-            {
-                socket
-                    .register(&steering.sockets)
-                    .map_err(failed(format!("send packets of {name} to a socket")))?;
+            for (_, sockets, port_of) in shares.iter().flatten() {
+                let its = sockets.iter().zip(port_of).filter(|(_, port)| **port == at);
+                for (socket, _) in its {
+                    socket
+                        .register(&steering.sockets)
+                        .map_err(failed(format!("send packets of {name} to a socket")))?;
+                }
             }
             let (link, mode) = attach(
                 &steering.program,
@@ -169,33 +190,47 @@ impl ClientFrames {
                 "packet_io = \"tun\" works on any interface",
             )
             .map_err(failed(format!("put an XDP program in front of {name}")))?;
-            ports.push(Port {
-                name: name.clone(),
-                interface,
-                mode,
-                first,
-                received: 0,
-                sent: 0,
+            let program = InFront {
                 _link: link,
                 _steering: steering,
-            });
+            };
+            programs.push((Arc::new(program), mode));
         }
-        let names: Vec<(String, u32)> = ports
-            .iter()
-            .map(|port| (port.name.clone(), port.interface.index))
-            .collect();
-        Ok(Self {
-            ports,
-            sockets,
-            port_of,
-            pool,
-            vips,
-            hops: NextHops::start(names, waker)?,
-            raw: Vec::with_capacity(BATCH),
-            waits: false,
-            identification: 0,
-            counts: Counts::default(),
-        })
+        let vips = Arc::new(vips);
+        let of_worker = |(share, waker): (Option<OpenedOf>, &Waker)| {
+            let Some((pool, sockets, port_of)) = share else {
+                return Ok(None);
+            };
+            let mut ports = Vec::new();
+            for (at, (known, program)) in interfaces.iter().zip(&programs).enumerate() {
+                ports.push(Port {
+                    name: known.0.clone(),
+                    interface: known.1.clone(),
+                    mode: program.1,
+                    first: port_of.iter().position(|&port| port == at),
+                    received: 0,
+                    sent: 0,
+                    _program: Arc::clone(&program.0),
+                });
+            }
+            let names = ports
+                .iter()
+                .map(|port| (port.name.clone(), port.interface.index));
+            Ok(Some(Self {
+                hops: NextHops::start(names.collect(), waker.clone())?,
+                lost: vec![xsk::Statistics::default(); ports.len()],
+                ports,
+                sockets,
+                port_of,
+                pool,
+                vips: Arc::clone(&vips),
+                raw: Vec::with_capacity(BATCH),
+                waits: false,
+                identification: 0,
+                counts: Counts::default(),
+            }))
+        };
+        shares.into_iter().zip(wakers).map(of_worker).collect()
     }
 
     /// Adds every socket to the poller, under `first_token` and the numbers after it.
@@ -219,7 +254,8 @@ impl ClientFrames {
             let memory = if copies { "copied" } else { "without copies" };
             format!("{}: XDP {how}, packets {memory}", port.name)
         };
-        self.ports.iter().map(line).collect()
+        let ports = self.ports.iter().filter(|port| port.first.is_some());
+        ports.map(line).collect()
     }
 
     /// These are the VIPs from now on.
@@ -276,6 +312,11 @@ impl ClientFrames {
             self.counts.no_next_hop += 1;
             return Err(Unsent::Otherwise(frame));
         };
+        let port = &mut self.ports[hop.interface];
+        let Some(socket) = port.first.and_then(|at| self.sockets.get_mut(at)) else {
+            self.counts.no_socket += 1;
+            return Err(Unsent::Otherwise(frame));
+        };
         if outer::packet_len(ends.remote, frame.len()) > hop.mtu {
             // The kernel takes it to pieces.
             self.counts.too_big += 1;
@@ -287,8 +328,7 @@ impl ClientFrames {
             self.counts.too_big += 1;
             return Err(Unsent::Otherwise(frame));
         }
-        let port = &mut self.ports[hop.interface];
-        match self.sockets[port.first].send(frame) {
+        match socket.send(frame) {
             Ok(()) => {
                 port.sent += 1;
                 Ok(())
@@ -331,80 +371,56 @@ impl ClientFrames {
         result
     }
 
-    /// Adds what was counted.
-    pub(crate) fn report(&self, report: &mut Report) {
-        let mut lost: BTreeMap<usize, xsk::Statistics> = BTreeMap::new();
+    /// Has the kernel tell what it lost: each now and then.
+    pub(crate) fn ask_losses(&mut self) {
+        self.lost.fill(xsk::Statistics::default());
         for (socket, &port) in self.sockets.iter().zip(&self.port_of) {
-            let sum = lost.entry(port).or_default();
             // A socket that can't tell has nothing to add.
             if let Ok(one) = socket.statistics() {
+                let sum = &mut self.lost[port];
                 sum.dropped += one.dropped;
                 sum.ring_full += one.ring_full;
                 sum.invalid_sent += one.invalid_sent;
             }
         }
-        for (at, port) in self.ports.iter().enumerate() {
-            let interface: (&'static str, &dyn ToString) = ("interface", &port.name);
-            report.counter(
-                "jlb_xdp_received_total",
-                "Client packets received by AF_XDP.",
-                &[interface],
-                port.received,
-            );
-            report.counter(
-                "jlb_xdp_sent_total",
-                "Messages sent by AF_XDP.",
-                &[interface],
-                port.sent,
-            );
-            let sum = lost.get(&at).copied().unwrap_or_default();
-            for (reason, value) in [
-                ("no_frame", sum.dropped),
-                ("receive_ring_full", sum.ring_full),
-                ("refused", sum.invalid_sent),
-            ] {
-                report.counter(
-                    "jlb_xdp_lost_total",
-                    "Packets that the kernel lost at an AF_XDP socket, before they were received or after they were given to it.",
-                    &[interface, ("reason", &reason)],
-                    value,
-                );
-            }
-        }
-        report.counter_by(
-            "jlb_xdp_by_socket_total",
-            "Messages about packets received by AF_XDP that left by an ordinary socket.",
-            "reason",
-            &[
-                ("no_next_hop", self.counts.no_next_hop),
-                ("too_big", self.counts.too_big),
-            ],
-        );
-        report.counters(&[
-            (
-                "jlb_xdp_send_ring_full_total",
-                "Messages lost since the interface took no more; they count as send_failed, too.",
-                self.counts.ring_full,
-            ),
-            (
-                "jlb_xdp_checksums_finished_total",
-                "Client packets whose transport checksum the sender had left unfinished.",
-                self.counts.finished,
-            ),
-        ]);
-        report.gauges(&[
-            (
-                "jlb_xdp_free_frames",
-                "Frames of the AF_XDP sockets' memory that are free.",
-                self.pool.len() as u64,
-            ),
-            (
-                "jlb_xdp_next_hops",
-                "Peers' addresses whose next hop is known.",
-                self.hops.len() as u64,
-            ),
-        ]);
     }
+
+    /// What was counted so far.
+    pub(crate) fn counts(&self) -> FrameCounts {
+        let mut counts = FrameCounts {
+            no_next_hop: self.counts.no_next_hop,
+            no_socket: self.counts.no_socket,
+            too_big: self.counts.too_big,
+            ring_full: self.counts.ring_full,
+            finished: self.counts.finished,
+            free: self.pool.len() as u64,
+            next_hops: self.hops.len() as u64,
+            ..FrameCounts::default()
+        };
+        let ports = self.ports.iter().zip(&self.lost);
+        for (place, (port, lost)) in counts.ports.iter_mut().zip(ports) {
+            *place = PortCounts {
+                received: port.received,
+                sent: port.sent,
+                no_frame: lost.dropped,
+                receive_ring_full: lost.ring_full,
+                refused: lost.invalid_sent,
+            };
+        }
+        counts
+    }
+
+    /// Adds what all workers have counted.
+    pub(crate) fn report(&self, all: &FrameCounts, report: &mut Report) {
+        let names: Vec<&str> = self.ports.iter().map(|port| port.name.as_str()).collect();
+        all.report(&names, report);
+    }
+}
+
+/// The queues of each of so many workers.
+fn shares(queues: &[OfPort], workers: usize) -> Vec<Vec<OfPort>> {
+    let share = |worker| queues.iter().skip(worker).step_by(workers.max(1)).copied();
+    (0..workers).map(|worker| share(worker).collect()).collect()
 }
 
 /// How much memory the sockets have.

@@ -1,7 +1,7 @@
 //! Connections end in every way there is; nothing is left of them, and nothing ends early.
 
 mod half_closed;
-mod server;
+pub(crate) mod server;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

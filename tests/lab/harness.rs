@@ -56,6 +56,8 @@ pub(crate) struct Wanted {
     pub(crate) hosts: u16,
     /// One more line of every TCP service in the cluster file.
     pub(crate) tcp_service: Option<&'static str>,
+    /// One more line of every ingress.
+    pub(crate) ingress: Option<&'static str>,
     /// How ingress nodes take packets, as in the cluster file.
     pub(crate) packet_io: &'static str,
     /// Whether hosts' kernels decapsulate.
@@ -69,6 +71,7 @@ impl Default for Wanted {
             ipv6_underlay: false,
             hosts: 4,
             tcp_service: None,
+            ingress: None,
             packet_io: "tun",
             xdp_strip: false,
         }
@@ -94,6 +97,9 @@ impl Lab {
         }
         if let Some(line) = wanted.tcp_service {
             command.args(["--tcp-service", line]);
+        }
+        if let Some(line) = wanted.ingress {
+            command.args(["--ingress-line", line]);
         }
         if wanted.nginx {
             command.args(["--web", "nginx"]);

@@ -29,4 +29,5 @@ mod routes;
 mod side_by_side;
 mod transfers;
 mod wire;
+mod workers;
 mod xdp_strip;

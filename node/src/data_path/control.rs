@@ -140,7 +140,6 @@ impl<M: Machine> Turn<M> {
         loop {
             match self.path.channels.commands.try_recv() {
                 Ok(Command::Report(reply)) => {
-                    self.count_forwarders();
                     let _ = reply.send(self.report());
                 }
                 Ok(Command::Health(service, healthy)) => {

@@ -8,7 +8,11 @@ use jlb_protocol::NodeNumber;
 
 impl<M: Machine> Turn<M> {
     /// A consistent moment of all books and gauges.
-    pub(super) fn report(&self) -> Report {
+    pub(super) fn report(&mut self) -> Report {
+        self.count_forwarders();
+        if let Some(frames) = &mut self.path.frames {
+            frames.ask_losses();
+        }
         let mut report = Report {
             stack: self.stack.clone(),
             link: self.path.link.ledger().clone(),
@@ -53,9 +57,7 @@ impl<M: Machine> Turn<M> {
                 now.since(heard).as_secs_f64(),
             );
         }
-        if let Some(frames) = &self.path.frames {
-            frames.report(&mut report);
-        }
+        self.report_frames(&mut report);
         if let Some(stripper) = &self.path.stripper {
             stripper.report(&mut report);
         }

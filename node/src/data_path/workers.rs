@@ -5,7 +5,8 @@ use crate::error::Error;
 use crate::machine::Machine;
 use crate::report::Report;
 use crate::underlay::BATCH;
-use crate::workers::{Answer, Forwarders, HANDED, Handed, Published};
+use crate::workers::{Answer, Counts, Forwarders, HANDED, Handed, Published};
+use crate::xdp::FrameCounts;
 use jlb_ingress::Verdict;
 use jlb_protocol::{DropReason, FlowKey, PacketBuf, Time};
 use std::sync::Arc;
@@ -134,7 +135,7 @@ impl<M: Machine> Turn<M> {
             return;
         };
         for one in &mut forwarders.list {
-            let Some(counts) = one.board.read() else {
+            let Some(counts) = one.boards.counts.read().map(Counts::of) else {
                 continue;
             };
             let new = counts.since(&one.counted);
@@ -153,6 +154,19 @@ impl<M: Machine> Turn<M> {
             offload.received_huge += new.huge;
             offload.segments_received += new.segments;
         }
+    }
+
+    /// What came and went by `AF_XDP`, by all workers.
+    pub(super) fn report_frames(&self, report: &mut Report) {
+        let Some(frames) = &self.path.frames else {
+            return;
+        };
+        let others = self.path.forwarders.iter().flat_map(|all| &all.list);
+        let others = others.filter_map(|one| one.boards.frames.read());
+        let all = others.fold(frames.counts(), |sum, words| {
+            sum.and(&FrameCounts::of(&words))
+        });
+        frames.report(&all, report);
     }
 
     /// What each forwarder did.

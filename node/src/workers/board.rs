@@ -1,13 +1,14 @@
 //! What a forwarder has counted, for the first worker to read.
 
 use super::Apart;
+use crate::xdp::counts;
 use jlb_protocol::DropReason;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// Counters but drops by reason.
 const PLAIN: usize = 10;
 
-const WORDS: usize = PLAIN + DropReason::COUNT;
+pub(crate) const WORDS: usize = PLAIN + DropReason::COUNT;
 
 /// What a forwarder counts; all but the gauge only grow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,7 +44,7 @@ impl Default for Counts {
 }
 
 impl Counts {
-    fn of(words: [u64; WORDS]) -> Self {
+    pub(crate) fn of(words: [u64; WORDS]) -> Self {
         let mut dropped = [0; DropReason::COUNT];
         dropped.copy_from_slice(&words[PLAIN..]);
         let [
@@ -74,7 +75,7 @@ impl Counts {
         }
     }
 
-    fn words(&self) -> [u64; WORDS] {
+    pub(crate) fn words(&self) -> [u64; WORDS] {
         let mut words = [0; WORDS];
         words[..PLAIN].copy_from_slice(&[
             self.forwarded,
@@ -117,51 +118,68 @@ impl Counts {
 
 /// A forwarder's counts at the end of one of its turns. It alone writes; who reads sees all words of one moment.
 #[derive(Debug)]
-pub(crate) struct Board(Apart<Words>);
+pub(crate) struct Board<const N: usize>(Apart<Words<N>>);
 
 #[derive(Debug)]
-struct Words {
+struct Words<const N: usize> {
     /// Odd while the words are being written.
     version: AtomicU64,
-    words: [AtomicU64; WORDS],
+    words: [AtomicU64; N],
 }
 
 /// Tries to read while a turn ends again and again.
 const TRIES: u32 = 10_000;
 
-impl Board {
+impl<const N: usize> Board<N> {
     pub(crate) const fn new() -> Self {
         Self(Apart(Words {
             version: AtomicU64::new(0),
-            words: [const { AtomicU64::new(0) }; WORDS],
+            words: [const { AtomicU64::new(0) }; N],
         }))
     }
 
     /// Writes what was counted so far: one thread only.
-    pub(crate) fn write(&self, counts: &Counts) {
+    pub(crate) fn write(&self, counts: &[u64; N]) {
         let Words { version, words } = &self.0.0;
         let next = version.load(Ordering::Relaxed) + 1;
         version.store(next, Ordering::Relaxed);
         fence(Ordering::Release);
-        for (place, word) in words.iter().zip(counts.words()) {
+        for (place, &word) in words.iter().zip(counts) {
             place.store(word, Ordering::Relaxed);
         }
         version.store(next + 1, Ordering::Release);
     }
 
     /// What was counted at the end of the last turn; `None` if turns end too fast to tell.
-    pub(crate) fn read(&self) -> Option<Counts> {
+    pub(crate) fn read(&self) -> Option<[u64; N]> {
         let Words { version, words } = &self.0.0;
         for _ in 0..TRIES {
             let before = version.load(Ordering::Acquire);
             let read = std::array::from_fn(|at| words[at].load(Ordering::Relaxed));
             fence(Ordering::Acquire);
             if before % 2 == 0 && version.load(Ordering::Relaxed) == before {
-                return Some(Counts::of(read));
+                return Some(read);
             }
             std::hint::spin_loop();
         }
         None
+    }
+}
+
+/// The boards of one forwarder.
+#[derive(Debug)]
+pub(crate) struct Boards {
+    pub(crate) counts: Board<WORDS>,
+    /// Of what comes and goes by `AF_XDP`.
+    pub(crate) frames: Board<{ counts::WORDS }>,
+}
+
+impl Boards {
+    pub(crate) const fn new() -> Self {
+        Self {
+            counts: Board::new(),
+            frames: Board::new(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A forwarder's thread: its loop, its queues and sockets.
 
-use super::{Answer, Board, Counts, HANDED, Handed, Shared, Upward};
+use super::{Answer, Boards, Counts, HANDED, Handed, Shared, Upward};
 use crate::clock;
 use crate::error::Error;
 use crate::segments::{HUGE, Heads, Intake, LARGE_PER_TURN, Seals, fill, take};
@@ -57,7 +57,6 @@ pub(crate) struct Beginning {
 
 /// A forwarder, with all that it owns.
 pub(crate) struct Forwarding {
-    number: u8,
     tun: Tun,
     frames: Option<ClientFrames>,
     underlay: Underlay,
@@ -65,7 +64,9 @@ pub(crate) struct Forwarding {
     seals: Sealed,
     handing: Handing,
     shared: Arc<Shared>,
-    board: Arc<Board>,
+    boards: Arc<Boards>,
+    /// When the kernel was asked last what it lost of frames.
+    asked_losses: Time,
     waker: Waker,
     counts: Counts,
     /// `None` only while what is in it is being handled.
@@ -145,6 +146,14 @@ impl Handing {
         self.hand(Handed::Packet { number, key, buf })
     }
 
+    /// The first worker's next answer, whose buffer is free.
+    fn next_answer(&mut self) -> Option<Answer> {
+        let mut answer = self.rings.answers.pop().ok()?;
+        self.under_way -= 1;
+        self.spare.extend(answer.buf.take());
+        Some(answer)
+    }
+
     fn wake(&mut self) {
         if std::mem::take(&mut self.wakes) {
             self.first.wake();
@@ -153,7 +162,7 @@ impl Handing {
 }
 
 impl Forwarding {
-    /// Binds the sockets that it sends from.
+    /// Binds the sockets that it sends from. To be called by the thread itself: what is made here it writes.
     ///
     /// # Errors
     /// [`Error::Bind`] if an address can't be used.
@@ -185,11 +194,11 @@ impl Forwarding {
                     .map(|_| PacketBuf::new(max_inner))
                     .collect(),
             },
-            number: beginning.number,
             tun: beginning.tun,
             frames: beginning.frames,
             shared: beginning.shared,
-            board: Arc::new(Board::new()),
+            boards: Arc::new(Boards::new()),
+            asked_losses: clock::now(),
             waker: beginning.waker,
             counts: Counts::default(),
             large: Some(LargeBuf::default()),
@@ -203,21 +212,8 @@ impl Forwarding {
         })
     }
 
-    pub(crate) const fn number(&self) -> u8 {
-        self.number
-    }
-
-    pub(crate) fn board(&self) -> Arc<Board> {
-        Arc::clone(&self.board)
-    }
-
-    pub(crate) fn waker(&self) -> Waker {
-        self.waker.clone()
-    }
-
-    /// Wakes the first worker.
-    pub(crate) fn first(&self) -> Waker {
-        self.handing.first.clone()
+    pub(crate) fn boards(&self) -> Arc<Boards> {
+        Arc::clone(&self.boards)
     }
 
     /// Runs until the first worker says that it is over.
@@ -273,7 +269,7 @@ impl Forwarding {
         self.settle_frames();
         self.handing.wake();
         let stats = self.forwarder.stats();
-        let counts = Counts {
+        self.counts = Counts {
             forwarded: stats.forwarded,
             renewals: stats.renewals,
             no_room: stats.no_room,
@@ -282,9 +278,14 @@ impl Forwarding {
             failed: self.seals.failed,
             ..self.counts
         };
-        if counts != self.counts {
-            self.counts = counts;
-            self.board.write(&counts);
+        self.boards.counts.write(&self.counts.words());
+        if let Some(frames) = &mut self.frames {
+            let now = clock::now();
+            if now.since(self.asked_losses) >= LONGEST_WAIT {
+                self.asked_losses = now;
+                frames.ask_losses();
+            }
+            self.boards.frames.write(&frames.counts().words());
         }
     }
 
@@ -296,16 +297,11 @@ impl Forwarding {
             self.seals.sealer.take(&published.sessions);
             self.forwarder.begin(published.generation, published.rules);
         }
-        while let Ok(answer) = self.handing.rings.answers.pop() {
-            let Answer {
-                number,
-                generation,
-                buf,
-                shortcut,
-            } = answer;
-            self.handing.under_way -= 1;
-            self.handing.spare.extend(buf);
-            if let Some(shortcut) = shortcut {
+        while let Some(answer) = self.handing.next_answer() {
+            if let Some(shortcut) = answer.shortcut {
+                let Answer {
+                    number, generation, ..
+                } = answer;
                 self.forwarder.install(now, number, generation, &shortcut);
             }
         }
@@ -580,3 +576,6 @@ impl Forwarding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,6 +81,7 @@ impl Words {
             hosts: Some(&self.hosts),
             timer_lines: &self.timer_lines,
             node_lines: &[],
+            ingress_lines: &[],
         }
     }
 }
