@@ -5,6 +5,7 @@ mod cases;
 mod cluster;
 mod instructions;
 mod timing;
+mod workers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,11 +19,13 @@ use crate::run::{say, write_file};
 use cases::{BATCH, Case};
 use instructions::Baseline;
 use timing::Times;
+use workers::Growth;
 
 /// What is measured, and how long.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct MicroOptions {
-    /// Measure these cases alone, by their names or the part before the slash
+    /// Measure these cases alone, by their names or the part before the slash; `workers` is several
+    /// forwarders at once
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
     /// Numbers of established flows
@@ -88,6 +91,7 @@ struct Figures {
     processor: String,
     cases: Vec<Line>,
     bytes_per_flow: Vec<Bytes>,
+    workers: Vec<Growth>,
 }
 
 /// Runs `jlb bench micro`.
@@ -109,6 +113,7 @@ pub(crate) fn run(options: &MicroOptions) -> Result<ExitCode> {
         processor: processor(),
         cases: Vec::new(),
         bytes_per_flow: Vec::new(),
+        workers: Vec::new(),
     };
     say(format_args!(
         "in memory, on one core ({}); batches of {BATCH}; ns a packet, or a new flow\n\n\
@@ -140,11 +145,36 @@ pub(crate) fn run(options: &MicroOptions) -> Result<ExitCode> {
             bytes.flows, bytes.ingress, bytes.tracker, bytes.host
         ))?;
     }
+    if options.only.is_empty() || options.only.iter().any(|only| only == WORKERS) {
+        figures.workers = tell_growth(Duration::from_millis(options.milliseconds))?;
+    }
     if let Some(file) = &options.json {
         let json = serde_json::to_string_pretty(&figures).doing("write JSON")?;
         write_file(file, &json)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What of the measurements is not a case: it takes several processors.
+const WORKERS: &str = "workers";
+
+/// Measures several forwarders at once, and says what they did.
+fn tell_growth(milliseconds: Duration) -> Result<Vec<Growth>> {
+    let growth = workers::grow(milliseconds)?;
+    say(format_args!(
+        "\nforwarders at once, each with a thread, a processor and flows of its own\n\n{:<26} {:>14} {:>9} {:>9}\n",
+        "", "packets/s", "growth", "ns each"
+    ))?;
+    for it in &growth {
+        say(format_args!(
+            "{:<26} {:>14.0} {:>9.2} {:>9.1}\n",
+            format!("{WORKERS}/{}", it.workers),
+            it.packets_per_second,
+            it.growth,
+            it.ns
+        ))?;
+    }
+    Ok(growth)
 }
 
 fn line(case: &Case, times: &Times, net: Option<f64>, messages: Option<f64>) -> Line {
@@ -236,7 +266,7 @@ fn chosen(options: &MicroOptions) -> Result<Vec<Case>> {
                 .iter()
                 .any(|only| *only == name || only == kind)
     };
-    for only in &options.only {
+    for only in options.only.iter().filter(|only| *only != WORKERS) {
         named_or_kind(&all, only)?;
     }
     Ok(all.into_iter().filter(wants).collect())

@@ -1,6 +1,7 @@
 //! What is measured: each case is a step of the data path, or a whole way through it, on one core and in memory.
 
 use std::hint::black_box;
+use std::ops::Range;
 use std::time::Duration;
 
 use jlb_flow_table::{FlowTable, Lines};
@@ -9,6 +10,7 @@ use jlb_protocol::packet::parse;
 use jlb_protocol::{FlowKey, ServiceNumber, wire};
 
 use super::cluster::{Cluster, DataPath, PACKET, ack, buffer};
+use super::workers::{Alone, Lender};
 use crate::error::{LabError, Result};
 
 /// Packets that are handled together.
@@ -42,6 +44,7 @@ pub(crate) enum Kind {
     Lookup,
     Encapsulate,
     Ingress,
+    Forwarder,
     IngressAndHost,
     NewFlow,
 }
@@ -63,7 +66,12 @@ impl Case {
             fixed(Kind::Parse),
             fixed(Kind::Encapsulate),
         ];
-        for kind in [Kind::Lookup, Kind::Ingress, Kind::IngressAndHost] {
+        for kind in [
+            Kind::Lookup,
+            Kind::Ingress,
+            Kind::Forwarder,
+            Kind::IngressAndHost,
+        ] {
             all.extend(flows.iter().map(|&flows| Self {
                 kind,
                 flows: Some(flows),
@@ -80,6 +88,7 @@ impl Case {
             Kind::Lookup => "lookup",
             Kind::Encapsulate => "encapsulate",
             Kind::Ingress => "ingress",
+            Kind::Forwarder => "forwarder",
             Kind::IngressAndHost => "ingress-and-host",
             Kind::NewFlow => "new-flow",
         };
@@ -98,8 +107,11 @@ impl Case {
             Kind::Lookup => "find a flow among so many, in no order",
             Kind::Encapsulate => "put the Geneve header and its options in front, without the seal",
             Kind::Ingress => "an established flow's packet, from parsing to the sealed message",
+            Kind::Forwarder => {
+                "the same at a worker beside the first, which has a shortcut of each flow"
+            }
             Kind::IngressAndHost => {
-                "the same, and opened and checked by its host's agent, until the stack gets it"
+                "an ingress's packet, then opened and checked by its host's agent, until the stack gets it"
             }
             Kind::NewFlow => {
                 "SYN and ACK, through ingress, two trackers and a host, and all that is said of the flow afterwards: \
@@ -119,7 +131,7 @@ impl Case {
     pub(crate) const fn fills(&self) -> bool {
         matches!(
             self.kind,
-            Kind::Encapsulate | Kind::Ingress | Kind::IngressAndHost
+            Kind::Encapsulate | Kind::Ingress | Kind::Forwarder | Kind::IngressAndHost
         )
     }
 
@@ -145,6 +157,10 @@ impl Case {
                     to_hosts: self.kind == Kind::IngressAndHost,
                 }))
             }
+            Kind::Forwarder => {
+                let lender = Lender::new(flows)?;
+                Run::Forwarder(Box::new(lender.forwarder(1, flows)))
+            }
             Kind::NewFlow => Run::NewFlow(Box::new(NewFlow::new()?)),
         })
     }
@@ -163,9 +179,14 @@ pub(crate) struct Source {
 
 impl Source {
     fn new(flows: u32) -> Self {
-        let mut packets = Vec::with_capacity(PACKET * flows as usize);
-        for flow in shuffled(flows) {
-            packets.extend_from_slice(&ack(flow));
+        Self::of(0..flows)
+    }
+
+    /// Of these flows.
+    pub(crate) fn of(flows: Range<u32>) -> Self {
+        let mut packets = Vec::with_capacity(PACKET * flows.len());
+        for flow in shuffled(flows.end - flows.start) {
+            packets.extend_from_slice(&ack(flows.start + flow));
         }
         Self { packets, next: 0 }
     }
@@ -177,7 +198,7 @@ impl Source {
         &self.packets[begin..end]
     }
 
-    fn fill(&mut self, batch: &mut [Packet]) {
+    pub(crate) fn fill(&mut self, batch: &mut [Packet]) {
         for packet in batch {
             packet.buf.clear();
             let _fits = packet.buf.fill(self.take());
@@ -207,6 +228,7 @@ pub(crate) enum Run {
     Encapsulate(Source, Vec<Packet>),
     Lookup(Box<Lookup>),
     Path(Box<Path>),
+    Forwarder(Box<Alone>),
     NewFlow(Box<NewFlow>),
 }
 
@@ -245,6 +267,7 @@ impl Run {
             }
             Self::Lookup(lookup) => expect(lookup.run(done), done, "found")?,
             Self::Path(path) => expect(path.run(batches), done, "taken to their end")?,
+            Self::Forwarder(alone) => expect(alone.run(batches), done, "forwarded")?,
             Self::NewFlow(flows) => {
                 let times = times.min(u64::from(NEW_FLOWS - FIRST));
                 flows.run(times)?;

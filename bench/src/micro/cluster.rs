@@ -31,7 +31,7 @@ const PORTS: u32 = 50_000;
 /// The life of each node.
 const INCARNATION: u32 = 1;
 /// Of any message: nodes derive it from the flow's hash.
-const SOURCE_PORT: u16 = 50_001;
+pub(crate) const SOURCE_PORT: u16 = 50_001;
 /// Tables that are filled grow in steps; a table has room to spare.
 const SPARE_FLOWS: u32 = 1_024;
 /// Time that passes between two new flows.
@@ -373,6 +373,11 @@ struct HostEnd {
 }
 
 impl DataPath {
+    /// The ingress with its link, and the time.
+    pub(crate) fn into_ingress(self) -> (Box<Ingress>, Link, Time) {
+        (self.ingress, self.link, self.now)
+    }
+
     /// Client packets from parsing to the sealed message; gives how many are forwarded.
     pub(crate) fn encapsulate(&mut self, batch: &mut [Packet]) -> usize {
         self.ingress.process(self.now, batch);
