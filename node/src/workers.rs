@@ -203,6 +203,23 @@ impl Attached {
         })
     }
 
+    /// With a thread that runs already.
+    #[cfg(test)]
+    pub(crate) fn with_thread(
+        rings: Downward,
+        boards: Arc<Boards>,
+        waker: Waker,
+        thread: JoinHandle<Result<(), Error>>,
+    ) -> Self {
+        Self {
+            rings,
+            boards,
+            counted: Counts::default(),
+            waker,
+            thread: Some(thread),
+        }
+    }
+
     /// How the thread ended, if it did.
     fn end(&mut self) -> Option<Error> {
         if !self.rings.handed.is_abandoned() {

@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
+mod workers;
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn node(number: u16) -> NodeNumber {
@@ -48,6 +50,8 @@ struct Script {
     slow_renewal: Duration,
     /// Whether an incarnation can't be stored.
     full_disk: bool,
+    /// What other workers read packets by.
+    rules: Option<jlb_ingress::Rules>,
 }
 
 fn hang_for(time: Duration) {
@@ -62,6 +66,16 @@ struct Scripted(Arc<Mutex<Script>>);
 impl Machine for Scripted {
     fn process(&mut self, _: Time, _: &mut [Packet]) -> bool {
         false
+    }
+
+    fn rules(&self) -> Option<jlb_ingress::Rules> {
+        self.0.lock().unwrap().rules.clone()
+    }
+
+    fn count_forwarded(&mut self, packets: u64) {
+        let mut script = self.0.lock().unwrap();
+        script.ledger.received += packets;
+        script.ledger.sent += packets;
     }
 
     fn handle_message(&mut self, _: Time, _: NodeNumber, message: &Message<'_>) -> Taken {
@@ -201,6 +215,17 @@ fn members(number: u16, peers: &[u16], setting: &Setting) -> Members {
 }
 
 fn start(number: u16, peers: &[u16], port: u16, setting: &Setting) -> Running {
+    start_with(number, peers, port, setting, |_, _| None)
+}
+
+/// The same with other workers, which are made for a link and its waker.
+fn start_with(
+    number: u16,
+    peers: &[u16],
+    port: u16,
+    setting: &Setting,
+    forwarders: impl FnOnce(&Link, &Waker) -> Option<Forwarders>,
+) -> Running {
     let script = Arc::new(Mutex::new(Script::default()));
     let (commands, inbox) = sync_channel(4);
     let (to_control, notices) = mpsc::channel(64);
@@ -258,13 +283,14 @@ fn start(number: u16, peers: &[u16], port: u16, setting: &Setting) -> Running {
         view: 1,
         config: 2,
     };
+    let link = Link::new(config, 9, clock::now());
     let path = DataPath {
         machine: Scripted(Arc::clone(&script)),
-        link: Link::new(config, 9, clock::now()),
+        forwarders: forwarders(&link, &waker),
+        link,
         underlay: Underlay::bind(&[address(number)], port).unwrap(),
         tun: None,
         frames: None,
-        forwarders: None,
         stripper: None,
         sockets: None,
         channels: Channels {

@@ -34,7 +34,7 @@ pub(crate) struct Counts {
     /// Segments that they were cut into.
     pub(crate) segments: u64,
     /// Packets that went no further, and that nobody else counts.
-    pub(super) dropped: [u64; DropReason::COUNT],
+    pub(crate) dropped: [u64; DropReason::COUNT],
 }
 
 impl Default for Counts {
