@@ -227,6 +227,51 @@ fn a_vip_that_is_not_wanted_any_more_loses_its_routes() {
 }
 
 #[test]
+fn a_device_of_one_queue_and_one_of_several_take_each_others_place() {
+    let net = Net::new("queues");
+    drop(net.apply());
+    for others in [2, 0, 1] {
+        let (first, queues) = net.ingress.run(|| {
+            setup()
+                .apply_with(others)
+                .expect("whatever there was before")
+        });
+        assert_eq!(queues.len(), others);
+        net.ingress.run(|| assert_eq!(own_routes().len(), 4));
+        // Each of many connections comes out of one queue, and each queue gets some.
+        let mut seen = vec![0; 1 + others];
+        let sockets: Vec<UdpSocket> = (0..32)
+            .map(|_| net.client.run(|| client_socket(VIP4)))
+            .collect();
+        for _ in 0..4 {
+            for socket in &sockets {
+                socket.send(b"question").unwrap();
+            }
+        }
+        let mut poller = Poller::new().unwrap();
+        let all: Vec<&Tun> = std::iter::once(&first).chain(&queues).collect();
+        for (at, tun) in (0..).zip(&all) {
+            poller.add(*tun, at, Interest::Readable).unwrap();
+        }
+        let mut came_by = std::collections::BTreeMap::new();
+        let mut packet = PacketBuf::default();
+        while seen.iter().sum::<u32>() < 4 * 32 {
+            let ready = poller.wait(Some(PATIENCE)).unwrap();
+            let at = ready.map(|file| file.token as usize).next().unwrap();
+            let received = all[at].receive(&mut packet, &mut LargeBuf::default());
+            assert!(matches!(received, Ok(Received::Packet(_))));
+            let bytes = packet.as_slice();
+            if bytes.get(16..20) == Some(&[198, 51, 100, 1][..]) {
+                seen[at] += 1;
+                let port = bytes[20..22].to_vec();
+                assert_eq!(*came_by.entry(port).or_insert(at), at);
+            }
+        }
+        assert!(seen.iter().all(|&count| count > 0), "{seen:?}");
+    }
+}
+
+#[test]
 fn what_others_change_is_put_back() {
     let net = Net::new("repair");
     let tun = net.apply();
