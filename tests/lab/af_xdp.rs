@@ -23,7 +23,7 @@ fn sum(lab: &Lab, name: &str, labels: &[(&str, &str)]) -> u64 {
 }
 
 /// Few packets of clients took another way than the sockets, in or out.
-fn assert_by_af_xdp(lab: &Lab) {
+pub(crate) fn assert_by_af_xdp(lab: &Lab) {
     let received = sum(lab, "jlb_xdp_received_total", &[]);
     let sent = sum(lab, "jlb_xdp_sent_total", &[]);
     let all = sum(lab, "jlb_ingress_packets_total", &[]);

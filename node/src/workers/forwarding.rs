@@ -268,6 +268,8 @@ impl Forwarding {
         self.flush();
         self.settle_frames();
         self.handing.wake();
+        let now = clock::now();
+        self.forwarder.expire(now);
         let stats = self.forwarder.stats();
         self.counts = Counts {
             forwarded: stats.forwarded,
@@ -280,7 +282,6 @@ impl Forwarding {
         };
         self.boards.counts.write(&self.counts.words());
         if let Some(frames) = &mut self.frames {
-            let now = clock::now();
             if now.since(self.asked_losses) >= LONGEST_WAIT {
                 self.asked_losses = now;
                 frames.ask_losses();
@@ -305,7 +306,6 @@ impl Forwarding {
                 self.forwarder.install(now, number, generation, &shortcut);
             }
         }
-        self.forwarder.expire(now);
         now
     }
 
