@@ -269,6 +269,7 @@ impl Forwarding {
         self.settle_frames();
         self.handing.wake();
         let now = clock::now();
+        self.underlay.adapt(now);
         self.forwarder.expire(now);
         let stats = self.forwarder.stats();
         self.counts = Counts {
@@ -547,7 +548,7 @@ impl Forwarding {
     }
 
     fn send_frame(&mut self, to: NodeNumber, flow: FlowHash, mut frame: Frame) {
-        let underlay = &self.underlay;
+        let underlay = &mut self.underlay;
         let source = self
             .seals
             .route(to)
