@@ -21,8 +21,12 @@ use crate::error::{Doing, LabError, Result};
 /// Flows of each forwarder.
 const FLOWS: u32 = 10_000;
 
-/// How often each number of forwarders is measured, by turns: others on the machine disturb all alike.
-const ROUNDS: usize = 5;
+/// How long so many forwarders run at once; then others have their turn, and the best of each number counts: what
+/// else runs on the machine can only take from it.
+const SLICE: Duration = Duration::from_millis(10);
+
+/// Turns of each number, at least.
+const LEAST_ROUNDS: u128 = 5;
 
 /// What is read for each batch by all, on a line of its own: as a node's workers read their generation.
 #[repr(align(128))]
@@ -166,11 +170,11 @@ pub(crate) fn grow(span: Duration) -> Result<Vec<Growth>> {
         .collect();
     let most = numbers.last().copied().unwrap_or(1);
     let lender = Lender::new(FLOWS * most as u32)?;
-    let each = span / ROUNDS as u32;
+    let rounds = (span.as_millis() / SLICE.as_millis()).max(LEAST_ROUNDS);
     let mut best = vec![0_f64; numbers.len()];
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         for (best, &number) in best.iter_mut().zip(&numbers) {
-            *best = best.max(at_once(&lender, &cpus[..number], each)?);
+            *best = best.max(at_once(&lender, &cpus[..number], SLICE)?);
         }
     }
     let one = best.first().copied().unwrap_or(1.0);
