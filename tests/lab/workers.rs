@@ -168,9 +168,6 @@ fn a_host_dies_and_other_hosts_connections_lose_nothing() {
             let stream = finish_connecting(lab.client().tcp_socket(peer), peer).unwrap();
             stream.set_nodelay(true).unwrap();
             stream
-                .set_read_timeout(Some(Duration::from_secs(5)))
-                .unwrap();
-            stream
         })
         .collect();
     let sockets: Vec<(Node, String)> = lab
