@@ -493,10 +493,7 @@ impl Flows {
         let Some(flow) = self.table.get_mut(handle) else {
             return;
         };
-        // An accepted flow's next packets are those of the established one.
-        if (flow.state, next) != (State::Accepted, State::Established) {
-            self.stripping.take_back(&key, flow);
-        }
+        self.stripping.take_back(&key, flow);
         let before = core::mem::replace(&mut flow.state, next);
         flow.since = now;
         flow.absent_since = PRESENT;

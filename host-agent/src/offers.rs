@@ -237,7 +237,6 @@ impl HostAgent {
                 self.own(now, handle);
                 self.services.decided(service, !is_full, true);
                 self.accept(offer, birth);
-                self.let_go_early(handle, birth, offer.message.path.ingress);
                 let hash = self.post.flow_hash(&key);
                 let path = &offer.message.path;
                 self.statements.hurry(now, hash, path, &mut self.post);

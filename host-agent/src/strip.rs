@@ -1,11 +1,9 @@
 //! Flows whose packets need the agent no more: a driver that can may decapsulate them before the stack.
 //!
-//! The agent lets go of a TCP connection when it accepts it, but for the first packet after the SYN, which shows that
-//! the client has heard of it (R3), or when it is established; and takes it back before anything that it says or
+//! The agent lets go of an established TCP connection and takes it back before anything that it says or
 //! does rests on the connection's packets. What it misses meanwhile it can do without: the end of a
 //! connection comes from the kernel's sockets (R8), the time of the last packet matters once it is closing, and
-//! a packet through another ingress or of another birth is never let past. The second packet may overtake the
-//! first: it acknowledges the SYN as well (RFC 9293 section 3.10.7.4).
+//! a packet through another ingress or of another birth is never let past.
 
 use crate::agent::HostAgent;
 use crate::flows::Change;
@@ -27,7 +25,9 @@ pub struct Ends {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Strip {
     /// Data messages of this service, birth and ingress, whose packet is a segment of this connection with ACK
-    /// and without SYN and RST, may be decapsulated unseen. A driver without room lets it be.
+    /// and without SYN and RST, may be decapsulated unseen, once the packet that came with this has been delivered: two
+    /// processors that handle the first two segments of a client at once may each find no socket for one of them.
+    /// A driver without room lets it be.
     Add {
         /// The connection.
         ends: Ends,
@@ -37,8 +37,6 @@ pub enum Strip {
         birth: Birth,
         /// Who sends them.
         ingress: NodeNumber,
-        /// Whether the agent is to see the first of them.
-        first: bool,
     },
     /// The agent is to see all packets of this connection, from now on.
     Remove(Ends),
@@ -66,13 +64,12 @@ impl HostAgent {
             Change::Clear => Strip::Clear,
             // Services change only together with a Clear, so that each is known.
             Change::Remove(key) => self.ends_of(&key).map_or(Strip::Clear, Strip::Remove),
-            Change::Add(key, birth, ingress, first) => match self.ends_of(&key) {
+            Change::Add(key, birth, ingress) => match self.ends_of(&key) {
                 Some(ends) => Strip::Add {
                     ends,
                     service: key.service(),
                     birth,
                     ingress,
-                    first,
                 },
                 None => Strip::Clear,
             },
@@ -112,18 +109,6 @@ impl HostAgent {
             flags.contains(TcpFlags::ACK) && !others.iter().any(|&it| flags.contains(it));
         if is_plain && !self.draining.is_of(key.service()) {
             self.flows.strip(handle, birth, from);
-        }
-    }
-
-    /// The flow was accepted by an Offer: if it is TCP, packets after the next may go to the stack unseen.
-    pub(crate) fn let_go_early(
-        &mut self,
-        handle: Handle,
-        birth: Birth,
-        ingress: Option<NodeNumber>,
-    ) {
-        if let Some(ingress) = ingress {
-            self.flows.strip(handle, Some(birth), ingress);
         }
     }
 }

@@ -28,6 +28,7 @@ use crate::strip::Stripper;
 use crate::underlay::{BATCH, Underlay};
 use crate::workers::Forwarders;
 use crate::xdp::ClientFrames;
+use jlb_host_agent::Strip;
 use jlb_ingress::{Packet, Verdict};
 use jlb_packet_io::process::{self, RunDelay};
 use jlb_packet_io::tun::Tun;
@@ -122,6 +123,7 @@ impl<M: Machine> DataPath<M> {
         let mut turn = Turn {
             coalescing: Coalescing::new(self.coalesce, meter.ok(), clock::now()),
             taken: 0,
+            has_more: false,
             path: self,
             packets,
             frame_packets: Vec::with_capacity(BATCH),
@@ -130,6 +132,7 @@ impl<M: Machine> DataPath<M> {
             offload: Offloaded::default(),
             handing: Handing::default(),
             letters: Vec::new(),
+            let_go: Vec::new(),
             closes: Vec::new(),
             complaints: BTreeMap::new(),
             notices_lost: 0,
@@ -165,6 +168,8 @@ struct Turn<M> {
     coalescing: Coalescing,
     /// Packets and messages that this turn has taken in.
     taken: usize,
+    /// Whether more is there than it took in.
+    has_more: bool,
     packets: Vec<Packet>,
     /// Room for those in frames.
     frame_packets: Vec<Packet<Frame>>,
@@ -175,6 +180,9 @@ struct Turn<M> {
     handing: Handing,
     /// What the membership wants sent at the end of the turn; it is bounded there.
     letters: Vec<Transmit>,
+    /// Connections that the kernel may decapsulate as soon as it has their packets: at most one for each message of
+    /// this turn.
+    let_go: Vec<Strip>,
     /// Room for what the kernel tells of closes.
     closes: Vec<sock_diag::Event>,
     /// When the last [`Notice::Failed`] went out, by what was tried: a handful.
@@ -204,7 +212,7 @@ impl<M: Machine> Turn<M> {
                 .wait(Some(wait))
                 .map_err(Error::system("wait for packets"))?;
             ready.extend(found.map(|file| file.token));
-            self.taken = 0;
+            (self.taken, self.has_more) = (0, false);
             for &token in &ready {
                 let now = self.look();
                 match token {
@@ -229,9 +237,9 @@ impl<M: Machine> Turn<M> {
         }
     }
 
-    /// Where processors are short, waits for more to come.
+    /// Where processors are short, waits for more to come, unless it is there.
     fn hold_still(&mut self) {
-        if self.taken == 0 {
+        if self.taken == 0 || self.has_more {
             return;
         }
         let now = clock::now();
@@ -261,7 +269,7 @@ impl<M: Machine> Turn<M> {
             self.path.members.poll_timeout(),
             self.dump_due(),
             self.frames_due(now),
-            self.sweep_due(now),
+            self.sweep_due(),
             self.ends,
         ]
         .into_iter()
@@ -336,6 +344,7 @@ impl<M: Machine> Turn<M> {
             self.handle_datagram(now, buf, origin, local);
         });
         self.path.underlay = underlay;
+        self.has_more |= received.as_ref().is_ok_and(|&more| more);
         self.write_joined(looked.unwrap_or_else(clock::now));
         if let Err(error) = received {
             let now = looked.unwrap_or_else(clock::now);
@@ -367,7 +376,7 @@ impl<M: Machine> Turn<M> {
             return;
         }
         let taken = self.path.machine.handle_message(now, node, &message);
-        // Before the stack gets a SYN of a flow, the kernel passes none of its packets by the agent.
+        // Before the stack gets a SYN of a flow, the program passes none by the agent that it sees from now on.
         self.apply_strips(now);
         if taken == Taken::Deliver
             && let Message::Flow(flow) = message
@@ -424,6 +433,7 @@ impl<M: Machine> Turn<M> {
         self.path.underlay.adapt(now);
         self.tell_forwarders();
         self.apply_strips(now);
+        self.let_go(now);
         while let Some(transmit) = self.path.machine.poll_transmit() {
             self.send(now, transmit);
         }

@@ -11,8 +11,9 @@ use jlb_config::XdpStrip;
 use jlb_host_agent::{Ends, Strip};
 use jlb_packet_io::ebpf::{Link, Mode};
 use jlb_protocol::link::Route;
-use jlb_protocol::{NodeNumber, ServiceNumber};
+use jlb_protocol::{NodeNumber, ServiceNumber, Time};
 use std::io;
+use std::time::Duration;
 
 /// What to put in place.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,7 +44,11 @@ pub(crate) struct Stripper {
     told: u64,
     without_room: u64,
     failures: u64,
+    sweep_at: Time,
 }
+
+/// Between two sweeps, each of which is some hundred calls.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(1);
 
 /// What the programs do now of what the agent said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,6 +94,7 @@ impl Stripper {
             told: 0,
             without_room: 0,
             failures: 0,
+            sweep_at: Time::ZERO,
         })
     }
 
@@ -130,7 +136,6 @@ impl Stripper {
                 service,
                 birth,
                 ingress,
-                first,
             } => {
                 let not = Heeded::NotAdded(service, ends);
                 let Some(Route { local, remote }) = route(ingress) else {
@@ -143,7 +148,6 @@ impl Stripper {
                     ingress,
                     source: remote.ip(),
                     destination: local,
-                    first,
                 };
                 let result = match self.flows.add(&ends, &expected) {
                     Ok(()) => {
@@ -166,16 +170,20 @@ impl Stripper {
         (heeded, result)
     }
 
-    /// Whether [`Self::sweep`] is to be called soon.
-    pub(crate) const fn waits(&self) -> bool {
-        !self.flows.is_swept()
+    /// When [`Self::sweep`] is to be called, if it is.
+    pub(crate) fn sweep_due(&self) -> Option<Time> {
+        (!self.flows.is_swept()).then_some(self.sweep_at)
     }
 
-    /// Frees some of the memory that is not needed any more.
+    /// Frees some of the memory that is not needed any more, if it is time.
     ///
     /// # Errors
     /// What the kernel says.
-    pub(crate) fn sweep(&mut self) -> io::Result<()> {
+    pub(crate) fn sweep(&mut self, now: Time) -> io::Result<()> {
+        if self.sweep_due().is_none_or(|due| now < due) {
+            return Ok(());
+        }
+        self.sweep_at = now + SWEEP_INTERVAL;
         self.flows.sweep()
     }
 

@@ -214,7 +214,7 @@ impl Underlay {
     }
 
     /// Reads up to a batch from socket `at` and gives each datagram with its origin and our
-    /// address to `each`. What is longer than any message counts as truncated.
+    /// address to `each`. What is longer than any message counts as truncated. Says whether more may be there.
     ///
     /// # Errors
     /// Why nothing could be read, but that there is nothing to read.
@@ -222,7 +222,7 @@ impl Underlay {
         &mut self,
         at: usize,
         mut each: impl FnMut(&[u8], &Origin, IpAddr),
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let mut slots = std::mem::take(&mut self.slots);
         let mut origins = std::mem::take(&mut self.origins);
         let local = self.families[at / (SENDERS + 1)].local;
@@ -244,7 +244,7 @@ impl Underlay {
         self.wanted = (2 * count).clamp(LEAST_BATCH, BATCH);
         match received {
             Err(error) if !is_temporary(&error) => Err(error),
-            _ => Ok(()),
+            _ => Ok(count == room),
         }
     }
 }

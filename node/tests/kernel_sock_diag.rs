@@ -12,10 +12,11 @@ use jlb_node::kernel::netlink::Netlink;
 use jlb_node::kernel::sock_diag::{Destroyed, DestroyedSocket, Event, Socket, SocketState, dump};
 use jlb_packet_io::Tun;
 use jlb_packet_io::tun::LargeBuf;
-use jlb_packet_io::wait::{Interest, Poller, hold_still};
+use jlb_packet_io::wait::{Interest, Poller};
 use jlb_protocol::PacketBuf;
 use namespace::{Namespace, PATIENCE, UP, ip};
 use socket2::SockRef;
+use std::collections::VecDeque;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -291,7 +292,9 @@ fn a_client_that_does_not_finish_the_handshake_is_half_open() {
 
 #[test]
 fn a_socket_that_lost_the_race_for_its_connection_is_not_told() {
-    const TRIES: u16 = 2_000;
+    /// As many as the race needs on a busy machine; usually a few hundred do.
+    const TRIES: u16 = 20_000;
+    const OPEN: usize = 200;
     Namespace::new("twin").run(|| {
         let tun = Tun::open("tun", false).unwrap();
         let netlink = Netlink::open().unwrap();
@@ -300,10 +303,12 @@ fn a_socket_that_lost_the_race_for_its_connection_is_not_told() {
         let listener = TcpListener::bind("10.9.0.1:0").unwrap();
         let server = listener.local_addr().unwrap();
         let mut destroyed = Destroyed::open().unwrap();
-        let mut open = Vec::new();
+        let mut open = VecDeque::new();
         let mut events = Vec::new();
-        for at in 0..TRIES {
-            let client = SocketAddr::new(ip("10.9.0.2"), 4_000 + at);
+        let mut tries = 0;
+        while destroyed.twins() < 3 && tries < TRIES {
+            let client = SocketAddr::new(ip("10.9.0.2"), 4_000 + tries);
+            tries += 1;
             tun.write(&syn(client, server)).unwrap();
             let ack = sequence_of_answer(&tun, client).wrapping_add(1);
             // Either of them completes the handshake.
@@ -318,13 +323,20 @@ fn a_socket_that_lost_the_race_for_its_connection_is_not_told() {
                     });
                 }
             });
-            open.push(listener.accept().unwrap());
+            open.push_back(listener.accept().unwrap());
             destroyed.read(&mut events).unwrap();
+            for event in events.drain(..) {
+                let Event::Closed(socket) = event else {
+                    panic!("{event:?}");
+                };
+                let is_open = open.iter().any(|(_, remote)| *remote == socket.remote);
+                assert!(!is_open, "{socket:?} is open");
+            }
+            if open.len() > OPEN {
+                open.pop_front();
+            }
         }
-        hold_still(Duration::from_millis(50));
-        destroyed.read(&mut events).unwrap();
-        println!("{} of {TRIES} connections had a twin", destroyed.twins());
-        assert_eq!(events, [], "all are open");
+        println!("{} of {tries} connections had a twin", destroyed.twins());
         if std::thread::available_parallelism().unwrap().get() > 1 {
             assert!(destroyed.twins() > 0, "this shows nothing");
         }

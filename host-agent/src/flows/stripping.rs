@@ -32,8 +32,7 @@ impl Mark {
 /// What the driver is to do about a flow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Change {
-    /// With a birth, by an ingress; the agent is still to see the first packet.
-    Add(FlowKey, Birth, NodeNumber, bool),
+    Add(FlowKey, Birth, NodeNumber),
     Remove(FlowKey),
     Clear,
 }
@@ -79,10 +78,10 @@ impl Stripping {
 }
 
 impl Flow {
-    /// Whether all that the agent learns of the client's packets is known already, or will be with the next.
+    /// Whether all that the agent learns of the client's next packets is known already.
     const fn may_be_stripped(&self) -> bool {
         matches!(self.protocol, Protocol::Tcp)
-            && matches!(self.state, State::Accepted | State::Established)
+            && matches!(self.state, State::Established)
             && self.doubt().is_none()
     }
 }
@@ -127,7 +126,7 @@ impl Flows {
         flow.is_some_and(|flow| flow.mark == self.stripping.mark)
     }
 
-    /// A plain segment of the flow came through this ingress, with this birth, or will: those that follow may go past
+    /// A plain segment of the flow came through this ingress, with this birth: those that follow may go past
     /// the agent, where all else allows that. An ingress may know an older life of the flow; which one a segment
     /// belongs to is the stack's to tell.
     pub(crate) fn strip(&mut self, handle: Handle, birth: Option<Birth>, ingress: NodeNumber) {
@@ -150,11 +149,12 @@ impl Flows {
         if is_told || flow.mark == Mark::CUT || !flow.may_be_stripped() {
             return;
         }
+        // What the driver was told before is not to stay, whatever becomes of this.
+        self.stripping.take_back(&key, flow);
         // The trail goes: it would fall behind unseen, and a reset by it would not be heeded.
         (flow.holds, flow.numbers) = (Holds::Birth, numbers);
         flow.mark = self.stripping.mark;
-        let first = matches!(flow.state, State::Accepted);
-        let add = Change::Add(key, birth, ingress, first);
+        let add = Change::Add(key, birth, ingress);
         self.stripping.waiting.push_back(add);
     }
 

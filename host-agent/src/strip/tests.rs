@@ -33,28 +33,6 @@ fn add(client: Client, birth: Birth, ingress: u16) -> Strip {
         service: service(client.service),
         birth,
         ingress: node(ingress),
-        first: false,
-    }
-}
-
-/// The same of a connection that was just accepted.
-fn add_early(client: Client, birth: Birth, ingress: u16) -> Strip {
-    let Strip::Add {
-        ends,
-        service,
-        birth,
-        ingress,
-        ..
-    } = add(client, birth, ingress)
-    else {
-        unreachable!()
-    };
-    Strip::Add {
-        ends,
-        service,
-        birth,
-        ingress,
-        first: true,
     }
 }
 
@@ -75,9 +53,8 @@ fn data(bed: &mut Bed, client: Client, packet: &[u8], birth: Birth, from: u16) -
 /// The client's flow is established, and let go.
 fn stripped(bed: &mut Bed, client: Client) -> Birth {
     let birth = bed.accept(client, ISN);
-    assert_eq!(strips(bed), [add_early(client, birth, 1)]);
     assert_eq!(data(bed, client, &client.ack(), birth, 1), Verdict::Deliver);
-    assert_eq!(strips(bed), []);
+    assert_eq!(strips(bed), [add(client, birth, 1)]);
     birth
 }
 
@@ -88,14 +65,13 @@ fn comes_back(bed: &mut Bed, client: Client, birth: Birth) {
 }
 
 #[test]
-fn a_flow_is_let_go_once_but_for_the_first_packet_if_it_was_just_accepted() {
+fn an_established_flow_is_let_go_once() {
     for client in [client(1), client6(2)] {
         let mut bed = bed();
-        let birth = stripped(&mut bed, client);
-        assert_eq!(bed.flows(), [0, 1, 0, 0]);
-        bed.agent.strip_anew();
-        assert_eq!(strips(&mut bed), [Strip::Clear]);
-        comes_back(&mut bed, client, birth);
+        let birth = bed.accept(client, ISN);
+        assert_eq!(strips(&mut bed), [], "accepted only");
+        data(&mut bed, client, &client.ack(), birth, 1);
+        assert_eq!(strips(&mut bed), [add(client, birth, 1)]);
         // What was on its way, or finds no room with the driver.
         data(&mut bed, client, &client.ack(), birth, 1);
         assert_eq!(strips(&mut bed), []);
@@ -152,9 +128,6 @@ fn datagrams_other_births_and_ends_let_nothing_go() {
 
     let tcp = client(2);
     let birth = bed.accept(tcp, ISN);
-    assert_eq!(strips(&mut bed), [add_early(tcp, birth, 1)]);
-    bed.agent.strip_anew();
-    assert_eq!(strips(&mut bed), [Strip::Clear]);
     for flags in [
         TcpFlags::RST,
         TcpFlags::RST | TcpFlags::ACK,
@@ -166,34 +139,9 @@ fn datagrams_other_births_and_ends_let_nothing_go() {
     }
     data(&mut bed, tcp, &tcp.icmp_error(), birth, 1);
     assert_eq!(strips(&mut bed), [], "an ICMP error");
-    data(
-        &mut bed,
-        tcp,
-        &tcp.tcp(501, TcpFlags::FIN | TcpFlags::ACK),
-        birth,
-        1,
-    );
+    let end = tcp.tcp(501, TcpFlags::FIN | TcpFlags::ACK);
+    data(&mut bed, tcp, &end, birth, 1);
     assert_eq!(strips(&mut bed), [add(tcp, birth, 1)]);
-}
-
-#[test]
-fn r3_a_flow_that_was_let_go_early_ends_if_the_client_does_not_go_on() {
-    let mut bed = bed();
-    let birth = bed.accept(client(1), ISN);
-    assert_eq!(strips(&mut bed), [add_early(client(1), birth, 1)]);
-    bed.run(75_100);
-    assert_eq!(bed.flows(), [0; 4]);
-    assert_eq!(strips(&mut bed), [remove(client(1))]);
-}
-
-#[test]
-fn a_repeated_syn_has_the_next_packet_seen_again() {
-    let mut bed = bed();
-    let birth = bed.accept(client(1), ISN);
-    assert_eq!(strips(&mut bed), [add_early(client(1), birth, 1)]);
-    bed.offer(client(1), &client(1).syn(ISN));
-    assert_eq!(strips(&mut bed), [remove(client(1))]);
-    comes_back(&mut bed, client(1), birth);
 }
 
 #[test]
@@ -212,7 +160,11 @@ fn a_flow_of_the_kernels_list_is_let_go_by_the_birth_that_its_ingress_knows() {
     assert_eq!(strips(&mut bed), []);
     // It has heard of the present one.
     let birth = bed.agent.birth(&client(1).key()).unwrap();
-    comes_back(&mut bed, client(1), birth);
+    data(&mut bed, client(1), &client(1).ack(), birth, 1);
+    assert_eq!(
+        strips(&mut bed),
+        [remove(client(1)), add(client(1), birth, 1)]
+    );
 }
 
 #[test]

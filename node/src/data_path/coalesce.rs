@@ -30,9 +30,6 @@ const LEAST_GAIN: u128 = 2;
 /// What is shorter is not worth a sleep.
 const SHORTEST: Duration = Duration::from_micros(50);
 
-/// What one turn takes in at most if it holds still afterwards: after more there is more already.
-const FEW: usize = 48;
-
 /// How long to hold still.
 #[derive(Debug)]
 pub(super) struct Coalescing {
@@ -70,17 +67,13 @@ impl Coalescing {
         self.hold = self.hold.min(max.unwrap_or_default());
     }
 
-    /// After a turn that took in so much, at least one: how long to hold still, zero for not at all.
+    /// After a turn that took in so much, all that there was: how long to hold still, zero for not at all.
     pub(super) fn hold(&mut self, now: Time, taken: usize) -> Duration {
         self.taken += taken;
         if now.since(self.looked) >= INTERVAL {
             self.look(now);
         }
-        if taken < FEW {
-            self.hold
-        } else {
-            Duration::ZERO
-        }
+        self.hold
     }
 
     /// How long it holds still at present.
@@ -94,7 +87,8 @@ impl Coalescing {
         if let (Some(max), Some(waited)) = (self.max, waited) {
             self.learn(now, max, waited);
         } else {
-            self.looked = now;
+            (self.looked, self.taken) = (now, 0);
+            (self.mean, self.hold) = (Duration::ZERO, Duration::ZERO);
         }
     }
 

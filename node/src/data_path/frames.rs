@@ -2,6 +2,7 @@
 
 use super::{SOON, Turn};
 use crate::machine::{Machine, RoleConfig};
+use crate::underlay::BATCH;
 use crate::xdp::Unsent;
 use jlb_ingress::Verdict;
 use jlb_packet_io::xsk::Frame;
@@ -18,6 +19,7 @@ impl<M: Machine> Turn<M> {
         let mut packets = std::mem::take(&mut self.frame_packets);
         let count = frames.receive(at, &mut packets);
         self.taken += count;
+        self.has_more |= count == BATCH;
         self.stack.received += count as u64;
         let taken = self.path.machine.process_frames(now, &mut packets);
         for packet in packets.drain(..) {

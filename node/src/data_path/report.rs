@@ -58,6 +58,14 @@ impl<M: Machine> Turn<M> {
             );
         }
         self.report_frames(&mut report);
+        if let Some(sockets) = &self.path.sockets {
+            report.counter(
+                "jlb_host_sockets_twins_total",
+                "Sockets that the kernel gave up since another one has their connection.",
+                &[],
+                sockets.events.twins(),
+            );
+        }
         if let Some(stripper) = &self.path.stripper {
             stripper.report(&mut report);
         }

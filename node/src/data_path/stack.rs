@@ -58,14 +58,16 @@ impl<M: Machine> Turn<M> {
     pub(super) fn read_stack(&mut self, now: Time) -> Result<(), Error> {
         for _ in 0..LARGE_PER_TURN {
             let Some((len, segments)) = self.read_batch(now)? else {
-                break;
+                return Ok(());
             };
             let Some(large) = self.offload.large.take() else {
-                break;
+                return Ok(());
             };
             self.handle_large(now, large.packet(len), segments);
             self.offload.large = Some(large);
+            self.taken += 1;
         }
+        self.has_more = true;
         Ok(())
     }
 
@@ -99,6 +101,7 @@ impl<M: Machine> Turn<M> {
             packet.verdict = Verdict::Pending;
             count += 1;
         }
+        self.has_more |= count == self.packets.len();
         self.process(now, count);
         Ok(large)
     }

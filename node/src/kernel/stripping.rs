@@ -70,8 +70,6 @@ mod value {
     pub(super) const FAMILY: usize = 44;
     pub(super) const GENERATION: usize = 48;
     pub(super) const SENDER: usize = 52;
-    /// One as long as the agent is to see the first packet: in the machine's byte order.
-    pub(super) const FIRST: usize = 54;
 }
 
 type Key = [u8; key::LEN];
@@ -103,8 +101,6 @@ pub struct Expected {
     pub source: IpAddr,
     /// Ours, of the same family.
     pub destination: IpAddr,
-    /// The first is still the agent's.
-    pub first: bool,
 }
 
 /// The flows, as the programs of all interfaces see them.
@@ -178,29 +174,28 @@ impl Flows {
         let Some(mut after) = self.sweeping else {
             return Ok(());
         };
-        let mut outdated = Vec::new();
-        let mut ended = false;
         for _ in 0..SWEEP {
-            let Some(next) = self.map.next_key(after.as_ref())? else {
-                ended = true;
-                break;
-            };
-            let at = value::GENERATION..value::GENERATION + 4;
-            let value = self.map.get(&next)?;
-            if value.is_some_and(|it| it[at] != self.present.to_ne_bytes()) {
-                outdated.push(next);
+            let next = self.map.next_key(after.as_ref())?;
+            // The order begins anew after a key that is gone: it goes once its successor is known.
+            if let Some(key) = after
+                && self.is_outdated(&key)?
+            {
+                self.map.delete(&key)?;
             }
-            after = Some(next);
+            if next.is_none() {
+                self.sweeping = None;
+                return Ok(());
+            }
+            after = next;
         }
-        for key in &outdated {
-            self.map.delete(key)?;
-        }
-        // The order begins anew after a key that is gone; those before it are of now.
-        if after.is_some_and(|it| outdated.contains(&it)) {
-            after = None;
-        }
-        self.sweeping = (!ended).then_some(after);
+        self.sweeping = Some(after);
         Ok(())
+    }
+
+    fn is_outdated(&self, key: &Key) -> io::Result<bool> {
+        let at = value::GENERATION..value::GENERATION + 4;
+        let value = self.map.get(key)?;
+        Ok(value.is_some_and(|it| it[at] != self.present.to_ne_bytes()))
     }
 
     /// Flows that are there, outdated ones included, `most` at most.
@@ -248,7 +243,6 @@ fn value_of(expected: &Expected, generation: u32) -> Value {
     put(value::FAMILY, &family.to_ne_bytes());
     put(value::GENERATION, &generation.to_ne_bytes());
     put(value::SENDER, &expected.ingress.get().to_be_bytes());
-    put(value::FIRST, &u16::from(expected.first).to_ne_bytes());
     value
 }
 
@@ -480,13 +474,6 @@ fn inner<'maps>(
             same(Size::Word, IP + packet + part, value);
         }
     }
-    // Two that come at the same time may both be the first.
-    let later = code.label();
-    code.load(Size::Half, R5, R8, value::FIRST as i16);
-    code.jump_if(Condition::Equal, R5, 0, later);
-    code.store_immediate(Size::Half, R8, value::FIRST as i16, 0);
-    code.jump(pass);
-    code.place(later);
     strip(code, flows, ip, inner, pass);
 }
 
