@@ -21,7 +21,11 @@ const DUMP_LATER: Duration = Duration::from_secs(10);
 /// dumps. A kernel with some hundred thousand connections and time-wait entries lists them in 30 ms.
 const DUMP_REST: u32 = 49;
 
-/// Where that would be more than [`DUMP_LATER`]: a tenth of the time at most.
+/// It waits no longer than this, so that flows that are over go in time (S5), unless that is more than a tenth of
+/// the time.
+const LONGEST_REST: Duration = Duration::from_secs(2);
+
+/// After a dump of which that is so the next waits for this many times as long.
 const LONG_DUMP_REST: u32 = 9;
 
 /// What the kernel holds for a TCP connection.
@@ -274,7 +278,7 @@ impl HostAgent {
 
 /// How long there is no other dump after one that took so long.
 fn rest_after(span: Duration) -> Duration {
-    let long = span.saturating_mul(LONG_DUMP_REST).max(DUMP_LATER);
+    let long = span.saturating_mul(LONG_DUMP_REST).max(LONGEST_REST);
     span.saturating_mul(DUMP_REST).min(long)
 }
 
