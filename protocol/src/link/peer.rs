@@ -4,6 +4,7 @@ use super::tag::Key;
 use super::window::Window;
 use super::{FIRST_HELLO_RETRY, HELLO_SPACING, Route};
 use crate::drop_reason::DropReason;
+use crate::message::ControlKind;
 use crate::number::{NodeNumber, Role};
 use crate::planted::{self, Bug};
 use crate::sip::Sip;
@@ -13,6 +14,9 @@ use crate::wire::{self, Covered, Imprint, Seal};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+
+/// The worker that owns a peer's link.
+const FIRST_WORKER: u8 = 0;
 
 /// The most workers that a peer may have.
 const MAX_WORKERS: usize = 64;
@@ -109,8 +113,9 @@ pub(super) struct Peer {
     session: Option<Session>,
     /// Whether the peer has sealed something for this life of ours since it was added.
     met: bool,
-    /// The worker and number of what the latest saying was in.
-    told: (u8, u64),
+    /// The number of what the latest saying was in: the peer's first worker seals all of them. `None` if nothing that was
+    /// sealed since the session began tells which number that worker is at.
+    told: Option<u64>,
     pub(super) said: Option<Said>,
     /// Once a message was sealed since the session began and the peer said last which version it opens.
     pub(super) sealing: Option<Sealing>,
@@ -148,7 +153,7 @@ impl Peer {
             interval,
             session: None,
             met: false,
-            told: (0, 0),
+            told: None,
             said: None,
             sealing: None,
             config: None,
@@ -270,20 +275,21 @@ impl Peer {
         session.accept(seal)?;
         let began = !core::mem::replace(&mut self.met, true);
         if began {
-            // A Hello from before may still be replayed; it has a lower number.
-            self.told = (seal.worker, seal.counter.saturating_sub(1));
+            // A Hello from before may still be replayed; it has a lower number, of the first worker's.
+            let is_first = seal.worker == FIRST_WORKER;
+            self.told = is_first.then(|| seal.counter.saturating_sub(1));
             self.said = None;
             self.sealing = None;
         }
         Ok(began)
     }
 
-    /// What the peer says of itself, this message taken into account; `None` if all that came was
-    /// made before the session.
+    /// What the peer says of itself, this message taken into account; `None` if all that came was, or may have been,
+    /// made before the session. Only an answer is certainly of the session.
     pub(super) fn latest(&mut self, seal: &Seal, said: Said) -> Option<Said> {
-        let (worker, number) = self.told;
-        if worker != seal.worker || seal.counter > number {
-            self.told = (seal.worker, seal.counter);
+        let is_answer = seal.kind == ControlKind::HelloAck as u8;
+        if self.told.map_or(is_answer, |number| seal.counter > number) {
+            self.told = Some(seal.counter);
             self.said = Some(said);
             self.sealing = None;
         }

@@ -1,8 +1,9 @@
 use super::super::tests::{
-    PORT, SOURCE, address, key, link, link_with, message, node, open, settle,
+    PORT, SOURCE, address, carry_hellos, hello_to, key, link, link_with, message, node, open,
+    settle,
 };
 use super::*;
-use crate::link::{MessageKeys, Opened, PeerAddress};
+use crate::link::{Event, MessageKeys, Opened, PeerAddress};
 use crate::time::Time;
 use alloc::vec;
 use core::net::SocketAddr;
@@ -147,6 +148,35 @@ fn a_peer_that_opens_the_first_seal_only_is_none_of_theirs() {
     assert_eq!(sealer(1, &a).route(node(3)), None, "it was never met");
     let keys = MessageKeys::new(key(1), vec![]);
     assert_eq!(sealer(1, &link_with(1, 100, keys)).route(node(2)), None);
+}
+
+#[test]
+fn where_another_worker_is_met_first_a_replayed_hello_says_nothing() {
+    let (mut a, mut b) = (link(1, 100), link(2, 200));
+    let now = Time::ZERO;
+    a.handle_timeout(now);
+    let hello = hello_to(&mut a, 2);
+    let said = |b: &mut Link| {
+        let events = core::iter::from_fn(|| b.poll_event());
+        let said = |event: &Event| matches!(event, Event::PeerSaid { .. });
+        events.filter(said).count()
+    };
+    let replay = |b: &mut Link| {
+        let from = SocketAddr::new(address(1), PORT);
+        b.open(now, from, address(2), hello.as_slice())
+    };
+    assert_eq!(replay(&mut b), Ok(Opened::Handled));
+    // Its answer makes the other end known, whose own answer is late.
+    b.handle_timeout(now);
+    carry_hellos(now, &mut b, &mut a);
+    let first = sealed(&mut sealer(1, &a));
+    let opened = open(now, &mut b, 1, first.as_slice());
+    assert_eq!(opened, Ok(Opened::Message(node(1))));
+    assert_eq!(said(&mut b), 0);
+    assert_eq!(replay(&mut b), Ok(Opened::Handled));
+    assert_eq!(said(&mut b), 0, "it may be of any time");
+    carry_hellos(now, &mut a, &mut b);
+    assert_eq!(said(&mut b), 1, "the answer is of this session");
 }
 
 #[test]
