@@ -36,8 +36,8 @@ pub(crate) const MAX_WAITING: usize = 256;
 
 struct Family {
     local: IpAddr,
-    listener: UdpSocket,
-    senders: Vec<UdpSocket>,
+    /// The listener, where there is one, then the senders.
+    sockets: Vec<UdpSocket>,
 }
 
 /// A datagram that waits to be sent at the end of the turn.
@@ -55,6 +55,8 @@ struct Waiting {
 /// All sockets of a node's underlay addresses.
 pub(crate) struct Underlay {
     families: Vec<Family>,
+    /// Of each family.
+    listeners: usize,
     /// By socket, see [`Underlay::socket`].
     waiting: Vec<Vec<Waiting>>,
     /// Messages in `waiting`.
@@ -70,29 +72,39 @@ pub(crate) struct Underlay {
 impl Underlay {
     /// Binds all sockets.
     pub(crate) fn bind(addresses: &[IpAddr], port: u16) -> Result<Self, Error> {
+        Self::of(addresses, &[port], UdpSocket::bind)
+    }
+
+    /// Binds those that only send: nothing is ever read from them, and they keep nothing that comes.
+    pub(crate) fn bind_to_send(addresses: &[IpAddr]) -> Result<Self, Error> {
+        Self::of(addresses, &[], UdpSocket::bind_to_send)
+    }
+
+    fn of(
+        addresses: &[IpAddr],
+        listeners: &[u16],
+        bind: fn(SocketAddr) -> io::Result<UdpSocket>,
+    ) -> Result<Self, Error> {
         let mut families = Vec::new();
         for &local in addresses {
-            let bind = |port| {
+            let ports = listeners.iter().copied().chain([0; SENDERS]);
+            let sockets = ports.map(|port| {
                 let address = SocketAddr::new(local, port);
-                UdpSocket::bind(address).map_err(|source| Error::Bind {
+                bind(address).map_err(|source| Error::Bind {
                     purpose: "the underlay",
                     address,
                     source,
                 })
-            };
-            let listener = bind(port)?;
-            let senders = (0..SENDERS)
-                .map(|_| bind(0))
-                .collect::<Result<Vec<_>, _>>()?;
+            });
             families.push(Family {
                 local,
-                listener,
-                senders,
+                sockets: sockets.collect::<Result<_, _>>()?,
             });
         }
-        let sockets = families.len() * (SENDERS + 1);
+        let sockets = families.len() * (SENDERS + listeners.len());
         Ok(Self {
             families,
+            listeners: listeners.len(),
             waiting: (0..sockets).map(|_| Vec::new()).collect(),
             count: 0,
             runs: Runs::default(),
@@ -107,6 +119,7 @@ impl Underlay {
     pub(crate) const fn none() -> Self {
         Self {
             families: Vec::new(),
+            listeners: 0,
             waiting: Vec::new(),
             count: 0,
             runs: Runs::new(),
@@ -124,13 +137,13 @@ impl Underlay {
         })
     }
 
-    /// Socket `at`: of each family the listener, then the senders.
+    /// Sockets of each family.
+    const fn per_family(&self) -> usize {
+        self.listeners + SENDERS
+    }
+
     fn socket(&self, at: usize) -> &UdpSocket {
-        let family = &self.families[at / (SENDERS + 1)];
-        match (at % (SENDERS + 1)).checked_sub(1) {
-            None => &family.listener,
-            Some(sender) => &family.senders[sender],
-        }
+        &self.families[at / self.per_family()].sockets[at % self.per_family()]
     }
 
     /// Now and then flows are spread over more ports than before, or fewer, by how much is sent.
@@ -139,7 +152,7 @@ impl Underlay {
     }
 
     /// The socket and port that messages of a flow leave from, towards peers for which `local` is
-    /// our address. Messages without a flow leave from the port that all listen on.
+    /// our address. Messages without a flow leave from the port that all listen on, where there is one.
     pub(crate) fn source(&mut self, local: IpAddr, flow: FlowHash) -> Option<(usize, u16)> {
         self.spread.count(1);
         let family = self
@@ -149,9 +162,9 @@ impl Underlay {
         let sender = if flow == FlowHash::NONE {
             0
         } else {
-            1 + (flow.0 % self.spread.ports() as u64) as usize
+            self.listeners + (flow.0 % self.spread.ports() as u64) as usize
         };
-        let at = family * (SENDERS + 1) + sender;
+        let at = family * self.per_family() + sender;
         Some((at, self.socket(at).local_addr().port()))
     }
 
@@ -225,7 +238,7 @@ impl Underlay {
     ) -> io::Result<bool> {
         let mut slots = std::mem::take(&mut self.slots);
         let mut origins = std::mem::take(&mut self.origins);
-        let local = self.families[at / (SENDERS + 1)].local;
+        let local = self.families[at / self.per_family()].local;
         let room = self.wanted.min(slots.len());
         let received = self.socket(at).recv_batch(&mut slots[..room], &mut origins);
         let count = *received.as_ref().unwrap_or(&0);

@@ -111,6 +111,24 @@ impl UdpSocket {
     /// `AddrInUse` if another socket has the port, `AddrNotAvailable` if the machine does not have
     /// the address.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = Self::unbound(address)?;
+        // A kernel that does not know it gives each datagram by itself.
+        let _ = set_option(&socket, libc::UDP_GRO, 1);
+        enlarge_receive_buffer(&socket)?;
+        Self::bound(socket, address)
+    }
+
+    /// Binds a socket that is only sent from: what comes to it is dropped at once, and takes no memory.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn bind_to_send(address: SocketAddr) -> io::Result<Self> {
+        let socket = Self::unbound(address)?;
+        drop_all(&socket)?;
+        Self::bound(socket, address)
+    }
+
+    fn unbound(address: SocketAddr) -> io::Result<Socket> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::DGRAM.nonblocking(),
@@ -122,9 +140,11 @@ impl UdpSocket {
         } else {
             sockopt::set_ip_mtu_discover(&socket, sockopt::Ipv4PathMtuDiscovery::DONT)?;
         }
-        // A kernel that does not know it gives each datagram by itself.
-        let _ = set_option(&socket, libc::UDP_GRO, 1);
-        enlarge_buffers(&socket)?;
+        enlarge_send_buffer(&socket)?;
+        Ok(socket)
+    }
+
+    fn bound(socket: Socket, address: SocketAddr) -> io::Result<Self> {
         socket.bind(&address.into())?;
         let local = socket
             .local_addr()?
@@ -417,11 +437,45 @@ fn set_option(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::R
     Ok(())
 }
 
-/// Asks for large buffers: past the system's limit where privileges allow it, up to it otherwise.
-fn enlarge_buffers(socket: &Socket) -> io::Result<()> {
+/// Has the kernel drop all that comes.
+fn drop_all(socket: &Socket) -> io::Result<()> {
+    let mut nothing = libc::sock_filter {
+        code: (libc::BPF_RET | libc::BPF_K) as u16,
+        jt: 0,
+        jf: 0,
+        k: 0,
+    };
+    let filter = libc::sock_fprog {
+        len: 1,
+        filter: &raw mut nothing,
+    };
+    // SAFETY: the option's value is one `sock_fprog`, which the pointer is valid for; it tells of one instruction, which
+    // the kernel copies.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const filter).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Asks for a large buffer: past the system's limit where privileges allow it, up to it otherwise.
+fn enlarge_receive_buffer(socket: &Socket) -> io::Result<()> {
     if sockopt::set_socket_recv_buffer_size_force(socket, BUFFER_SIZE).is_err() {
         socket.set_recv_buffer_size(BUFFER_SIZE)?;
     }
+    Ok(())
+}
+
+/// The same for what is sent.
+fn enlarge_send_buffer(socket: &Socket) -> io::Result<()> {
     if sockopt::set_socket_send_buffer_size_force(socket, BUFFER_SIZE).is_err() {
         socket.set_send_buffer_size(BUFFER_SIZE)?;
     }

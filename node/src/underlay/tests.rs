@@ -117,3 +117,33 @@ fn a_datagram_longer_than_any_message_is_marked() {
     }
     assert_eq!(seen, [(MAX_PACKET, false), (20_000, true)]);
 }
+
+#[test]
+fn one_that_only_sends_has_no_listener_and_keeps_nothing() {
+    let port = free_port();
+    let mut sending = Underlay::bind_to_send(&[V4, V6]).unwrap();
+    // Another one has the port all the same.
+    let mut other = Underlay::bind(&[V4], port).unwrap();
+    assert_eq!(sending.waiting.len(), 2 * SENDERS);
+    for flow in [FlowHash::NONE, FlowHash(1)] {
+        let (at, from) = sending.source(V4, flow).unwrap();
+        assert_ne!(from, port);
+        sending.push(at, PacketBuf::from_packet(b"out"), (V4, port).into());
+        assert!(sending.flush(|_, sent| assert!(sent)).is_none());
+        let (at, _) = other.source(V4, FlowHash::NONE).unwrap();
+        other.push(at, PacketBuf::from_packet(b"back"), (V4, from).into());
+        assert!(other.flush(|_, sent| assert!(sent)).is_none());
+    }
+    let mut came = 0;
+    other
+        .receive(0, |bytes, _, _| {
+            assert_eq!(bytes, b"out");
+            came += 1;
+        })
+        .unwrap();
+    assert_eq!(came, 2);
+    for at in 0..sending.waiting.len() {
+        let nothing = sending.receive(at, |bytes, _, _| panic!("{bytes:?}"));
+        assert!(nothing.is_ok());
+    }
+}

@@ -172,8 +172,8 @@ impl Forwarding {
         sealer.take(&published.sessions);
         let max_inner = beginning.max_inner;
         Ok(Self {
-            // Nothing comes to these ports: peers send to the one that the first worker listens on.
-            underlay: Underlay::bind(&beginning.addresses, 0)?,
+            // Peers send to the port that the first worker listens on.
+            underlay: Underlay::bind_to_send(&beginning.addresses)?,
             forwarder: Forwarder::new(
                 published.rules,
                 published.generation,
