@@ -53,8 +53,9 @@ pub(crate) struct Wanted {
     pub(crate) max_inner: u16,
 }
 
-/// An interface that packets are taken from.
+/// An interface that packets are taken from: for each worker apart, as the sockets.
 #[derive(Debug)]
+#[repr(align(128))]
 struct Port {
     name: String,
     interface: Interface,

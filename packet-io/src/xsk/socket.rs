@@ -51,8 +51,9 @@ pub struct Statistics {
     pub invalid_sent: u64,
 }
 
-/// A socket on a queue of an interface.
+/// A socket on a queue of an interface. What one worker writes here lies on other cache lines than what another does.
 #[derive(Debug)]
+#[repr(align(128))]
 pub struct Socket {
     file: OwnedFd,
     queue: Queue,
