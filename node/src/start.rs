@@ -11,7 +11,7 @@ use crate::socket_watch::SocketWatch;
 use crate::strip::{self, Stripper};
 use crate::underlay::Underlay;
 use crate::watch::{Setup, Silences};
-use crate::workers::{Attached, Beginning, Forwarders, Published, Shared, pin, processors, rings};
+use crate::workers::{Attached, Beginning, Forwarders, pin, processors, rings};
 use crate::xdp::{ClientFrames, Wanted};
 use jlb_config::{ClusterConfig, Membership, Node, PacketIo};
 use jlb_flow_tracker::FlowTracker;
@@ -249,7 +249,7 @@ impl Start<'_> {
         let workers = 1 + stack.queues.len();
         let cpus = match workers {
             1 => vec![None],
-            several => processors(several),
+            several => processors(self.node.number, several),
         };
         let forwarders = match machine.rules() {
             Some(rules) if workers > 1 => {
@@ -295,20 +295,7 @@ impl Start<'_> {
         queues: Vec<Queues>,
         cpus: &[Option<usize>],
     ) -> Result<Forwarders, Error> {
-        let sessions = Arc::new(link.sessions_to_seal());
-        let published = Published {
-            generation: 1,
-            rules: Arc::new(rules),
-            sessions: Arc::clone(&sessions),
-        };
-        let shared = Arc::new(Shared::new(published));
-        let mut forwarders = Forwarders {
-            shared: Arc::clone(&shared),
-            list: Vec::new(),
-            sessions,
-            sessions_changed: link.sessions_changed(),
-            role_changed: false,
-        };
+        let mut forwarders = Forwarders::new(rules, link);
         for (number, queues) in (1..).zip(queues) {
             let (up, down) = rings();
             let beginning = Beginning {
@@ -319,7 +306,7 @@ impl Start<'_> {
                 max_inner: usize::from(self.config.max_inner()),
                 max_shortcuts: self.config.limits.max_flows,
                 seed: seed()?,
-                shared: Arc::clone(&shared),
+                shared: Arc::clone(&forwarders.shared),
                 rings: up,
                 first: self.channels.waker.clone(),
                 waker: queues.waker,

@@ -17,8 +17,9 @@ pub(crate) use forwarding::{Beginning, Forwarding};
 use crate::error::Error;
 use jlb_ingress::{Rules, Shortcut};
 use jlb_packet_io::wait::Waker;
-use jlb_protocol::link::Sessions;
-use jlb_protocol::{FlowKey, PacketBuf};
+use jlb_protocol::link::{Link, Sessions};
+use jlb_protocol::view::Member;
+use jlb_protocol::{FlowKey, NodeNumber, PacketBuf, Role, View};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -36,6 +37,9 @@ pub(crate) struct Apart<T>(pub(crate) T);
 /// What forwarders go by: it never changes, another one takes its place.
 #[derive(Clone)]
 pub(crate) struct Published {
+    /// Of each publication another one.
+    pub(crate) revision: u32,
+    /// Shortcuts of others are over. Sessions alone do not end any: without one to its host a shortcut is not used.
     pub(crate) generation: u32,
     pub(crate) rules: Arc<Rules>,
     pub(crate) sessions: Arc<Sessions>,
@@ -58,7 +62,7 @@ const _: () = {
 
 /// What each forwarder reads before each batch: in caches of all, for as long as nothing changes.
 struct Signal {
-    generation: AtomicU32,
+    revision: AtomicU32,
     stop: AtomicBool,
 }
 
@@ -66,31 +70,28 @@ impl Shared {
     pub(crate) fn new(published: Published) -> Self {
         Self {
             signal: Apart(Signal {
-                generation: AtomicU32::new(published.generation),
+                revision: AtomicU32::new(published.revision),
                 stop: AtomicBool::new(false),
             }),
             published: Apart(Mutex::new(published)),
         }
     }
 
-    /// Has all forwarders go by this, and their shortcuts end: from their next batches on.
+    /// Has all forwarders go by this from their next batches on.
     pub(crate) fn publish(&self, published: Published) {
-        let generation = published.generation;
+        let revision = published.revision;
         let mut place = self.lock();
         *place = published;
-        self.signal
-            .0
-            .generation
-            .store(generation, Ordering::Release);
+        self.signal.0.revision.store(revision, Ordering::Release);
     }
 
-    /// The present generation.
+    /// Of what was published last.
     #[inline]
-    pub(crate) fn generation(&self) -> u32 {
-        self.signal.0.generation.load(Ordering::Acquire)
+    pub(crate) fn revision(&self) -> u32 {
+        self.signal.0.revision.load(Ordering::Acquire)
     }
 
-    /// What to go by, when the generation is another one than before.
+    /// What to go by, when the revision is another one than before.
     pub(crate) fn published(&self) -> Published {
         self.lock().clone()
     }
@@ -252,15 +253,71 @@ impl Drop for WakesAtTheEnd {
 pub(crate) struct Forwarders {
     pub(crate) shared: Arc<Shared>,
     pub(crate) list: Vec<Attached>,
-    /// What the last publication was made of.
-    pub(crate) sessions: Arc<Sessions>,
-    /// [`jlb_protocol::link::Link::sessions_changed`] at that time.
-    pub(crate) sessions_changed: u64,
-    /// The role's view or configuration is another one since.
-    pub(crate) role_changed: bool,
+    /// The last publication.
+    pub(crate) published: Published,
+    /// [`Link::sessions_changed`] at that time.
+    sessions_changed: u64,
+    /// The hosts of the view, sorted.
+    hosts: Vec<Member>,
+    /// Something that shortcuts depend on is another one since.
+    leases_end: bool,
 }
 
 impl Forwarders {
+    /// None yet.
+    pub(crate) fn new(rules: Rules, link: &Link) -> Self {
+        let published = Published {
+            revision: 1,
+            generation: 1,
+            rules: Arc::new(rules),
+            sessions: Arc::new(link.sessions_to_seal()),
+        };
+        Self {
+            shared: Arc::new(Shared::new(published.clone())),
+            list: Vec::new(),
+            published,
+            sessions_changed: link.sessions_changed(),
+            hosts: Vec::new(),
+            leases_end: false,
+        }
+    }
+
+    /// The view is another one: whatever it says of a host ends the shortcuts, and nothing else of it does.
+    pub(crate) fn see(&mut self, view: &View) {
+        let members = view.members().iter().copied();
+        let hosts = members.filter(|member| member.role == Role::HostAgent);
+        if !hosts.clone().eq(self.hosts.iter().copied()) {
+            self.hosts = hosts.collect();
+            self.leases_end = true;
+        }
+    }
+
+    /// The configuration or this life is another one.
+    pub(crate) fn end_leases(&mut self) {
+        self.leases_end = true;
+    }
+
+    /// Tells what has changed. `rules` are those of now, where there are any.
+    pub(crate) fn publish(&mut self, link: &Link, rules: impl FnOnce() -> Option<Rules>) {
+        let sessions_changed = link.sessions_changed();
+        if !self.leases_end && self.sessions_changed == sessions_changed {
+            return;
+        }
+        let published = &mut self.published;
+        if self.sessions_changed != sessions_changed {
+            published.sessions = Arc::new(link.sessions_to_seal());
+            self.sessions_changed = sessions_changed;
+        }
+        if std::mem::take(&mut self.leases_end) {
+            published.generation = published.generation.wrapping_add(1);
+            if let Some(rules) = rules() {
+                published.rules = Arc::new(rules);
+            }
+        }
+        published.revision = published.revision.wrapping_add(1);
+        self.shared.publish(published.clone());
+    }
+
     /// Why one of them ended, if one did.
     pub(crate) fn failure(&mut self) -> Option<Error> {
         self.list.iter_mut().find_map(Attached::end)
@@ -291,8 +348,9 @@ pub(crate) fn pin(cpu: Option<usize>) {
     }
 }
 
-/// A processor for each of so many workers, if there are enough.
-pub(crate) fn processors(workers: usize) -> Vec<Option<usize>> {
+/// A processor for each of so many workers, if there are enough. Nodes on one machine begin at different ones, as far as
+/// their numbers do.
+pub(crate) fn processors(node: NodeNumber, workers: usize) -> Vec<Option<usize>> {
     let allowed = jlb_packet_io::process::allowed_cpus().unwrap_or_default();
     if allowed.len() < workers {
         tracing::info!(
@@ -301,7 +359,9 @@ pub(crate) fn processors(workers: usize) -> Vec<Option<usize>> {
         );
         return vec![None; workers];
     }
-    allowed.into_iter().take(workers).map(Some).collect()
+    let from = usize::from(node.get()) % allowed.len().max(1);
+    let round = allowed.into_iter().map(Some);
+    round.clone().cycle().skip(from).take(workers).collect()
 }
 
 #[cfg(test)]

@@ -187,7 +187,7 @@ impl<M: Machine> Turn<M> {
         let path = &mut self.path;
         path.machine.handle_config(now, new.role.clone());
         if let Some(forwarders) = &mut path.forwarders {
-            forwarders.role_changed = true;
+            forwarders.end_leases();
         }
         path.link.set_config(new.fingerprint);
         path.link.set_keys(new.keys);

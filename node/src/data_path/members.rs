@@ -359,7 +359,9 @@ impl<M: Machine> Turn<M> {
                 members.changes += 1;
                 link.set_view(members.view().ranked_fingerprint(None));
                 self.path.machine.handle_view(now, members.view());
-                self.role_changed();
+                if let Some(forwarders) = &mut self.path.forwarders {
+                    forwarders.see(members.view());
+                }
                 self.tell_states();
             }
             Command::SendMembers { to, entries } => self.write_members(to, &entries),
@@ -432,6 +434,9 @@ impl<M: Machine> Turn<M> {
             }
         }
         self.path.machine.handle_renewal();
+        if let Some(forwarders) = &mut self.path.forwarders {
+            forwarders.end_leases();
+        }
         self.path
             .machine
             .handle_drain(clock::now(), self.path.draining.until());

@@ -5,11 +5,10 @@ use crate::error::Error;
 use crate::machine::Machine;
 use crate::report::Report;
 use crate::underlay::BATCH;
-use crate::workers::{Answer, Counts, Forwarders, HANDED, Handed, Published};
+use crate::workers::{Answer, Counts, Forwarders, HANDED, Handed};
 use crate::xdp::FrameCounts;
 use jlb_ingress::Verdict;
 use jlb_protocol::{DropReason, FlowKey, PacketBuf, Time};
-use std::sync::Arc;
 
 /// What is to be answered at the end of a batch.
 struct Asked {
@@ -36,7 +35,7 @@ impl<M: Machine> Turn<M> {
             return Ok(());
         };
         self.publish(&mut forwarders);
-        let generation = forwarders.shared.generation();
+        let generation = forwarders.published.generation;
         for forwarder in &mut forwarders.list {
             let rings = &mut forwarder.rings;
             // What comes meanwhile has its own turn, for the waker was called again.
@@ -101,31 +100,8 @@ impl<M: Machine> Turn<M> {
         }
     }
 
-    /// The role's view or configuration is another one.
-    pub(super) fn role_changed(&mut self) {
-        if let Some(forwarders) = &mut self.path.forwarders {
-            forwarders.role_changed = true;
-        }
-    }
-
     fn publish(&self, forwarders: &mut Forwarders) {
-        let sessions_changed = self.path.link.sessions_changed();
-        if !forwarders.role_changed && forwarders.sessions_changed == sessions_changed {
-            return;
-        }
-        let Some(rules) = self.path.machine.rules() else {
-            return;
-        };
-        if forwarders.sessions_changed != sessions_changed {
-            forwarders.sessions = Arc::new(self.path.link.sessions_to_seal());
-            forwarders.sessions_changed = sessions_changed;
-        }
-        forwarders.role_changed = false;
-        forwarders.shared.publish(Published {
-            generation: forwarders.shared.generation().wrapping_add(1),
-            rules: Arc::new(rules),
-            sessions: Arc::clone(&forwarders.sessions),
-        });
+        forwarders.publish(&self.path.link, || self.path.machine.rules());
     }
 
     /// Takes what the forwarders have counted into the books, each packet once: in all three layers as if this worker had

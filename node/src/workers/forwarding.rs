@@ -69,6 +69,8 @@ pub(crate) struct Forwarding {
     asked_losses: Time,
     waker: Waker,
     counts: Counts,
+    /// Of what was published, as far as it was read.
+    revision: u32,
     /// `None` only while what is in it is being handled.
     large: Option<LargeBuf>,
     heads: Heads,
@@ -209,6 +211,7 @@ impl Forwarding {
             frame_packets: Vec::with_capacity(BATCH),
             steps: Vec::with_capacity(BATCH),
             max_inner,
+            revision: published.revision,
         })
     }
 
@@ -294,7 +297,7 @@ impl Forwarding {
     /// Before packets that were read are looked at: what the first worker has said is heard first.
     fn listen(&mut self) -> Time {
         let now = clock::now();
-        if self.shared.generation() != self.forwarder.generation() {
+        if self.shared.revision() != self.revision {
             let published = self.shared.published();
             self.seals.sealer.take(&published.sessions);
             self.forwarder.begin(published.generation, published.rules);
@@ -308,6 +311,7 @@ impl Forwarding {
             }
         }
         now
+            self.revision = published.revision;
     }
 
     fn read_stack(&mut self) -> Result<(), Error> {

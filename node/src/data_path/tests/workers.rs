@@ -1,10 +1,11 @@
 //! The first worker's part: what forwarders hand it, what it counts and tells them.
 
 use super::*;
-use crate::workers::{Attached, Boards, Counts, HANDED, Handed, Published, Shared, Upward, rings};
+use crate::workers::{Attached, Boards, Counts, HANDED, Handed, Shared, Upward, rings};
 use jlb_ingress::config::{Limits, Timers};
 use jlb_ingress::{Ingress, Rules};
 use jlb_protocol::keyed_hash::HashKey;
+use jlb_protocol::view::Member;
 
 /// The rules of an ingress without services.
 fn rules(max_inner: u16) -> Rules {
@@ -45,40 +46,26 @@ struct Under {
 }
 
 fn under(first: u16) -> Under {
+    under_of(first, &FIXED, &FIXED)
+}
+
+fn under_of(first: u16, setting: &Setting, other: &Setting) -> Under {
     let port = crate::underlay::tests::free_port();
-    let setting = Setting {
-        role: Role::FlowTracker,
-        fixed: true,
-    };
     let (up, down) = rings();
     let boards = Arc::new(Boards::new());
     let (end, ended) = sync_channel(1);
     let mut shared = None;
-    let running = start_with(first, &[first + 1], port, &setting, |link, waker| {
-        let sessions = Arc::new(link.sessions_to_seal());
-        let published = Published {
-            generation: 1,
-            rules: Arc::new(rules(1_400)),
-            sessions: Arc::clone(&sessions),
-        };
-        let told = Arc::new(Shared::new(published));
-        shared = Some(Arc::clone(&told));
+    let running = start_with(first, &[first + 1], port, setting, |link, waker| {
+        let mut forwarders = Forwarders::new(rules(1_400), link);
+        shared = Some(Arc::clone(&forwarders.shared));
         let thread = std::thread::spawn(move || ended.recv().unwrap_or(Ok(())));
-        Some(Forwarders {
-            shared: told,
-            list: vec![Attached::with_thread(
-                down,
-                Arc::clone(&boards),
-                waker.clone(),
-                thread,
-            )],
-            sessions,
-            sessions_changed: link.sessions_changed(),
-            role_changed: false,
-        })
+        let boards = Arc::clone(&boards);
+        let attached = Attached::with_thread(down, boards, waker.clone(), thread);
+        forwarders.list.push(attached);
+        Some(forwarders)
     });
     running.script.lock().unwrap().rules = Some(rules(1_300));
-    let other = start(first + 1, &[first], port, &setting);
+    let other = start(first + 1, &[first], port, other);
     running.wait_for_peer();
     other.wait_for_peer();
     Under {
@@ -185,27 +172,105 @@ fn what_forwarders_count_is_in_all_books_once() {
 }
 
 #[test]
-fn sessions_and_views_that_change_are_another_generation() {
+fn a_session_is_told_and_ends_no_shortcut() {
     let under = under(45);
+    let mut sealer = link::Sealer::new(1);
     let give_up = clock::now() + PATIENCE;
     // The peer was met, and has said which seals it opens.
-    while under.shared.generation() == 1 && clock::now() < give_up {
+    while sealer.route(node(46)).is_none() && clock::now() < give_up {
         under.first.report();
+        sealer.take(&under.shared.published().sessions);
     }
-    let published = under.shared.published();
-    assert!(published.generation > 1);
-    assert_eq!(published.generation, under.shared.generation());
-    let mut sealer = link::Sealer::new(1);
-    sealer.take(&published.sessions);
     assert!(sealer.route(node(46)).is_some());
+    let published = under.shared.published();
+    assert!(published.revision > 1);
+    assert_eq!(published.revision, under.shared.revision());
+    assert_eq!(published.generation, 1);
     // Nothing changes while nothing happens but heartbeats.
-    let before = under.shared.generation();
+    let before = under.shared.revision();
     let until = clock::now() + Duration::from_millis(300);
     while clock::now() < until {
         under.first.report();
     }
-    assert_eq!(under.shared.generation(), before);
+    assert_eq!(under.shared.revision(), before);
     under.stop();
+}
+
+#[test]
+fn a_host_that_goes_down_ends_shortcuts() {
+    let setting = |role| Setting { role, fixed: false };
+    let under = under_of(49, &setting(Role::Ingress), &setting(Role::HostAgent));
+    let report = |wanted| under.first.report_when(|it| state(it, 50) == Some(wanted));
+    assert_eq!(
+        state(&report(MemberState::Active), 50),
+        Some(MemberState::Active)
+    );
+    let before = under.shared.published();
+    let Under { other, .. } = &under;
+    other.commands.send(Command::Stop).unwrap();
+    other.waker.wake();
+    assert_eq!(
+        state(&report(MemberState::Down), 50),
+        Some(MemberState::Down)
+    );
+    under.first.report();
+    let after = under.shared.published();
+    assert!(after.generation > before.generation);
+    assert!(
+        !Arc::ptr_eq(&after.rules, &before.rules),
+        "they are read anew"
+    );
+    drop(under.end);
+    under.first.stop();
+    under.other.thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn only_what_a_view_says_of_hosts_ends_shortcuts() {
+    let port = crate::underlay::tests::free_port();
+    let config = link::Config {
+        role: Role::Ingress,
+        state: MemberState::Active,
+        node: node(53),
+        incarnation: 1,
+        worker: 0,
+        keys: MessageKeys::new(
+            MessageKey {
+                id: 1,
+                secret: [7; 16],
+            },
+            Vec::new(),
+        ),
+        peers: Vec::new(),
+        port,
+        hello_interval: Duration::from_millis(50),
+        view: 1,
+        config: 2,
+    };
+    let link = Link::new(config, 9, clock::now());
+    let mut forwarders = Forwarders::new(rules(1_400), &link);
+    let mut after = |members: &[(u16, Role, MemberState)]| {
+        let members = members.iter().map(|&(number, role, state)| Member {
+            node: node(number),
+            role,
+            state,
+            incarnation: 1,
+        });
+        forwarders.see(&View::new(members.collect()));
+        forwarders.publish(&link, || Some(rules(1_300)));
+        let published = forwarders.shared.published();
+        assert_eq!(published.revision, forwarders.shared.revision());
+        published.generation
+    };
+    let host = |state| (21, Role::HostAgent, state);
+    let tracker = |state| (11, Role::FlowTracker, state);
+    use MemberState::{Active, Down, Draining};
+    assert_eq!(after(&[host(Active), tracker(Active)]), 2);
+    assert_eq!(after(&[host(Active), tracker(Down)]), 2);
+    assert_eq!(after(&[host(Active)]), 2);
+    assert_eq!(after(&[host(Draining)]), 3);
+    assert_eq!(after(&[host(Down)]), 4);
+    assert_eq!(after(&[]), 5);
 }
 
 #[test]
