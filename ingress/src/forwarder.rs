@@ -29,6 +29,12 @@ const AT_ONCE: usize = 32;
 /// Places for the numbers of what was handed on: a power of two. Flows that share one have their shortcuts later, at worst.
 const MARKS: usize = 4_096;
 
+/// How long shortcuts are refused since more of their flow is on its way: longer than a burst takes to be answered.
+const PATIENCE: Duration = Duration::from_millis(2);
+
+/// What was refused so long ago was of another burst.
+const FORGOTTEN: Duration = Duration::from_secs(1);
+
 /// Shortcuts looked at in one call of [`Forwarder::expire`].
 const EXPIRIES_PER_CALL: usize = 256;
 
@@ -44,9 +50,33 @@ pub enum Step {
         /// The lease is half over: ask the first worker for another one, under this number.
         renew: Option<(FlowKey, u64)>,
     },
-    /// The packet is as it was, and the first worker's; it answers under this number. The key is that of its
-    /// flow, if it is of one.
-    HandOn(Option<FlowKey>, u64),
+    /// The packet is as it was, and the first worker's.
+    HandOn(HandOn),
+}
+
+/// A packet for the first worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HandOn {
+    /// The first worker answers under this number.
+    pub number: u64,
+    /// Of the packet's flow, if it is of one.
+    pub key: Option<FlowKey>,
+    /// It begins a life of its flow, or is of no flow: where room is short, what goes on comes first.
+    pub opens: bool,
+    /// It may begin or end a life of its flow.
+    turns: bool,
+    mark: u16,
+}
+
+/// What was handed on of the flows that share a place: numbers.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    /// The last packet.
+    last: u64,
+    /// The last one that may have begun or ended a life.
+    turned: u64,
+    /// Since when answers are refused for the sake of later packets.
+    refusing: Option<Time>,
 }
 
 /// A shortcut in the table: with its key and the table's links less than a cache line.
@@ -91,8 +121,8 @@ pub struct Forwarder {
     /// Shortcuts of others are over.
     generation: u32,
     table: FlowTable<FlowKey, Lent, Lines>,
-    /// By a part of the hash: the number of what was handed on last.
-    marks: Box<[u64]>,
+    /// By a part of the hash.
+    marks: Box<[Mark]>,
     number: u64,
     aims: Vec<Aim>,
     stats: ForwarderStats,
@@ -107,7 +137,7 @@ impl Forwarder {
             rules,
             generation,
             table: FlowTable::in_lines(max_shortcuts, Duration::from_nanos(1 << TICK_SHIFT), seed),
-            marks: vec![0; MARKS].into(),
+            marks: vec![Mark::default(); MARKS].into(),
             number: 0,
             aims: Vec::with_capacity(AT_ONCE),
             stats: ForwarderStats::default(),
@@ -127,12 +157,25 @@ impl Forwarder {
     }
 
     /// Takes a shortcut that the first worker made in `generation`, as its answer to what it was handed under
-    /// `number`. It does not count if more of the flow was handed on since: that is to come first, and may have
-    /// changed the flow's way.
+    /// `number`; answers come in the order of their numbers.
+    ///
+    /// It never counts if something that may change the flow's way was handed on since. Nor does it for a while if
+    /// more of the flow was, which is to come first; but a flow that never pauses can't wait for that.
     pub fn install(&mut self, now: Time, number: u64, generation: u32, shortcut: &Shortcut) {
+        let present = tick_of(now);
+        if tick_of(shortcut.until) <= present {
+            return;
+        }
         let hash = self.table.hash_of(&shortcut.key);
-        let is_overtaken = self.marks[mark_of(hash)] > number;
-        if is_overtaken || tick_of(shortcut.until) <= tick_of(now) {
+        let known = self.table.find_hashed(hash, &shortcut.key);
+        // One that holds was made after all that might have changed the flow's way: that would have ended it.
+        let holds = known
+            .and_then(|handle| self.table.get(handle))
+            .is_some_and(|lent| {
+                let generations = [lent.generation, generation];
+                generations == [self.generation; 2] && lent.until > present
+            });
+        if !holds && !self.marks[mark_of(hash)].admits(now, number) {
             return;
         }
         let lent = Lent {
@@ -143,7 +186,7 @@ impl Forwarder {
             host: shortcut.host,
             asked: false,
         };
-        if let Some(handle) = self.table.find_hashed(hash, &shortcut.key) {
+        if let Some(handle) = known {
             // The wheel is touched when it fires.
             if let Some(known) = self.table.get_mut(handle) {
                 *known = lent;
@@ -233,12 +276,36 @@ impl Forwarder {
         Some(Step::Forward { to, flow, renew })
     }
 
+    /// The packet is on its way to the first worker: answers to what came before it may be too old now. To be called
+    /// before the next [`Self::install`], and not for what there was no room for.
+    pub fn handed_on(&mut self, packet: &HandOn) {
+        if packet.key.is_none() {
+            return;
+        }
+        if let Some(mark) = self.marks.get_mut(usize::from(packet.mark)) {
+            mark.last = packet.number;
+            if packet.turns {
+                mark.turned = packet.number;
+            }
+        }
+    }
+
+    /// There was no room to ask for the flow's next lease: its next packet asks again.
+    pub fn not_asked(&mut self, key: &FlowKey) {
+        let handle = self.table.find_hashed(self.table.hash_of(key), key);
+        if let Some(lent) = handle.and_then(|handle| self.table.get_mut(handle)) {
+            lent.asked = false;
+            self.stats.renewals = self.stats.renewals.saturating_sub(1);
+        }
+    }
+
     /// A packet is the first worker's. If it may begin or end a life of its flow, the shortcut ends before.
     fn hand_on(&mut self, bytes: &[u8], aim: &Aim) -> Step {
         self.number += 1;
         self.stats.handed_on += 1;
         let mut key = aim.key;
         let mut hash = aim.hash;
+        let (mut opens, mut turns) = (false, false);
         if key.is_none()
             && let Ok(Target::Flow {
                 key: read,
@@ -248,17 +315,19 @@ impl Forwarder {
         {
             hash = self.table.hash_of(&read);
             key = Some(read);
-            let is_begin = question.intent == Intent::Syn;
-            if (is_begin || hint.is_end())
-                && let Some(handle) = self.table.find_hashed(hash, &read)
-            {
+            opens = question.intent == Intent::Syn;
+            turns = opens || hint.is_end();
+            if turns && let Some(handle) = self.table.find_hashed(hash, &read) {
                 self.table.remove(handle);
             }
         }
-        if key.is_some() {
-            self.marks[mark_of(hash)] = self.number;
-        }
-        Step::HandOn(key, self.number)
+        Step::HandOn(HandOn {
+            number: self.number,
+            key,
+            opens: opens || key.is_none(),
+            turns,
+            mark: mark_of(hash) as u16,
+        })
     }
 
     /// Counts packets that went the way of one that was forwarded: see [`crate::Ingress::count_forwarded`].
@@ -289,6 +358,24 @@ impl Forwarder {
             shortcuts: u64::from(self.table.len()),
             ..self.stats
         }
+    }
+}
+
+impl Mark {
+    /// Whether the answer to what has this number counts.
+    fn admits(&mut self, now: Time, number: u64) -> bool {
+        if self.turned > number {
+            return false;
+        }
+        if self.last > number {
+            let since = self.refusing.filter(|&since| now.since(since) < FORGOTTEN);
+            let since = *self.refusing.insert(since.unwrap_or(now));
+            if now.since(since) < PATIENCE {
+                return false;
+            }
+        }
+        self.refusing = None;
+        true
     }
 }
 

@@ -30,7 +30,7 @@ mod testbed;
 mod who_has;
 
 pub use config::Config;
-pub use forwarder::{Forwarder, ForwarderStats, Step};
+pub use forwarder::{Forwarder, ForwarderStats, HandOn, Step};
 pub use ingress::{Ingress, Packet, Verdict};
 pub use shortcut::{Rules, Shortcut};
 pub use stats::{HostFlows, Stats};

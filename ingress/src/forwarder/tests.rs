@@ -39,6 +39,15 @@ impl Pair {
 
     /// What the other worker does with a packet.
     pub(super) fn step(&mut self, packet: &[u8]) -> (Step, PacketBuf) {
+        let (step, buf) = self.step_without_room(packet);
+        if let Step::HandOn(packet) = step {
+            self.forwarder.handed_on(&packet);
+        }
+        (step, buf)
+    }
+
+    /// The same, if nothing can be handed on.
+    fn step_without_room(&mut self, packet: &[u8]) -> (Step, PacketBuf) {
         let mut batch = [Packet::new(PacketBuf::from_packet(packet))];
         let mut steps = vec![];
         let none = self.unreachable;
@@ -67,7 +76,7 @@ impl Pair {
     fn forwards(&mut self, packet: &[u8]) -> bool {
         match self.step(packet).0 {
             Step::Forward { .. } => true,
-            Step::HandOn(key, number) => {
+            Step::HandOn(HandOn { key, number, .. }) => {
                 let shortcut = self.answer(packet, key);
                 self.install(number, shortcut);
                 false
@@ -79,6 +88,14 @@ impl Pair {
         self.generation += 1;
         let rules = Arc::new(self.bed.ingress.rules());
         self.forwarder.begin(self.generation, rules);
+    }
+
+    /// Hands a packet on: the flow and the number.
+    fn handed(&mut self, packet: &[u8]) -> (Option<FlowKey>, u64) {
+        match self.step(packet).0 {
+            Step::HandOn(HandOn { key, number, .. }) => (key, number),
+            Step::Forward { .. } => panic!("it was forwarded"),
+        }
     }
 
     fn pass_millis(&mut self, millis: u64) {
@@ -114,10 +131,26 @@ fn what_is_handed_on_is_as_it_was() {
     let mut pair = Pair::with_flow();
     let packet = data(101);
     let (step, buf) = pair.step(&packet);
-    assert!(matches!(step, Step::HandOn(Some(_), 1)), "{step:?}");
+    let Step::HandOn(HandOn {
+        number: 1,
+        key: Some(_),
+        opens: false,
+        ..
+    }) = step
+    else {
+        panic!("{step:?}")
+    };
     assert_eq!(buf.as_slice(), packet);
     let (step, buf) = pair.step(b"no packet");
-    assert_eq!(step, Step::HandOn(None, 2));
+    let Step::HandOn(HandOn {
+        number: 2,
+        key: None,
+        opens: true,
+        ..
+    }) = step
+    else {
+        panic!("{step:?}")
+    };
     assert_eq!(buf.as_slice(), b"no packet");
 }
 
@@ -192,9 +225,8 @@ fn an_entry_stays_as_long_as_its_flow_may_go_by_a_shortcut() {
 fn another_generation_ends_all_shortcuts() {
     let mut pair = Pair::with_flow();
     pair.forwards(&data(101));
-    let Step::HandOn(key, number) = pair.step(&tcp(102, TcpFlags::PSH, b"")).0 else {
-        panic!("without an ACK it is the first worker's")
-    };
+    // Without an ACK it is the first worker's.
+    let (key, number) = pair.handed(&tcp(102, TcpFlags::PSH, b""));
     let old = pair.bed.ingress.shortcut(pair.bed.now, &key.unwrap());
     pair.bed.sees(view_with(
         &[(11, MemberState::Active)],
@@ -225,10 +257,8 @@ fn what_begins_or_ends_a_life_ends_the_shortcut_first() {
         let mut pair = Pair::with_flow();
         pair.forwards(&data(101));
         assert!(pair.forwards(&data(102)));
-        let (step, _) = pair.step(&tcp(500, flags, b""));
-        assert!(matches!(step, Step::HandOn(Some(_), _)), "{flags:?}");
-        let (step, _) = pair.step(&data(501));
-        assert!(matches!(step, Step::HandOn(Some(_), _)), "{flags:?}");
+        assert!(pair.handed(&tcp(500, flags, b"")).0.is_some(), "{flags:?}");
+        assert!(pair.handed(&data(501)).0.is_some(), "{flags:?}");
         assert_eq!(pair.forwarder.stats().shortcuts, 0);
     }
 }
@@ -243,21 +273,21 @@ fn a_syn_in_the_same_batch_counts() {
     pair.forwarder
         .process(pair.bed.now, |_| true, &mut batch, &mut steps);
     assert!(matches!(steps[0], Step::Forward { .. }));
-    assert!(matches!(steps[1], Step::HandOn(Some(_), _)));
-    assert!(matches!(steps[2], Step::HandOn(Some(_), _)));
+    let opens = |step: &Step| match step {
+        Step::HandOn(packet) => packet.key.map(|_| packet.opens),
+        Step::Forward { .. } => None,
+    };
+    assert_eq!(opens(&steps[1]), Some(true));
+    assert_eq!(opens(&steps[2]), Some(false));
 }
 
 #[test]
 fn a_shortcut_from_before_a_syn_comes_too_late() {
     let mut pair = Pair::with_flow();
-    let Step::HandOn(key, number) = pair.step(&data(101)).0 else {
-        panic!("there is no shortcut yet")
-    };
+    let (key, number) = pair.handed(&data(101));
     let early = pair.answer(&data(101), key);
     assert!(early.is_some());
-    let Step::HandOn(_, of_syn) = pair.step(&tcp(500, SYN, b"")).0 else {
-        panic!("a SYN is never forwarded")
-    };
+    let (_, of_syn) = pair.handed(&tcp(500, SYN, b""));
     pair.install(number, early);
     assert!(matches!(pair.step(&data(102)).0, Step::HandOn(..)));
     assert!(of_syn > number);
@@ -267,20 +297,114 @@ fn a_shortcut_from_before_a_syn_comes_too_late() {
 }
 
 #[test]
-fn nothing_overtakes_what_was_handed_on() {
+fn a_burst_that_was_handed_on_comes_first() {
     let mut pair = Pair::with_flow();
-    let Step::HandOn(key, first) = pair.step(&data(101)).0 else {
-        panic!()
-    };
-    let Step::HandOn(_, second) = pair.step(&data(102)).0 else {
-        panic!()
-    };
+    let (key, first) = pair.handed(&data(101));
+    let (_, second) = pair.handed(&data(102));
     let shortcut = pair.answer(&data(101), key);
     pair.install(first, shortcut);
     assert_eq!(pair.forwarder.stats().shortcuts, 0, "102 is on its way");
     let shortcut = pair.answer(&data(102), key);
     pair.install(second, shortcut);
     assert!(pair.forwards(&data(103)));
+}
+
+/// The first worker answers each packet when the next one is on its way already.
+fn busy(pair: &mut Pair, last: (Option<FlowKey>, u64), every: u64, packets: u32) -> Option<u32> {
+    let (mut key, mut number) = last;
+    for seq in 0..packets {
+        let shortcut = pair.answer(&data(101 + seq), key);
+        assert!(shortcut.is_some());
+        let (step, _) = pair.step(&data(102 + seq));
+        pair.install(number, shortcut);
+        match step {
+            Step::Forward { .. } => return Some(seq),
+            Step::HandOn(packet) => (key, number) = (packet.key, packet.number),
+        }
+        pair.pass_millis(every);
+    }
+    None
+}
+
+#[test]
+fn a_flow_that_never_pauses_has_its_shortcut_after_a_few_answers() {
+    let mut pair = Pair::with_flow();
+    let first = pair.handed(&data(101));
+    assert_eq!(busy(&mut pair, first, 1, 20), Some(3));
+    // A lease that holds is prolonged however much is on its way.
+    pair.pass_millis(600);
+    let Step::Forward {
+        renew: Some((key, number)),
+        ..
+    } = pair.step(&data(200)).0
+    else {
+        panic!("half of the lease is over")
+    };
+    let shortcut = pair.bed.ingress.shortcut(pair.bed.now, &key);
+    pair.handed(&tcp(201, TcpFlags::PSH, b""));
+    pair.install(number, shortcut);
+    pair.pass_millis(600);
+    assert!(pair.forwards(&data(202)));
+}
+
+#[test]
+fn each_burst_has_the_same_patience() {
+    let mut pair = Pair::with_flow();
+    for _ in 0..2 {
+        let first = pair.handed(&data(101));
+        assert_eq!(busy(&mut pair, first, 0, 50), None, "all at once");
+        // Nothing of it is answered after that.
+        pair.pass_millis(1_500);
+    }
+}
+
+#[test]
+fn a_flow_that_never_pauses_waits_for_what_follows_a_syn() {
+    let mut pair = Pair::with_flow();
+    let (key, number) = pair.handed(&data(101));
+    let early = pair.answer(&data(101), key);
+    pair.handed(&tcp(500, SYN, b""));
+    for _ in 0..10 {
+        pair.pass_millis(10);
+        pair.install(number, early);
+        pair.handed(&data(102));
+    }
+    assert_eq!(pair.forwarder.stats().shortcuts, 0);
+}
+
+#[test]
+fn what_found_no_room_voids_no_answer() {
+    let mut pair = Pair::with_flow();
+    let (key, number) = pair.handed(&data(101));
+    let shortcut = pair.answer(&data(101), key);
+    for packet in [data(102), tcp(500, SYN, b"")] {
+        let (step, _) = pair.step_without_room(&packet);
+        assert!(matches!(step, Step::HandOn(_)), "{step:?}");
+    }
+    pair.install(number, shortcut);
+    assert!(pair.forwards(&data(103)));
+}
+
+#[test]
+fn a_lease_that_could_not_be_asked_for_is_asked_for_again() {
+    let mut pair = Pair::with_flow();
+    pair.forwards(&data(101));
+    pair.pass_millis(600);
+    let renew = |pair: &mut Pair, seq| match pair.step(&data(seq)).0 {
+        Step::Forward { renew, .. } => renew,
+        Step::HandOn(_) => panic!("the lease holds"),
+    };
+    for seq in 102..105 {
+        let (key, _) = renew(&mut pair, seq).unwrap();
+        pair.forwarder.not_asked(&key);
+    }
+    assert_eq!(pair.forwarder.stats().renewals, 0);
+    let (key, number) = renew(&mut pair, 105).unwrap();
+    let shortcut = pair.bed.ingress.shortcut(pair.bed.now, &key);
+    pair.install(number, shortcut);
+    assert_eq!(pair.forwarder.stats().renewals, 1);
+    pair.pass_millis(600);
+    assert!(pair.forwards(&data(106)));
 }
 
 #[test]

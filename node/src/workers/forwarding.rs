@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::segments::{HUGE, Heads, Intake, LARGE_PER_TURN, Seals, fill, take};
 use crate::underlay::{BATCH, MAX_WAITING, Underlay};
 use crate::xdp::{ClientFrames, Unsent};
-use jlb_ingress::{Forwarder, Packet, Step};
+use jlb_ingress::{Forwarder, HandOn, Packet, Step};
 use jlb_packet_io::process;
 use jlb_packet_io::tun::{LargeBuf, Tun};
 use jlb_packet_io::wait::{Interest, Poller, Waker};
@@ -31,6 +31,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// How soon a turn follows while frames wait for the kernel, or it for frames.
 const SOON: Duration = Duration::from_millis(1);
+
+/// What may be under way when one more packet is handed on: what opens flows leaves room for those that are, and
+/// all packets leave some for leases.
+const OPENINGS: usize = HANDED / 2;
+const PACKETS: usize = HANDED - HANDED / 8;
 
 /// Shortcuts of one forwarder at most. They are of the last second.
 pub(crate) const MAX_SHORTCUTS: u32 = 1 << 18;
@@ -64,13 +69,13 @@ pub(crate) struct Forwarding {
     seals: Sealed,
     handing: Handing,
     shared: Arc<Shared>,
+    /// Of what was published, as far as it was read.
+    revision: u32,
     boards: Arc<Boards>,
     /// When the kernel was asked last what it lost of frames.
     asked_losses: Time,
     waker: Waker,
     counts: Counts,
-    /// Of what was published, as far as it was read.
-    revision: u32,
     /// `None` only while what is in it is being handled.
     large: Option<LargeBuf>,
     heads: Heads,
@@ -137,8 +142,15 @@ impl Handing {
     }
 
     /// Hands a packet on and leaves a free buffer; `false` if there is no room.
-    fn hand_packet(&mut self, number: u64, key: Option<FlowKey>, buf: &mut PacketBuf) -> bool {
-        if self.under_way >= HANDED {
+    fn hand_packet(
+        &mut self,
+        number: u64,
+        key: Option<FlowKey>,
+        opens: bool,
+        buf: &mut PacketBuf,
+    ) -> bool {
+        let most = if opens { OPENINGS } else { PACKETS };
+        if self.under_way >= most {
             return false;
         }
         let Some(fresh) = self.spare.pop() else {
@@ -199,6 +211,7 @@ impl Forwarding {
             tun: beginning.tun,
             frames: beginning.frames,
             shared: beginning.shared,
+            revision: published.revision,
             boards: Arc::new(Boards::new()),
             asked_losses: clock::now(),
             waker: beginning.waker,
@@ -211,7 +224,6 @@ impl Forwarding {
             frame_packets: Vec::with_capacity(BATCH),
             steps: Vec::with_capacity(BATCH),
             max_inner,
-            revision: published.revision,
         })
     }
 
@@ -299,8 +311,11 @@ impl Forwarding {
         let now = clock::now();
         if self.shared.revision() != self.revision {
             let published = self.shared.published();
+            self.revision = published.revision;
             self.seals.sealer.take(&published.sessions);
-            self.forwarder.begin(published.generation, published.rules);
+            if published.generation != self.forwarder.generation() {
+                self.forwarder.begin(published.generation, published.rules);
+            }
         }
         while let Some(answer) = self.handing.next_answer() {
             if let Some(shortcut) = answer.shortcut {
@@ -311,7 +326,6 @@ impl Forwarding {
             }
         }
         now
-            self.revision = published.revision;
     }
 
     fn read_stack(&mut self) -> Result<(), Error> {
@@ -377,25 +391,30 @@ impl Forwarding {
                     self.send(to, flow, buf);
                     self.renew(renew);
                 }
-                Step::HandOn(key, number) => self.hand_on(number, key, &mut packet.buf),
+                Step::HandOn(step) => self.hand_on(&step, &mut packet.buf),
             }
         }
         self.packets = packets;
         self.steps = steps;
     }
 
-    fn hand_on(&mut self, number: u64, key: Option<FlowKey>, buf: &mut PacketBuf) {
-        if self.handing.hand_packet(number, key, buf) {
+    fn hand_on(&mut self, step: &HandOn, buf: &mut PacketBuf) {
+        if self
+            .handing
+            .hand_packet(step.number, step.key, step.opens, buf)
+        {
+            self.forwarder.handed_on(step);
             self.counts.handed_on += 1;
         } else {
             self.counts.drop_for(DropReason::WorkerFull);
         }
     }
 
-    /// Without room the lease ends, and a packet of the flow asks.
     fn renew(&mut self, renew: Option<(FlowKey, u64)>) {
-        if let Some((key, number)) = renew {
-            self.handing.hand(Handed::Renew { number, key });
+        if let Some((key, number)) = renew
+            && !self.handing.hand(Handed::Renew { number, key })
+        {
+            self.forwarder.not_asked(&key);
         }
     }
 
@@ -478,7 +497,7 @@ impl Forwarding {
                 self.renew(renew);
                 next = alike;
             }
-            Some(&Step::HandOn(key, number)) => self.hand_on(number, key, &mut first.buf),
+            Some(Step::HandOn(step)) => self.hand_on(step, &mut first.buf),
             None => {}
         }
         self.packets = packets;
@@ -518,11 +537,11 @@ impl Forwarding {
                     self.send_frame(to, flow, packet.buf);
                     self.renew(renew);
                 }
-                Step::HandOn(key, number) => {
+                Step::HandOn(step) => {
                     // The memory of the frame is this worker's own.
                     if let Some(mut buf) = self.handing.spare.pop() {
                         buf.fill(packet.buf.as_slice());
-                        self.hand_on(number, key, &mut buf);
+                        self.hand_on(&step, &mut buf);
                         self.handing.spare.push(buf);
                     } else {
                         self.counts.drop_for(DropReason::WorkerFull);

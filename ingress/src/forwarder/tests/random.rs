@@ -1,8 +1,10 @@
 //! Random packets of a few flows, with everything between the two workers on its way for a while: what is forwarded
-//! is never later than a lease, of a former generation, of a life that may have ended, or before what was handed on.
+//! is never later than a lease, of a former generation, of a life that may have ended, or to a host or for a life that the
+//! first worker did not have within the last lease.
 
 use super::*;
 use alloc::collections::VecDeque;
+use jlb_protocol::message::FlowKind;
 use proptest::prelude::*;
 
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,10 @@ enum Act {
     Handle,
     /// Its first answer arrives.
     Answer,
+    /// What was asked last is accepted, by a host and for a life that the flow did not have.
+    Accept {
+        host: u16,
+    },
     Pass(u64),
     View(bool),
     Expire,
@@ -25,6 +31,7 @@ fn act() -> impl Strategy<Value = Act> {
         8 => (0..3_u16, 0..12_u8).prop_map(|(port, what)| Act::Packet { port, what }),
         6 => Just(Act::Handle),
         6 => Just(Act::Answer),
+        3 => (21..25_u16).prop_map(|host| Act::Accept { host }),
         2 => (1..400_u64).prop_map(Act::Pass),
         1 => any::<bool>().prop_map(Act::View),
         1 => Just(Act::Expire),
@@ -36,11 +43,14 @@ enum Handed {
     Renew(FlowKey),
 }
 
+/// The longest that a shortcut holds.
+const LEASE: Duration = Duration::from_secs(1);
+
 /// What the test knows of a flow.
 #[derive(Clone, Default)]
 struct Known {
-    /// Its packets that the first worker has not handled yet.
-    under_way: u32,
+    /// What the first worker had for it, and when it had that last.
+    had: Vec<(NodeNumber, Birth, Time)>,
     /// The number of the last packet that may begin or end a life.
     turned: u64,
     /// The shortcuts that arrived: number, when they were made, generation.
@@ -49,6 +59,19 @@ struct Known {
 
 fn key_of(port: u16) -> FlowKey {
     FlowKey::new(ip(CLIENT4), 40_000 + port, service(WEB4), 80)
+}
+
+impl Known {
+    fn note(&mut self, pair: &Pair, key: &FlowKey) {
+        let Some(entry) = pair.bed.ingress.cache.get(key) else {
+            return;
+        };
+        let (host, birth, now) = (entry.host, entry.birth, pair.bed.now);
+        match self.had.last_mut() {
+            Some(last) if (last.0, last.1) == (host, birth) => last.2 = now,
+            _ => self.had.push((host, birth, now)),
+        }
+    }
 }
 
 fn place_of(key: &FlowKey) -> usize {
@@ -82,27 +105,35 @@ proptest! {
         let mut known = vec![Known::default(); 3];
         let mut handed: VecDeque<(u64, Handed)> = VecDeque::new();
         let mut answers = VecDeque::new();
+        let mut opens = vec![];
+        let mut lives = 1;
         for act in acts {
+            for (port, flow) in (0..).zip(&mut known) {
+                flow.note(&pair, &key_of(port));
+            }
             match act {
                 Act::Packet { port, what } => {
                     let (bytes, turns) = packet(port, what);
                     let flow = &mut known[usize::from(port)];
-                    match pair.step(&bytes).0 {
+                    let (step, buf) = pair.step(&bytes);
+                    match step {
                         Step::Forward { to, renew, .. } => {
-                            prop_assert_eq!(to, node(21));
                             prop_assert!(!turns, "{:?}", what);
-                            prop_assert_eq!(flow.under_way, 0);
                             let now = pair.bed.now;
+                            let sent = taken_apart(to, buf.as_slice());
+                            let had = flow.had.iter().any(|&(host, birth, last)| {
+                                (host, Some(birth)) == (to, sent.birth) && now.since(last) < LEASE
+                            });
+                            prop_assert!(had, "{:?} of {:?}", sent, flow.had);
                             let holds = flow.arrived.iter().any(|&(number, made, generation)| {
                                 number > flow.turned
                                     && generation == pair.generation
-                                    && now.since(made) < Duration::from_secs(1)
+                                    && now.since(made) < LEASE
                             });
                             prop_assert!(holds);
                             handed.extend(renew.map(|(key, number)| (number, Handed::Renew(key))));
                         }
-                        Step::HandOn(key, number) => {
-                            flow.under_way += 1;
+                        Step::HandOn(HandOn { key, number, .. }) => {
                             if turns {
                                 flow.turned = number;
                             }
@@ -113,8 +144,8 @@ proptest! {
                 Act::Handle => match handed.pop_front() {
                     Some((number, Handed::Packet(bytes, key))) => {
                         let shortcut = pair.answer(&bytes, key);
-                        pair.bed.drain();
-                        known[place_of(&key.unwrap())].under_way -= 1;
+                        let asked = pair.bed.drain().messages.into_iter();
+                        opens.extend(asked.filter(|sent| sent.kind == FlowKind::Open));
                         answers.push_back((number, pair.bed.now, pair.generation, shortcut));
                     }
                     Some((number, Handed::Renew(key))) => {
@@ -128,6 +159,13 @@ proptest! {
                         pair.forwarder.install(pair.bed.now, number, generation, &shortcut);
                         let flow = &mut known[place_of(&shortcut.key)];
                         flow.arrived.push((number, made, generation));
+                    }
+                }
+                Act::Accept { host } => {
+                    if let Some(open) = opens.pop() {
+                        lives += 1;
+                        pair.bed.receive(open.to.get(), accept(&open, host, birth(9, lives)));
+                        pair.bed.drain();
                     }
                 }
                 Act::Pass(millis) => pair.pass_millis(millis),

@@ -24,7 +24,7 @@ fn what_is_handed_on_arrives_in_order_and_leaves_a_free_buffer() {
     let (mut handing, mut down) = handing();
     for number in 1..=3 {
         let mut buf = PacketBuf::from_packet(&[number as u8]);
-        assert!(handing.hand_packet(number, Some(key()), &mut buf));
+        assert!(handing.hand_packet(number, Some(key()), false, &mut buf));
         assert!(buf.is_empty());
     }
     assert!(handing.hand(Handed::Renew {
@@ -47,13 +47,19 @@ fn what_is_handed_on_arrives_in_order_and_leaves_a_free_buffer() {
 fn no_more_is_under_way_than_there_is_room_for_answers() {
     let (mut handing, mut down) = handing();
     let mut buf = PacketBuf::from_packet(b"packet");
-    for number in 0..HANDED as u64 {
+    for number in 0..PACKETS as u64 {
         buf.fill(b"packet");
-        assert!(handing.hand_packet(number, None, &mut buf));
+        assert!(handing.hand_packet(number, None, false, &mut buf));
     }
     buf.fill(b"packet");
-    assert!(!handing.hand_packet(9_999, None, &mut buf));
+    assert!(!handing.hand_packet(9_999, None, false, &mut buf));
     assert_eq!(buf.as_slice(), b"packet", "it is the caller's to drop");
+    for number in PACKETS..HANDED {
+        assert!(handing.hand(Handed::Renew {
+            number: number as u64,
+            key: key()
+        }));
+    }
     assert!(!handing.hand(Handed::Renew {
         number: 9_999,
         key: key()
@@ -64,22 +70,47 @@ fn no_more_is_under_way_than_there_is_room_for_answers() {
         taken.push(handed);
     }
     assert_eq!(taken.len(), HANDED);
-    assert!(!handing.hand_packet(9_999, None, &mut buf));
+    assert!(!handing.hand_packet(9_999, None, false, &mut buf));
     for handed in taken {
-        let Handed::Packet { number, buf, .. } = handed else {
-            panic!("only packets were")
+        let (number, buf) = match handed {
+            Handed::Packet { number, buf, .. } => (number, Some(buf)),
+            Handed::Renew { number, .. } => (number, None),
         };
         let answer = Answer {
             number,
             generation: 1,
-            buf: Some(buf),
+            buf,
             shortcut: None,
         };
         assert!(down.answers.push(answer).is_ok());
     }
-    assert_eq!(handing.next_answer().map(|answer| answer.number), Some(0));
-    assert!(handing.hand_packet(10_000, None, &mut buf));
-    assert!(!handing.hand_packet(10_001, None, &mut buf));
+    for number in 0..=(HANDED - PACKETS) as u64 {
+        let answer = handing.next_answer();
+        assert_eq!(answer.map(|answer| answer.number), Some(number));
+    }
+    assert!(handing.hand_packet(10_000, None, false, &mut buf));
+    assert!(!handing.hand_packet(10_001, None, false, &mut buf));
+}
+
+#[test]
+fn what_opens_flows_leaves_room_for_those_that_are() {
+    let (mut handing, _down) = handing();
+    let mut buf = PacketBuf::from_packet(b"packet");
+    let mut fill = |opens| {
+        let mut count = 0;
+        while handing.hand_packet(count, None, opens, &mut buf) {
+            buf.fill(b"packet");
+            count += 1;
+        }
+        count
+    };
+    assert_eq!(fill(true), HANDED as u64 / 2);
+    assert_eq!(fill(false), HANDED as u64 / 2 - HANDED as u64 / 8);
+    assert_eq!(fill(true), 0);
+    assert!(handing.hand(Handed::Renew {
+        number: 1,
+        key: key()
+    }));
 }
 
 #[test]
@@ -95,8 +126,8 @@ fn the_first_worker_is_woken_once_a_batch_and_only_for_something() {
     };
     assert_eq!(woken(&mut handing), 0);
     let mut buf = PacketBuf::from_packet(b"packet");
-    handing.hand_packet(1, None, &mut buf);
-    handing.hand_packet(2, None, &mut buf);
+    handing.hand_packet(1, None, false, &mut buf);
+    handing.hand_packet(2, None, false, &mut buf);
     assert_eq!(woken(&mut handing), 1);
     assert_eq!(woken(&mut handing), 0);
 }
