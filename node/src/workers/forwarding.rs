@@ -1,11 +1,14 @@
 //! A forwarder's thread: its loop, its queues and sockets.
 
+mod handing;
+
 use super::{Answer, Boards, Counts, HANDED, Handed, Shared, Upward};
 use crate::clock;
 use crate::error::Error;
 use crate::segments::{HUGE, Heads, Intake, LARGE_PER_TURN, Seals, fill, take};
 use crate::underlay::{BATCH, MAX_WAITING, Underlay};
 use crate::xdp::{ClientFrames, Unsent};
+use handing::Handing;
 use jlb_ingress::{Forwarder, HandOn, Packet, Step};
 use jlb_packet_io::process;
 use jlb_packet_io::tun::{LargeBuf, Tun};
@@ -31,11 +34,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// How soon a turn follows while frames wait for the kernel, or it for frames.
 const SOON: Duration = Duration::from_millis(1);
-
-/// What may be under way when one more packet is handed on: what opens flows leaves room for those that are, and
-/// all packets leave some for leases.
-const OPENINGS: usize = HANDED / 2;
-const PACKETS: usize = HANDED - HANDED / 8;
 
 /// Shortcuts of one forwarder at most. They are of the last second.
 pub(crate) const MAX_SHORTCUTS: u32 = 1 << 18;
@@ -115,63 +113,6 @@ impl Seals for Sealed {
     fn send_failed(&mut self) {
         self.sent -= 1;
         self.failed += 1;
-    }
-}
-
-/// What goes to the first worker and comes from it.
-struct Handing {
-    rings: Upward,
-    first: Waker,
-    /// What was handed on and not answered.
-    under_way: usize,
-    /// Something was handed on since the first worker was woken.
-    wakes: bool,
-    /// Free buffers: as many as may be under way, wait to be sent, or were just read.
-    spare: Vec<PacketBuf>,
-}
-
-impl Handing {
-    /// Hands something on; `false` if there is no room.
-    fn hand(&mut self, handed: Handed) -> bool {
-        if self.under_way >= HANDED || self.rings.handed.push(handed).is_err() {
-            return false;
-        }
-        self.under_way += 1;
-        self.wakes = true;
-        true
-    }
-
-    /// Hands a packet on and leaves a free buffer; `false` if there is no room.
-    fn hand_packet(
-        &mut self,
-        number: u64,
-        key: Option<FlowKey>,
-        opens: bool,
-        buf: &mut PacketBuf,
-    ) -> bool {
-        let most = if opens { OPENINGS } else { PACKETS };
-        if self.under_way >= most {
-            return false;
-        }
-        let Some(fresh) = self.spare.pop() else {
-            return false;
-        };
-        let buf = std::mem::replace(buf, fresh);
-        self.hand(Handed::Packet { number, key, buf })
-    }
-
-    /// The first worker's next answer, whose buffer is free.
-    fn next_answer(&mut self) -> Option<Answer> {
-        let mut answer = self.rings.answers.pop().ok()?;
-        self.under_way -= 1;
-        self.spare.extend(answer.buf.take());
-        Some(answer)
-    }
-
-    fn wake(&mut self) {
-        if std::mem::take(&mut self.wakes) {
-            self.first.wake();
-        }
     }
 }
 

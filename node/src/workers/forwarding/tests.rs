@@ -1,3 +1,4 @@
+use super::handing::PACKETS;
 use super::*;
 use crate::workers::{Downward, rings};
 use jlb_protocol::ServiceNumber;
