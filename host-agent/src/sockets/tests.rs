@@ -504,7 +504,13 @@ fn dumps_come_soon_while_something_is_to_be_proved() {
 
 #[test]
 fn dumps_take_a_fiftieth_of_the_time_and_long_ones_a_tenth_at_most() {
-    for (took, rest) in [(20, 980), (40, 1_960), (100, 2_000), (500, 4_500), (2_000, 18_000)] {
+    for (took, rest) in [
+        (20, 980),
+        (40, 1_960),
+        (100, 2_000),
+        (500, 4_500),
+        (2_000, 18_000),
+    ] {
         let mut bed = Bed::new(config());
         bed.accept(client(1), 500);
         let started = bed.now;
