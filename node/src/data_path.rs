@@ -76,7 +76,7 @@ const FIRST_QUEUE: u64 = 1 << 16;
 
 /// How much the kernel prefers the data thread to ordinary ones: heartbeats must not be late when
 /// web servers take all processors, and yet these must not starve under a flood of packets.
-const NICE: i32 = -10;
+pub(crate) const NICE: i32 = -10;
 
 /// While datagrams of one batch are handled, time stands still for so long at most. Shorter than any
 /// pause that counts.
@@ -84,10 +84,10 @@ const RECENT: Duration = Duration::from_millis(1);
 
 /// How soon a turn follows while something waits that no file tells of: frames for the kernel or it for them, memory
 /// to be swept.
-const SOON: Duration = Duration::from_millis(1);
+pub(crate) const SOON: Duration = Duration::from_millis(1);
 
 /// The longest sleep, even if no timer is due.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 impl<M: Machine> DataPath<M> {
     /// Runs until [`Command::Stop`], or the control plane is gone.
@@ -244,6 +244,9 @@ impl<M: Machine> Turn<M> {
         }
         let now = clock::now();
         let hold = self.coalescing.hold(now, self.taken);
+        if hold.is_zero() {
+            return;
+        }
         let hold = hold.min(self.until_next_timer(now));
         if !hold.is_zero() {
             self.coalescing.holds += 1;

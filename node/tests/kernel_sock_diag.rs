@@ -270,15 +270,21 @@ fn listeners_and_strangers_are_not_listed() {
     });
 }
 
+/// A device whose other side is 10.9.0.2 and its like, and who listens on this side.
+fn listener_behind_device() -> (Tun, TcpListener, SocketAddr) {
+    let tun = Tun::open("tun", false).unwrap();
+    let netlink = Netlink::open().unwrap();
+    netlink.set_link("tun", UP).unwrap();
+    netlink.put_address("tun", ip("10.9.0.1"), 24).unwrap();
+    let listener = TcpListener::bind("10.9.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap();
+    (tun, listener, server)
+}
+
 #[test]
 fn a_client_that_does_not_finish_the_handshake_is_half_open() {
     Namespace::new("half-open").run(|| {
-        let tun = Tun::open("tun", false).unwrap();
-        let netlink = Netlink::open().unwrap();
-        netlink.set_link("tun", UP).unwrap();
-        netlink.put_address("tun", ip("10.9.0.1"), 24).unwrap();
-        let listener = TcpListener::bind("10.9.0.1:0").unwrap();
-        let server = listener.local_addr().unwrap();
+        let (tun, _listener, server) = listener_behind_device();
         let client = SocketAddr::new(ip("10.9.0.2"), 4000);
         tun.write(&syn(client, server)).unwrap();
         let [half_open] = dump(|local| local == server).unwrap()[..] else {
@@ -296,12 +302,7 @@ fn a_socket_that_lost_the_race_for_its_connection_is_not_told() {
     const TRIES: u16 = 20_000;
     const OPEN: usize = 200;
     Namespace::new("twin").run(|| {
-        let tun = Tun::open("tun", false).unwrap();
-        let netlink = Netlink::open().unwrap();
-        netlink.set_link("tun", UP).unwrap();
-        netlink.put_address("tun", ip("10.9.0.1"), 24).unwrap();
-        let listener = TcpListener::bind("10.9.0.1:0").unwrap();
-        let server = listener.local_addr().unwrap();
+        let (tun, listener, server) = listener_behind_device();
         let mut destroyed = Destroyed::open().unwrap();
         let mut open = VecDeque::new();
         let mut events = Vec::new();

@@ -2,7 +2,7 @@
 //! past the agents.
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -50,6 +50,20 @@ fn upload(lab: &Lab) {
     }
 }
 
+/// A request and its whole answer.
+fn ask_once(stream: &mut TcpStream) {
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"here\n") {
+        let mut some = [0; 4_096];
+        let len = stream.read(&mut some).unwrap();
+        assert!(len > 0, "closed after {answer:?}");
+        answer.extend_from_slice(&some[..len]);
+    }
+}
+
 /// Asks often by one connection.
 fn keep_alive(lab: &Lab) {
     for vip in vips() {
@@ -58,16 +72,7 @@ fn keep_alive(lab: &Lab) {
             .set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
         for _ in 0..1_000 {
-            stream
-                .write_all(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
-                .unwrap();
-            let mut answer = Vec::new();
-            while !answer.ends_with(b"here\n") {
-                let mut some = [0; 4_096];
-                let len = stream.read(&mut some).unwrap();
-                assert!(len > 0, "closed after {answer:?}");
-                answer.extend_from_slice(&some[..len]);
-            }
+            ask_once(&mut stream);
         }
     }
 }
@@ -121,18 +126,7 @@ fn a_dead_agent_leaves_no_program_and_its_connections_go_on_with_the_next() {
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
-    let mut ask = || {
-        stream
-            .write_all(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
-            .unwrap();
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"here\n") {
-            let mut some = [0; 4_096];
-            let len = stream.read(&mut some).unwrap();
-            assert!(len > 0, "closed after {answer:?}");
-            answer.extend_from_slice(&some[..len]);
-        }
-    };
+    let mut ask = || ask_once(&mut stream);
     for _ in 0..10 {
         ask();
     }

@@ -96,10 +96,10 @@ impl Coalescing {
         let times = waited.times.saturating_sub(self.last.times);
         let span = waited.span.saturating_sub(self.last.span);
         let times = u32::try_from(times).unwrap_or(u32::MAX);
-        if times < LEAST_WAITS && now.since(self.looked) < SELDOM {
+        let elapsed = now.since(self.looked);
+        if times < LEAST_WAITS && elapsed < SELDOM {
             return;
         }
-        let elapsed = now.since(self.looked);
         let taken = std::mem::take(&mut self.taken) as u128;
         (self.looked, self.last) = (now, waited);
         if times < LEAST_WAITS {

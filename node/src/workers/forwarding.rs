@@ -4,6 +4,7 @@ mod handing;
 
 use super::{Answer, Boards, Counts, HANDED, Handed, Shared, Upward};
 use crate::clock;
+use crate::data_path::{LONGEST_WAIT, NICE, SOON};
 use crate::error::Error;
 use crate::segments::{HUGE, Heads, Intake, LARGE_PER_TURN, Seals, fill, take};
 use crate::underlay::{BATCH, MAX_WAITING, Underlay};
@@ -14,26 +15,17 @@ use jlb_packet_io::process;
 use jlb_packet_io::tun::{LargeBuf, Tun};
 use jlb_packet_io::wait::{Interest, Poller, Waker};
 use jlb_packet_io::xsk::Frame;
+use jlb_protocol::buffer::Buffer;
 use jlb_protocol::keyed_hash::FlowHash;
 use jlb_protocol::link::{Route, Sealer};
 use jlb_protocol::packet::offload::{Segments, Split};
 use jlb_protocol::{DropReason, FlowKey, NodeNumber, PacketBuf, Time};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 const TUN: u64 = 0;
 const WAKER: u64 = 1;
 const FIRST_QUEUE: u64 = 16;
-
-/// As the data thread's, see there.
-const NICE: i32 = -10;
-
-/// The longest sleep.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
-
-/// How soon a turn follows while frames wait for the kernel, or it for frames.
-const SOON: Duration = Duration::from_millis(1);
 
 /// Shortcuts of one forwarder at most. They are of the last second.
 pub(crate) const MAX_SHORTCUTS: u32 = 1 << 18;
@@ -91,6 +83,22 @@ struct Sealed {
     failed: u64,
 }
 
+impl Sealed {
+    fn seal_any(
+        &mut self,
+        to: NodeNumber,
+        source_port: u16,
+        buf: &mut impl Buffer,
+    ) -> Result<Route, DropReason> {
+        let sealed = self.sealer.seal(to, source_port, buf);
+        match sealed {
+            Ok(_) => self.sent += 1,
+            Err(_) => self.failed += 1,
+        }
+        sealed
+    }
+}
+
 impl Seals for Sealed {
     fn route(&self, to: NodeNumber) -> Option<Route> {
         self.sealer.route(to)
@@ -102,12 +110,7 @@ impl Seals for Sealed {
         source_port: u16,
         buf: &mut PacketBuf,
     ) -> Result<Route, DropReason> {
-        let sealed = self.sealer.seal(to, source_port, buf);
-        match sealed {
-            Ok(_) => self.sent += 1,
-            Err(_) => self.failed += 1,
-        }
-        sealed
+        self.seal_any(to, source_port, buf)
     }
 
     fn send_failed(&mut self) {
@@ -269,6 +272,17 @@ impl Forwarding {
         now
     }
 
+    /// What is to be done with each of these packets, in the room of `steps`, which is to be given back.
+    fn look<B: Buffer>(&mut self, packets: &mut [Packet<B>]) -> Vec<Step> {
+        let now = self.listen();
+        let mut steps = std::mem::take(&mut self.steps);
+        steps.clear();
+        let sealer = &self.seals.sealer;
+        let reaches = |node| sealer.route(node).is_some();
+        self.forwarder.process(now, reaches, packets, &mut steps);
+        steps
+    }
+
     fn read_stack(&mut self) -> Result<(), Error> {
         for _ in 0..LARGE_PER_TURN {
             let Some((len, segments)) = self.read_batch()? else {
@@ -312,17 +326,8 @@ impl Forwarding {
         if count == 0 {
             return;
         }
-        let now = self.listen();
         let mut packets = std::mem::take(&mut self.packets);
-        let mut steps = std::mem::take(&mut self.steps);
-        steps.clear();
-        let sealer = &self.seals.sealer;
-        self.forwarder.process(
-            now,
-            |node| sealer.route(node).is_some(),
-            &mut packets[..count],
-            &mut steps,
-        );
+        let steps = self.look(&mut packets[..count]);
         for (packet, step) in packets.iter_mut().zip(&steps) {
             match *step {
                 Step::Forward { to, flow, renew } => {
@@ -406,22 +411,13 @@ impl Forwarding {
         self.counts.large += 1;
         self.counts.huge += u64::from(packet.len() > HUGE);
         self.counts.segments += count as u64;
-        let now = self.listen();
         let mut packets = std::mem::take(&mut self.packets);
         let Some(first) = packets.first_mut() else {
             return;
         };
         fill(&mut first.buf, &split, 0);
         let inner_len = first.buf.len();
-        let mut steps = std::mem::take(&mut self.steps);
-        steps.clear();
-        let sealer = &self.seals.sealer;
-        self.forwarder.process(
-            now,
-            |node| sealer.route(node).is_some(),
-            std::slice::from_mut(first),
-            &mut steps,
-        );
+        let steps = self.look(std::slice::from_mut(first));
         let mut next = 1;
         match steps.first() {
             Some(&Step::Forward { to, flow, renew }) => {
@@ -462,16 +458,7 @@ impl Forwarding {
             self.frame_packets = packets;
             return;
         }
-        let now = self.listen();
-        let mut steps = std::mem::take(&mut self.steps);
-        steps.clear();
-        let sealer = &self.seals.sealer;
-        self.forwarder.process(
-            now,
-            |node| sealer.route(node).is_some(),
-            &mut packets,
-            &mut steps,
-        );
+        let steps = self.look(&mut packets);
         for (packet, step) in packets.drain(..).zip(&steps) {
             match *step {
                 Step::Forward { to, flow, renew } => {
@@ -518,14 +505,15 @@ impl Forwarding {
             .route(to)
             .and_then(|route| underlay.source(route.local, flow));
         let port = source.map_or(0, |(_, port)| port);
-        let sealed = self.seals.sealer.seal(to, port, &mut frame);
-        let (Ok(route), Some((socket, port)), Some(frames)) = (sealed, source, &mut self.frames)
-        else {
-            self.seals.failed += 1;
+        let Ok(route) = self.seals.seal_any(to, port, &mut frame) else {
             self.put(frame);
             return;
         };
-        self.seals.sent += 1;
+        let (Some((socket, port)), Some(frames)) = (source, &mut self.frames) else {
+            self.seals.send_failed();
+            self.put(frame);
+            return;
+        };
         match frames.send(frame, &route, port) {
             Ok(()) => {}
             Err(Unsent::Otherwise(frame)) => {

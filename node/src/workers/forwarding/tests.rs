@@ -2,6 +2,7 @@ use super::handing::PACKETS;
 use super::*;
 use crate::workers::{Downward, rings};
 use jlb_protocol::ServiceNumber;
+use std::time::Duration;
 
 fn handing() -> (Handing, Downward) {
     let (up, down) = rings();
