@@ -377,7 +377,13 @@ impl FlowTracker {
             State::Rejected { .. } | State::Refused { .. } => self.ask_all(now, q),
             // No reset while an attempt to open the flow is under way.
             State::Offered(_) => Err(DropReason::UnknownFlow),
-            State::Owned(_) if !record.is_asked_by(message.offer) => Err(DropReason::StaleReject),
+            State::Owned(_) if !record.is_asked_by(message.offer) => {
+                if let Next::Become(state) = record.state.next(Event::Unowned { host }) {
+                    let next = record.with(state, record.isn);
+                    self.records.put_or_remove(now, message.key, handle, next);
+                }
+                Err(DropReason::StaleReject)
+            }
             State::Owned(Owned { host: own, .. }) if own == host => {
                 self.out.stats.rejects += 1;
                 self.disown_mid_flow(message, host, handle, record);

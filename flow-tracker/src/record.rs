@@ -12,8 +12,8 @@
 //! older; another host's claim decides. Without a record, Ask, Refuse, Accept and Own make one.
 //! Offered, Rejected and Refused end by the `offered` timer, Owned by the lease.
 //!
-//! In (1) a mid-flow Reject ends the record, where no attempt waits; in (2) the record becomes
-//! Offered, if any attempt waits.
+//! In (1) a mid-flow Reject ends the record, where no attempt waits; where one does, a life that is
+//! only accepted becomes Offered. In (2) the record becomes Offered, if any attempt waits.
 //!
 //! The record's attempt is the latest one, by the order of initial sequence numbers. Where one
 //! came over another that was not answered, the record is marked (`several`): the earlier one's
@@ -217,6 +217,8 @@ pub(crate) enum Event {
     Own(Own),
     /// The host states that this life is over.
     Closed { host: NodeNumber, birth: Birth },
+    /// The host said no to a mid-flow packet while it was asked for an attempt too.
+    Unowned { host: NodeNumber },
 }
 
 /// What an event makes of a state.
@@ -306,6 +308,12 @@ impl State {
                 Event::Closed { .. },
             ) => Next::Stale,
             (Self::Owned(owned), Event::Closed { host, birth }) => owned.closed(host, birth),
+
+            (
+                Self::Offered(_) | Self::Rejected { .. } | Self::Refused { .. },
+                Event::Unowned { .. },
+            ) => Next::Stale,
+            (Self::Owned(owned), Event::Unowned { host }) => owned.unowned(host),
         }
     }
 }
@@ -571,6 +579,17 @@ impl Owned {
         match self.waits {
             Waits::Nothing | Waits::MidFlow => Next::End,
             Waits::Attempt | Waits::Several => self.disowned(),
+        }
+    }
+
+    /// An Accept that comes later than the word of its life's end makes a record that no statement ends.
+    /// Established it can be only by a statement, and those come in order.
+    fn unowned(self, host: NodeNumber) -> Next {
+        match (self.life, self.waits) {
+            (Life::Accepted, Waits::Attempt | Waits::Several) if host == self.host => {
+                self.disowned()
+            }
+            (Life::Accepted | Life::Established | Life::Closing, _) => Next::Stale,
         }
     }
 }

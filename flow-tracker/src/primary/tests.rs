@@ -1,11 +1,11 @@
 use crate::record::Life;
 use crate::testbed::{
-    Bed, FlowSent, TTL, birth, host, ingress, offered, open, other_ingress, owned, packet, tracker,
-    view_with,
+    Bed, FlowSent, TTL, birth, host, ingress, offered, open, other_ingress, owned, packet,
+    statement, tracker, view_with,
 };
 use alloc::vec::Vec;
 use core::time::Duration;
-use jlb_protocol::message::{FlowKind, FlowMessage, Intent, Path, Reason};
+use jlb_protocol::message::{FlowKind, FlowMessage, FlowState, Intent, Path, Reason};
 use jlb_protocol::{
     DropReason, FlowKey, MemberState, Message, NodeNumber, OfferNumber, ServiceNumber,
 };
@@ -374,6 +374,43 @@ fn a_mid_flow_packet_never_disturbs_an_attempt_under_way() {
     assert_eq!(bed.dropped(1, DropReason::UnknownFlow), 1);
     bed.accept(&offer, birth(1));
     assert_eq!(bed.settle_one().kind, FlowKind::Accept);
+}
+
+#[test]
+fn an_accept_that_comes_after_the_word_of_its_lifes_end_silences_mid_flow_packets_for_a_time_only()
+{
+    let mut bed = Bed::new(2, 3);
+    let key = bed.flow(0);
+    bed.open(&key, Intent::Syn, 5);
+    let first = bed.settle_one();
+    bed.open(&key, Intent::Syn, 6);
+    let second = bed.settle_one();
+    bed.accept(&first, birth(1));
+    bed.settle_one();
+    // Both lives are over before the second one's Accept arrives.
+    let owner = first.host();
+    let ended = [(birth(1), 5), (birth(2), 6)]
+        .map(|(birth, isn)| statement(&key, birth, isn, FlowState::Closed));
+    for number in [1, 2] {
+        bed.state_from(tracker(number), owner, 1, &ended);
+    }
+    bed.wire.clear();
+    bed.accept(&second, birth(2));
+    bed.settle_one();
+
+    bed.open(&key, Intent::MidFlow, 777);
+    let offer = bed.settle_one();
+    assert_eq!(offer.host(), owner);
+    bed.reject(&offer, Reason::NotOwner);
+    bed.settle_silent();
+    assert_eq!(bed.dropped(1, DropReason::StaleReject), 1);
+    // The attempt is held for as long as its repeats may come, not for a lease.
+    bed.pass(Duration::from_secs(6));
+    bed.wire.clear();
+    bed.open(&key, Intent::MidFlow, 777);
+    let asked = bed.settle();
+    assert_eq!(asked.len(), 3);
+    assert!(asked.iter().all(|sent| sent.kind == FlowKind::WhoHas));
 }
 
 #[test]

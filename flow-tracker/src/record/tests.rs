@@ -80,6 +80,7 @@ fn events() -> Vec<Event> {
     let mut events = vec![Event::Refuse { reason }];
     for host in [host(OWN), host(OTHER)] {
         events.push(Event::Reject { host, step: 2 });
+        events.push(Event::Unowned { host });
         for order in ORDERS {
             events.extend(INTENTS.map(|intent| {
                 Event::Ask(Ask {
@@ -132,7 +133,8 @@ fn host_of(event: Event) -> Option<NodeNumber> {
         | Event::Reject { host, .. }
         | Event::Accept(Accept { host, .. })
         | Event::Own(Own { host, .. })
-        | Event::Closed { host, .. } => Some(host),
+        | Event::Closed { host, .. }
+        | Event::Unowned { host } => Some(host),
         Event::Refuse { .. } => None,
     }
 }
@@ -142,7 +144,7 @@ fn birth_of(event: Event) -> Option<Birth> {
         Event::Accept(Accept { birth, .. })
         | Event::Own(Own { birth, .. })
         | Event::Closed { birth, .. } => Some(birth),
-        Event::Ask(_) | Event::Reject { .. } | Event::Refuse { .. } => None,
+        Event::Ask(_) | Event::Reject { .. } | Event::Refuse { .. } | Event::Unowned { .. } => None,
     }
 }
 
@@ -207,9 +209,11 @@ fn an_established_flow_is_lost_only_to_its_host_or_to_what_binds() {
         let may = match event {
             Event::Ask(_) => true,
             Event::Accept(Accept { claim, .. }) => claim == Claim::Overriding,
-            Event::Reject { .. } | Event::Refuse { .. } | Event::Own(_) | Event::Closed { .. } => {
-                false
-            }
+            Event::Reject { .. }
+            | Event::Refuse { .. }
+            | Event::Own(_)
+            | Event::Closed { .. }
+            | Event::Unowned { .. } => false,
         };
         assert_eq!(lost, may, "{event:?}");
     }
@@ -380,7 +384,7 @@ fn an_attempt_that_waits_for_its_answer_stays_the_records() {
             Event::Accept(Accept { answers, .. }) if !answers => 9,
             Event::Own(Own { answers, .. }) if !answers => 9,
             Event::Own(_) => continue,
-            Event::Closed { .. } => 7,
+            Event::Closed { .. } | Event::Unowned { .. } => 7,
             Event::Accept(_) | Event::Ask(_) | Event::Reject { .. } | Event::Refuse { .. } => {
                 continue;
             }
@@ -393,6 +397,28 @@ fn an_attempt_that_waits_for_its_answer_stays_the_records() {
             let after = Record::new(7, state).with(next, about);
             assert!(after.is_asked(OfferNumber { isn: 7, step: 2 }), "{event:?}");
         }
+    }
+}
+
+#[test]
+fn an_owner_that_disowns_a_mid_flow_packet_loses_a_life_that_is_only_accepted_and_not_the_attempt()
+{
+    for (life, waits) in LIVES
+        .into_iter()
+        .flat_map(|life| WAITS.map(|waits| (life, waits)))
+    {
+        let is_doubtful =
+            life == Life::Accepted && matches!(waits, Waits::Attempt | Waits::Several);
+        let expected = if is_doubtful {
+            Next::Become(offered(waits == Waits::Several))
+        } else {
+            Next::Stale
+        };
+        let record = owned(life, waits);
+        let own = record.next(Event::Unowned { host: host(OWN) });
+        assert_eq!(own, expected, "{record:?}");
+        let other = record.next(Event::Unowned { host: host(OTHER) });
+        assert_eq!(other, Next::Stale, "{record:?}");
     }
 }
 
