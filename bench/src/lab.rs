@@ -25,7 +25,7 @@ use crate::scrape::{self, NodeSamples};
 use crate::state::State;
 use crate::topology::{self, CLIENT, ROUTER, Router};
 pub(crate) use servers::server_name;
-pub(crate) use tables::{Forgotten, Left};
+pub(crate) use tables::{FORGET_DEADLINE, Forgotten, LONG_FORGET_DEADLINE, Left};
 
 /// The longest that nodes may take to be ready.
 const READY_DEADLINE: Duration = Duration::from_secs(20);

@@ -17,7 +17,7 @@ use crate::chaos;
 use crate::document::Document;
 use crate::error::{Doing, LabError, Result};
 use crate::how_to_use::how_to_use;
-use crate::lab::{Lab, Setting};
+use crate::lab::{FORGET_DEADLINE, Lab, Setting};
 use crate::leftovers;
 use crate::load::{Progress, Tally, runtime};
 use crate::losses;
@@ -147,7 +147,7 @@ async fn load_and_look(lab: &mut Lab, options: &LabOptions, bar: &ProgressBar) -
     let lost_before = lab.losses()?;
     let tally = load(lab, options, bar).await?;
     bar.set_message("waiting for tables to empty");
-    let (forgotten, metrics) = lab.forget().await?;
+    let (forgotten, metrics) = lab.forget(FORGET_DEADLINE).await?;
     let lost = losses::since(&lost_before, lab.losses()?);
     Ok(Report::new(&tally, &metrics, forgotten, lost))
 }

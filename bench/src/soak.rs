@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::chaos::lab_options;
 use crate::error::{Doing, LabError, Result};
 use crate::generator::{self, Job, Outcome, Sources};
-use crate::lab::{Lab, Setting};
+use crate::lab::{LONG_FORGET_DEADLINE, Lab, Setting};
 use crate::losses;
 use crate::netns::Namespace;
 use crate::plan::{Counts, Plan, VIP_V4};
@@ -137,7 +137,7 @@ async fn soak(options: &SoakOptions) -> Result<Document> {
     );
     let before = soak.lab.losses()?;
     let (outcome, memory) = soak.load(found.rate, length).await?;
-    let (forgotten, metrics) = soak.lab.forget().await?;
+    let (forgotten, metrics) = soak.lab.forget(LONG_FORGET_DEADLINE).await?;
     let lost = losses::since(&before, soak.lab.losses()?);
     soak.lab.take_down()?;
     Ok(Document::new(

@@ -7,7 +7,7 @@ use crate::packet::{CLIENT, Life, Packet, VIP, VIP_PORT};
 use core::hash::Hasher;
 use core::net::{IpAddr, SocketAddr};
 use jlb_flow_tracker::FlowTracker;
-use jlb_host_agent::{HostAgent, Socket};
+use jlb_host_agent::{DumpScope, HostAgent, Socket};
 use jlb_ingress::Ingress;
 use jlb_protocol::digest::{Digest, Digester, Horizon};
 use jlb_protocol::message::{Control, ControlKind, FlowKind, Intent, List, ServiceLoad};
@@ -344,7 +344,7 @@ impl Machine {
                 state: sock.state(),
             })
         });
-        agent.handle_sockets(self.clock, self.clock, socket.as_slice());
+        agent.handle_sockets(self.clock, self.clock, DumpScope::All, socket.as_slice());
     }
 
     /// What trackers believe of loads decides which host they ask first, and nothing else: a report

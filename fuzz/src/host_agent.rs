@@ -4,7 +4,7 @@ use super::ingress::{VIP4, VIP6, matches};
 use super::role::{Driven, node, play, view};
 use super::script::Script;
 use jlb_host_agent::config::{Admission, Config, Drain, Limits, Service, Timers};
-use jlb_host_agent::{HostAgent, Socket, SocketState};
+use jlb_host_agent::{DumpScope, HostAgent, Socket, SocketState};
 use jlb_protocol::keyed_hash::HashKey;
 use jlb_protocol::{Message, NodeNumber, PacketBuf, Time, Transmit, View};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,20 +18,27 @@ impl Driven for HostAgent {
     /// The first byte says what it is: 0 the end of a socket, anything else a list of all.
     fn local(&mut self, now: Time, bytes: &[u8]) {
         let mut script = Script(bytes);
-        if script.byte() == 0 {
+        let kind = script.byte();
+        if kind == 0 {
             let socket = socket(&mut script);
             self.handle_socket_closed(now, socket.local, socket.remote, socket.cookie);
             return;
         }
+        // The first that were found are of everything.
+        let scope = if kind == 2 {
+            DumpScope::Sockets
+        } else {
+            DumpScope::All
+        };
         let mut sockets = Vec::new();
         while !script.is_over() {
             sockets.push(socket(&mut script));
         }
         if !self.is_ready() {
             // The agent believes no first list alone.
-            self.handle_sockets(now, now, &sockets);
+            self.handle_sockets(now, now, scope, &sockets);
         }
-        self.handle_sockets(now, now, &sockets);
+        self.handle_sockets(now, now, scope, &sockets);
     }
 
     fn view(&mut self, now: Time, view: View) {

@@ -37,6 +37,6 @@ pub use admission::Cause;
 pub use agent::{HostAgent, Verdict};
 pub use config::Config;
 pub use drain::Until;
-pub use sockets::{Socket, SocketState};
+pub use sockets::{DumpScope, Socket, SocketState};
 pub use stats::{ServiceStats, Stats};
 pub use strip::{Ends, Strip};

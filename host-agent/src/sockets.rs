@@ -17,16 +17,18 @@ const DUMP_SOON: Duration = Duration::from_secs(1);
 /// Between the beginnings of two dumps otherwise: they only find what events have missed.
 const DUMP_LATER: Duration = Duration::from_secs(10);
 
-/// After a dump the next waits for this many times as long as it took: a fiftieth of the time is spent on
-/// dumps. A kernel with some hundred thousand connections and time-wait entries lists them in 30 ms.
+/// After a dump the next of its scope waits for this many times as long as it took: a fiftieth of the time is
+/// spent on them. A kernel with some hundred thousand connections and time-wait entries lists them in 30 ms.
 const DUMP_REST: u32 = 49;
 
-/// It waits no longer than this, so that flows that are over go in time (S5), unless that is more than a tenth of
-/// the time.
+/// It waits no longer than so many times as long, ...
+const LONG_DUMP_REST: u32 = 9;
+
+/// ... unless that is less than this, so that the kernel's word on live flows comes in time, ...
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
-/// After a dump of which that is so the next waits for this many times as long.
-const LONG_DUMP_REST: u32 = 9;
+/// ... or than this, so that flows that are over go in time (S5).
+const LONGEST_REST_OF_ALL: Duration = Duration::from_secs(10);
 
 /// What the kernel holds for a TCP connection.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -38,6 +40,15 @@ pub enum SocketState {
     /// What is left of a connection whose socket is given up: TIME_WAIT, or FIN_WAIT2 without a
     /// full socket, which sock_diag tells by the timer that it names (3).
     TimeWait,
+}
+
+/// What a list of the kernel's TCP connections has.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum DumpScope {
+    /// What is left of connections, too: only that proves a flow to be over.
+    All,
+    /// Sockets alone. Where connections are short, there are a hundred times as many entries of TIME_WAIT.
+    Sockets,
 }
 
 /// A line of the kernel's list of TCP connections. An IPv4 address may be given as mapped to IPv6.
@@ -66,9 +77,23 @@ pub(crate) struct Dumps {
     started: Time,
     /// Before this there is no other one, however much is to be proved.
     rested: Time,
+    /// Before this there is none of everything.
+    all_rested: Time,
     events_lost: bool,
     /// The last one did not list a flow that the one before did.
     missing: bool,
+    /// The one that is being handed in.
+    listing: Option<Listing>,
+}
+
+/// A dump of which some is handed in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+struct Listing {
+    number: u32,
+    started: Time,
+    scope: DumpScope,
+    /// It is one of the first.
+    loading: bool,
 }
 
 impl Dumps {
@@ -77,8 +102,10 @@ impl Dumps {
             number: 0,
             started: now,
             rested: now,
+            all_rested: now,
             events_lost: false,
             missing: false,
+            listing: None,
         }
     }
 
@@ -92,25 +119,70 @@ impl HostAgent {
     /// Takes a complete list of the kernel's TCP connections, whose making began at `started`.
     ///
     /// The first two make the agent ready: every connection of a service that either of them shows
-    /// becomes a flow. Later ones prove which flows have a socket, end those that have none, and find open connections that
-    /// are not known: the table was full when they came, or an event was taken for theirs.
-    pub fn handle_sockets(&mut self, now: Time, started: Time, sockets: &[Socket]) {
-        let started = started.min(now);
-        let loading = !self.is_ready();
-        let number = self.dumps.number.checked_add(1).unwrap_or(DUMPS_TO_LOAD);
+    /// becomes a flow. Later ones prove which flows have a socket, end those of which all is gone, and find open
+    /// connections that are not known: the table was full when they came, or an event was taken for theirs.
+    pub fn handle_sockets(
+        &mut self,
+        now: Time,
+        started: Time,
+        scope: DumpScope,
+        sockets: &[Socket],
+    ) {
+        self.begin_sockets(now, started, scope);
+        self.handle_part(now, sockets);
+        self.end_sockets(now);
+    }
+
+    /// The same in parts, between which all else may be handed in: a list of a hundred thousand takes its time.
+    /// This begins it; one that was begun before and has not ended counts for nothing.
+    pub fn begin_sockets(&mut self, now: Time, started: Time, scope: DumpScope) {
+        self.dumps.listing = Some(Listing {
+            number: self.dumps.number.checked_add(1).unwrap_or(DUMPS_TO_LOAD),
+            started: started.min(now),
+            scope,
+            loading: !self.is_ready(),
+        });
+    }
+
+    /// A part of the list that was begun last.
+    pub fn handle_part(&mut self, now: Time, sockets: &[Socket]) {
+        if let Some(listing) = self.dumps.listing {
+            for socket in sockets {
+                self.handle_socket(now, listing, socket);
+            }
+        }
+    }
+
+    /// The list that was begun last is complete.
+    pub fn end_sockets(&mut self, now: Time) {
+        let Some(listing) = self.dumps.listing.take() else {
+            return;
+        };
+        let Listing {
+            number,
+            started,
+            scope,
+            loading,
+        } = listing;
         self.dumps.number = number;
         self.dumps.started = started;
-        self.dumps.rested = now + rest_after(now.since(started));
-        self.dumps.events_lost = false;
+        let span = now.since(started);
+        match scope {
+            DumpScope::All => self.dumps.all_rested = now + rest_after(span, LONGEST_REST_OF_ALL),
+            DumpScope::Sockets => self.dumps.rested = now + rest_after(span, LONGEST_REST),
+        }
         self.post.counters.dumps += 1;
-        for socket in sockets {
-            self.handle_socket(now, started, loading, socket);
-        }
-        let (gone, missing) = self.flows.unlisted(number, started);
-        for handle in gone {
-            self.advance(now, handle, Event::Absent);
-        }
-        self.dumps.missing = missing;
+        self.dumps.missing = match scope {
+            DumpScope::All => {
+                self.dumps.events_lost = false;
+                let (gone, missing) = self.flows.unlisted(number, started);
+                for handle in gone {
+                    self.advance(now, handle, Event::Absent);
+                }
+                missing
+            }
+            DumpScope::Sockets => self.dumps.missing || self.flows.has_unlisted(number, started),
+        };
         if loading {
             self.load_at = now;
         }
@@ -165,6 +237,7 @@ impl HostAgent {
         let Dumps {
             started,
             rested,
+            all_rested,
             events_lost,
             missing,
             ..
@@ -172,15 +245,29 @@ impl HostAgent {
         if !self.is_ready() {
             return Some(started);
         }
-        let waiting = events_lost
-            || missing
-            || self.flows.unproven() > 0
+        let to_show = self.flows.unproven() > 0
             || self.flows.in_doubt() > 0
-            || self.flows.in_state(State::Accepted) > 0
+            || self.flows.in_state(State::Accepted) > 0;
+        let to_end = events_lost
+            || missing
             || self.flows.in_state(State::Closing) > 0
             || self.flows.in_state(State::Released) > 0;
-        let gap = if waiting { DUMP_SOON } else { DUMP_LATER };
-        Some((started + gap).max(rested))
+        let soon = started + DUMP_SOON;
+        let show = to_show.then(|| soon.max(rested.min(all_rested)));
+        let end = to_end.then(|| soon.max(all_rested));
+        let later = (started + DUMP_LATER).max(all_rested);
+        Some([show, end].into_iter().flatten().fold(later, Time::min))
+    }
+
+    /// What a dump that begins now is to list: everything, unless the last of that kind took so long that it has to
+    /// rest.
+    #[must_use]
+    pub fn dump_scope(&self, now: Time) -> DumpScope {
+        if self.is_ready() && now < self.dumps.all_rested {
+            DumpScope::Sockets
+        } else {
+            DumpScope::All
+        }
     }
 
     /// Whether a dump should begin now.
@@ -189,15 +276,20 @@ impl HostAgent {
         self.poll_dump().is_some_and(|due| due <= now)
     }
 
-    fn handle_socket(&mut self, now: Time, started: Time, loading: bool, socket: &Socket) {
+    fn handle_socket(&mut self, now: Time, listing: Listing, socket: &Socket) {
+        let Listing {
+            number,
+            started,
+            loading,
+            ..
+        } = listing;
         let Some(key) = self.flow_of(socket.local, socket.remote) else {
             return;
         };
-        let number = self.dumps.number;
         let Some(handle) = self.flows.find(&key) else {
             // What is half-open or over needs no adoption: it was given up on purpose.
             if loading || socket.state == SocketState::Open {
-                self.adopt(now, started, loading, key, socket);
+                self.adopt(now, listing, key, socket);
             }
             return;
         };
@@ -218,7 +310,7 @@ impl HostAgent {
         self.learn_cookie(handle, socket);
     }
 
-    fn adopt(&mut self, now: Time, started: Time, loading: bool, key: FlowKey, socket: &Socket) {
+    fn adopt(&mut self, now: Time, listing: Listing, key: FlowKey, socket: &Socket) {
         let state = match socket.state {
             SocketState::HalfOpen => State::Accepted,
             SocketState::Open => State::Established,
@@ -230,22 +322,22 @@ impl HostAgent {
             isn: None,
             protocol: Protocol::Tcp,
             state,
-            since: started,
+            since: listing.started,
             ingress: None,
         };
         let Ok(handle) = self.flows.insert(now, new) else {
             self.post.counters.sockets_without_room += 1;
             return;
         };
-        if loading {
+        if listing.loading {
             self.post.counters.loaded += 1;
         } else {
             self.post.counters.adopted += 1;
         }
-        self.flows.listed(handle, self.dumps.number, started);
+        self.flows.listed(handle, listing.number, listing.started);
         self.learn_cookie(handle, socket);
         // A long first list is told by the walk that begins when it is complete.
-        if !loading {
+        if !listing.loading {
             self.own(now, handle);
         }
     }
@@ -276,9 +368,9 @@ impl HostAgent {
     }
 }
 
-/// How long there is no other dump after one that took so long.
-fn rest_after(span: Duration) -> Duration {
-    let long = span.saturating_mul(LONG_DUMP_REST).max(LONGEST_REST);
+/// How long there is no other dump of its scope after one that took so long.
+fn rest_after(span: Duration, longest: Duration) -> Duration {
+    let long = span.saturating_mul(LONG_DUMP_REST).max(longest);
     span.saturating_mul(DUMP_REST).min(long)
 }
 

@@ -2,7 +2,7 @@
 //! after every call.
 
 use crate::config::{Admission, Config, Drain, Limits, Service, Timers};
-use crate::{HostAgent, Socket, Stats, Verdict};
+use crate::{DumpScope, HostAgent, Socket, Stats, Verdict};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use jlb_protocol::keyed_hash::HashKey;
@@ -424,12 +424,15 @@ impl Bed {
 
     /// A dump that begins and ends now.
     pub(crate) fn dump(&mut self, sockets: &[Socket]) {
-        self.agent.handle_sockets(self.now, self.now, sockets);
-        self.check();
+        self.dump_of(DumpScope::All, self.now, sockets);
     }
 
     pub(crate) fn dump_begun(&mut self, started: Time, sockets: &[Socket]) {
-        self.agent.handle_sockets(self.now, started, sockets);
+        self.dump_of(DumpScope::All, started, sockets);
+    }
+
+    pub(crate) fn dump_of(&mut self, scope: DumpScope, started: Time, sockets: &[Socket]) {
+        self.agent.handle_sockets(self.now, started, scope, sockets);
         self.check();
     }
 

@@ -23,7 +23,7 @@ use crate::clock;
 use crate::error::Error;
 use crate::kernel::sock_diag;
 use crate::machine::{Machine, RoleConfig, Taken};
-use crate::socket_watch::{Answer, SocketWatch};
+use crate::socket_watch::{Answer, MAX_ANSWERS, SocketWatch};
 use crate::strip::Stripper;
 use crate::underlay::{BATCH, Underlay};
 use crate::workers::Forwarders;
@@ -313,23 +313,38 @@ impl<M: Machine> Turn<M> {
         {
             self.path.machine.handle_timeout(now);
         }
+        self.handle_lists(now)
+    }
+
+    /// Hands on what there is of a list of sockets, which comes in parts so that packets do not wait for all of it,
+    /// and asks for the next.
+    fn handle_lists(&mut self, now: Time) -> Result<(), Error> {
         let ask = self.dump_due().is_some_and(|due| due <= now);
         let Some(SocketWatch { lists, .. }) = &mut self.path.sockets else {
             return Ok(());
         };
-        match lists.poll(now) {
-            Some(Answer::Complete(dump)) => {
-                self.path
-                    .machine
-                    .handle_sockets(now, dump.started, &dump.sockets);
+        let machine = &mut self.path.machine;
+        // As many as wait at most: each that comes later wakes this thread.
+        for _ in 0..=MAX_ANSWERS {
+            match lists.poll(now) {
+                Some(Answer::Begun { started, scope }) => {
+                    machine.begin_sockets(now, started, scope)
+                }
+                Some(Answer::Part(sockets)) => machine.handle_part(now, &sockets),
+                Some(Answer::Complete) => machine.end_sockets(now),
+                Some(Answer::Failed(error)) => {
+                    self.notify(Notice::DumpFailed(error));
+                    return Ok(());
+                }
+                Some(Answer::ThreadEnded) => {
+                    let what = "the thread that lists sockets panicked; its last words are above";
+                    return Err(Error::DataThread(what.into()));
+                }
+                None => break,
             }
-            Some(Answer::Failed(error)) => self.notify(Notice::DumpFailed(error)),
-            Some(Answer::ThreadEnded) => {
-                let what = "the thread that lists sockets panicked; its last words are above";
-                return Err(Error::DataThread(what.into()));
-            }
-            None if ask => lists.ask(),
-            None => {}
+        }
+        if ask {
+            lists.ask(machine.dump_scope(now));
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ mod ingress;
 
 use crate::report::Report;
 use jlb_host_agent::signals::Signal;
-use jlb_host_agent::{Ends, Socket, Strip, Until};
+use jlb_host_agent::{DumpScope, Ends, Socket, Strip, Until};
 use jlb_ingress::{Packet, Rules, Shortcut};
 use jlb_packet_io::xsk::Frame;
 use jlb_protocol::{
@@ -107,8 +107,12 @@ pub(crate) trait Machine: Send {
     fn flows_left(&self) -> Option<u64> {
         None
     }
-    /// A complete list of the machine's sockets, begun at `started`.
-    fn handle_sockets(&mut self, _now: Time, _started: Time, _sockets: &[Socket]) {}
+    /// A complete list of the machine's sockets comes, begun at `started`.
+    fn begin_sockets(&mut self, _now: Time, _started: Time, _scope: DumpScope) {}
+    /// A part of it.
+    fn handle_part(&mut self, _now: Time, _sockets: &[Socket]) {}
+    /// That was all of it.
+    fn end_sockets(&mut self, _now: Time) {}
     /// The kernel destroyed a socket.
     fn handle_socket_closed(
         &mut self,
@@ -123,6 +127,10 @@ pub(crate) trait Machine: Send {
     /// When the next list of sockets is wanted.
     fn poll_dump(&self) -> Option<Time> {
         None
+    }
+    /// What that list is to have.
+    fn dump_scope(&self, _now: Time) -> DumpScope {
+        DumpScope::All
     }
     /// What the kernel is to decapsulate by itself, or not any more: done before anything else that the role
     /// wants done.

@@ -3,7 +3,8 @@
 
 use crate::clock;
 use crate::error::Error;
-use crate::kernel::sock_diag::{self, Destroyed, Socket};
+use crate::kernel::sock_diag::{self, Destroyed, DumpScope, Socket};
+use jlb_packet_io::process;
 use jlb_packet_io::wait::Waker;
 use jlb_protocol::Time;
 use std::net::IpAddr;
@@ -11,19 +12,20 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+/// Sockets that are handed over at a time: a fraction of a millisecond of the reader's.
+const PART: usize = 1_024;
+
+/// The most answers that wait for the reader: then the thread waits too.
+pub(crate) const MAX_ANSWERS: usize = 2;
+
+/// How much the kernel prefers others to the thread: a long list is no reason for packets or servers to wait.
+const NICE: i32 = 10;
+
 /// The wait after a list that failed; doubles with each failure after it.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// The longest wait after a list that failed.
 const LONGEST_RETRY: Duration = Duration::from_secs(16);
-
-/// A complete list of sockets.
-pub(crate) struct Dump {
-    /// When the list was begun.
-    pub(crate) started: Time,
-    /// The sockets.
-    pub(crate) sockets: Vec<Socket>,
-}
 
 /// Destroy events, and lists on request.
 pub(crate) struct SocketWatch {
@@ -38,30 +40,75 @@ impl SocketWatch {
     /// are when a list is begun. Both belong to the network namespace of the calling thread.
     pub(crate) fn start(vips: Arc<Mutex<Vec<IpAddr>>>, waker: Waker) -> Result<Self, Error> {
         let events = Destroyed::open().map_err(Error::Setup)?;
-        let lists = Lists::start(waker, move || {
-            let started = clock::now();
+        let lists = Lists::start(waker, move |scope, parts| {
             let vips = vips.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let sockets = sock_diag::dump(|local| vips.contains(&local.ip()))?;
-            Ok(Dump { started, sockets })
+            sock_diag::dump(scope, |socket| {
+                if vips.contains(&socket.local.ip()) {
+                    parts.add(socket);
+                }
+            })
         })?;
         Ok(Self { events, lists })
     }
 }
 
-/// What became of a request for a list.
+/// What there is of a list that was asked for.
+#[derive(Debug)]
 pub(crate) enum Answer {
-    /// The list.
-    Complete(Dump),
-    /// There is none; the next may be asked for after a pause.
+    /// It is begun.
+    Begun {
+        /// When.
+        started: Time,
+        /// What is to be in it.
+        scope: DumpScope,
+    },
+    /// Some of it.
+    Part(Vec<Socket>),
+    /// That was all.
+    Complete,
+    /// There will be no more of it; the next may be asked for after a pause.
     Failed(crate::kernel::Error),
     /// There will never be one again.
     ThreadEnded,
 }
 
+/// What a list is handed over in.
+struct Parts<'a> {
+    to_reader: &'a SyncSender<Answer>,
+    waker: &'a Waker,
+    part: Vec<Socket>,
+}
+
+impl Parts<'_> {
+    /// Adds a socket to the list. Waits if the reader is slow.
+    fn add(&mut self, socket: Socket) {
+        self.part.push(socket);
+        if self.part.len() >= PART {
+            let next = Vec::with_capacity(PART);
+            let part = std::mem::replace(&mut self.part, next);
+            self.send(Answer::Part(part));
+        }
+    }
+
+    fn end(&mut self, made: crate::kernel::Result<()>) {
+        if !self.part.is_empty() {
+            let part = std::mem::take(&mut self.part);
+            self.send(Answer::Part(part));
+        }
+        self.send(made.map_or_else(Answer::Failed, |()| Answer::Complete));
+    }
+
+    /// A reader that is gone asks for no other list, so that the thread ends after this one.
+    fn send(&self, answer: Answer) {
+        let _ = self.to_reader.send(answer);
+        self.waker.wake();
+    }
+}
+
 /// The thread that makes lists, one at a time.
 pub(crate) struct Lists {
-    requests: SyncSender<()>,
-    answers: Receiver<crate::kernel::Result<Dump>>,
+    requests: SyncSender<DumpScope>,
+    answers: Receiver<Answer>,
     asked: bool,
     /// No list is asked for before.
     pause: Time,
@@ -72,21 +119,28 @@ impl Lists {
     /// Starts the thread; `waker` is woken when there is an answer.
     fn start(
         waker: Waker,
-        mut make: impl FnMut() -> crate::kernel::Result<Dump> + Send + 'static,
+        mut make: impl FnMut(DumpScope, &mut Parts<'_>) -> crate::kernel::Result<()> + Send + 'static,
     ) -> Result<Self, Error> {
-        let (requests, asked) = sync_channel::<()>(1);
-        let (to_reader, answers) = sync_channel(1);
+        let (requests, asked) = sync_channel::<DumpScope>(1);
+        let (to_reader, answers) = sync_channel(MAX_ANSWERS);
         std::thread::Builder::new()
             .name("sockets".into())
             .spawn(move || {
+                // Where it is not allowed, lists are made all the same.
+                let _ = process::set_thread_nice(NICE);
                 // Wakes also when the thread ends by a panic, once its end of the channel is gone.
                 let last = WakeOnDrop(waker);
                 let to_reader = to_reader;
-                while asked.recv().is_ok() {
-                    if to_reader.send(make()).is_err() {
-                        return;
-                    }
-                    last.0.wake();
+                while let Ok(scope) = asked.recv() {
+                    let mut parts = Parts {
+                        to_reader: &to_reader,
+                        waker: &last.0,
+                        part: Vec::new(),
+                    };
+                    let started = clock::now();
+                    parts.send(Answer::Begun { started, scope });
+                    let made = make(scope, &mut parts);
+                    parts.end(made);
                 }
             })
             .map_err(Error::system("start a thread"))?;
@@ -110,31 +164,32 @@ impl Lists {
     }
 
     /// Asks for a list; one at a time. That the thread has ended is told by [`Self::poll`].
-    pub(crate) fn ask(&mut self) {
+    pub(crate) fn ask(&mut self, scope: DumpScope) {
         if !self.asked {
-            self.asked = self.requests.try_send(()).is_ok();
+            self.asked = self.requests.try_send(scope).is_ok();
         }
     }
 
-    /// The answer, once it is there.
+    /// The next answer, once it is there.
     pub(crate) fn poll(&mut self, now: Time) -> Option<Answer> {
         let answer = match self.answers.try_recv() {
             Ok(answer) => answer,
             Err(TryRecvError::Empty) => return None,
             Err(TryRecvError::Disconnected) => return Some(Answer::ThreadEnded),
         };
-        self.asked = false;
         match answer {
-            Ok(dump) => {
+            Answer::Complete => {
+                self.asked = false;
                 self.retry = FIRST_RETRY;
-                Some(Answer::Complete(dump))
             }
-            Err(error) => {
+            Answer::Failed(_) => {
+                self.asked = false;
                 self.pause = now + self.retry;
                 self.retry = (self.retry * 2).min(LONGEST_RETRY);
-                Some(Answer::Failed(error))
             }
+            Answer::Begun { .. } | Answer::Part(_) | Answer::ThreadEnded => {}
         }
+        Some(answer)
     }
 }
 

@@ -9,7 +9,9 @@
 mod namespace;
 
 use jlb_node::kernel::netlink::Netlink;
-use jlb_node::kernel::sock_diag::{Destroyed, DestroyedSocket, Event, Socket, SocketState, dump};
+use jlb_node::kernel::sock_diag::{
+    self, Destroyed, DestroyedSocket, DumpScope, Event, Socket, SocketState,
+};
 use jlb_packet_io::Tun;
 use jlb_packet_io::tun::LargeBuf;
 use jlb_packet_io::wait::{Interest, Poller};
@@ -20,6 +22,14 @@ use std::collections::VecDeque;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
+
+/// The connections whose local end is wanted.
+fn dump(scope: DumpScope, wanted: impl Fn(SocketAddr) -> bool) -> Vec<Socket> {
+    let mut sockets = Vec::new();
+    let take = |socket: Socket| sockets.extend(wanted(socket.local).then_some(socket));
+    sock_diag::dump(scope, take).unwrap();
+    sockets
+}
 
 /// A listener, and a connection to it that is accepted.
 struct Connection {
@@ -45,9 +55,12 @@ impl Connection {
         }
     }
 
-    /// The server's end in a dump.
+    /// The server's end in a dump of either kind.
     fn listed(&self) -> Vec<Socket> {
-        dump(|local| local == self.server).unwrap()
+        let all = dump(DumpScope::All, |local| local == self.server);
+        let sockets = dump(DumpScope::Sockets, |local| local == self.server);
+        assert_eq!(sockets, all);
+        all
     }
 
     fn client_address(&self) -> SocketAddr {
@@ -119,12 +132,13 @@ fn a_close_by_the_server_is_told_and_leaves_time_wait() {
                 cookie,
             };
             assert_eq!(end, expected);
-            let left = dump(|local| local == server).unwrap();
+            let left = dump(DumpScope::All, |local| local == server);
             let time_wait = Socket {
                 state: SocketState::TimeWait,
                 ..open
             };
             assert_eq!(left, [time_wait]);
+            assert_eq!(dump(DumpScope::Sockets, |local| local == server), []);
         }
     });
 }
@@ -144,7 +158,7 @@ fn a_half_closed_connection_is_listed_while_its_client_reads() {
         drop(accepted);
         wait_for_end(&client);
         // Whatever the kernel tells by now, it must still have something to answer the client with.
-        let [left] = dump(|local| local == server).unwrap()[..] else {
+        let [left] = dump(DumpScope::All, |local| local == server)[..] else {
             panic!("the kernel still answers the client");
         };
         assert_eq!(left.cookie, open.cookie);
@@ -168,7 +182,7 @@ fn a_close_by_the_client_is_told_when_the_server_closes_too() {
         drop(client);
         wait_for_end(&accepted);
         check_no_end(&mut destroyed, server);
-        assert_eq!(dump(|local| local == server).unwrap(), [open]);
+        assert_eq!(dump(DumpScope::All, |local| local == server), [open]);
         drop(accepted);
         let end = next_end(&mut destroyed, server);
         let cookie = open.cookie;
@@ -178,7 +192,7 @@ fn a_close_by_the_client_is_told_when_the_server_closes_too() {
             cookie,
         };
         assert_eq!(end, expected);
-        assert_eq!(dump(|local| local == server).unwrap(), []);
+        assert_eq!(dump(DumpScope::All, |local| local == server), []);
     });
 }
 
@@ -203,7 +217,7 @@ fn a_reset_by_the_server_is_told_with_the_cookie() {
         assert_eq!(end.cookie, open.cookie);
         let aborted = SocketAddr::new(remote.ip(), 0);
         assert_eq!(end.remote, aborted, "the port is forgotten");
-        assert_eq!(dump(|local| local == server).unwrap(), []);
+        assert_eq!(dump(DumpScope::All, |local| local == server), []);
     });
 }
 
@@ -224,7 +238,7 @@ fn a_reset_by_the_client_is_told_when_the_server_closes() {
         drop(client);
         wait_for_end(&accepted);
         // The list knows it first.
-        assert_eq!(dump(|local| local == server).unwrap(), []);
+        assert_eq!(dump(DumpScope::All, |local| local == server), []);
         check_no_end(&mut destroyed, server);
         drop(accepted);
         assert_eq!(next_end(&mut destroyed, server).cookie, open.cookie);
@@ -249,7 +263,7 @@ fn an_ipv4_client_of_an_ipv6_listener_has_its_ipv4_address() {
         drop(client);
         let end = next_end(&mut destroyed, server);
         assert_eq!((end.local, end.remote), (server, remote));
-        let left = dump(|local| local == server).unwrap();
+        let left = dump(DumpScope::All, |local| local == server);
         assert_eq!(left.len(), 1);
         assert_eq!(
             (left[0].remote, left[0].state),
@@ -262,9 +276,9 @@ fn an_ipv4_client_of_an_ipv6_listener_has_its_ipv4_address() {
 fn listeners_and_strangers_are_not_listed() {
     Namespace::new("strangers").run(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        assert_eq!(dump(|_| true).unwrap(), []);
+        assert_eq!(dump(DumpScope::All, |_| true), []);
         let connection = Connection::new("127.0.0.1", "127.0.0.1");
-        assert_eq!(dump(|_| true).unwrap().len(), 2, "both ends");
+        assert_eq!(dump(DumpScope::All, |_| true).len(), 2, "both ends");
         assert_eq!(connection.listed().len(), 1);
         drop(listener);
     });
@@ -287,7 +301,7 @@ fn a_client_that_does_not_finish_the_handshake_is_half_open() {
         let (tun, _listener, server) = listener_behind_device();
         let client = SocketAddr::new(ip("10.9.0.2"), 4000);
         tun.write(&syn(client, server)).unwrap();
-        let [half_open] = dump(|local| local == server).unwrap()[..] else {
+        let [half_open] = dump(DumpScope::All, |local| local == server)[..] else {
             panic!("one connection");
         };
         assert_eq!(half_open.remote, client);
@@ -416,7 +430,7 @@ fn a_dump_of_many_connections_is_complete() {
         let connections: Vec<Connection> = (0..1500)
             .map(|_| Connection::new("127.0.0.1", "127.0.0.1"))
             .collect();
-        let mut listed = dump(|_| true).unwrap();
+        let mut listed = dump(DumpScope::All, |_| true);
         listed.sort_by_key(|socket| (socket.local, socket.remote));
         let mut expected: Vec<(SocketAddr, SocketAddr)> = connections
             .iter()
@@ -473,7 +487,7 @@ fn other_namespaces_are_not_told_about() {
     let (here, there) = (Namespace::new("news-here"), Namespace::new("news-there"));
     let mut destroyed = here.run(|| Destroyed::open().unwrap());
     there.run(|| drop(Connection::new("127.0.0.1", "127.0.0.1")));
-    assert_eq!(here.run(|| dump(|_| true).unwrap()), []);
+    assert_eq!(here.run(|| dump(DumpScope::All, |_| true)), []);
     // A socket stays in its namespace wherever it is read.
     let server = here.run(|| {
         let connection = Connection::new("127.0.0.1", "127.0.0.1");

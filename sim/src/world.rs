@@ -19,7 +19,7 @@ use crate::rng::Rng;
 use crate::topology::{LONGEST_MEMORY, Topology};
 use crate::trace::Trace;
 use core::time::Duration;
-use jlb_host_agent::Socket;
+use jlb_host_agent::{DumpScope, Socket};
 use jlb_protocol::{FlowKey, NodeNumber, PacketBuf, ServiceNumber, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -100,6 +100,7 @@ enum Event {
         host: NodeNumber,
         life: u32,
         started: Time,
+        scope: DumpScope,
         sockets: Option<Vec<Socket>>,
     },
     /// One of the faults that were drawn.
@@ -398,8 +399,9 @@ impl World {
                 host,
                 life,
                 started,
+                scope,
                 sockets,
-            } => self.end_dump(host, life, started, sockets),
+            } => self.end_dump(host, life, started, scope, sockets),
             Event::Fault(at) => self.fault(at),
             Event::Start(node) => self.start(node),
             Event::Stop(node) => self.stop(node),

@@ -10,7 +10,10 @@ use crate::error::Result;
 use crate::scrape::NodeSamples;
 
 /// The longest that flows may take to be forgotten after the load: linger plus 5 s (S5).
-const FORGET_DEADLINE: Duration = Duration::from_secs(7);
+pub(crate) const FORGET_DEADLINE: Duration = Duration::from_secs(7);
+/// The same where kernels have so many entries of TIME_WAIT left that it takes long to list them: two complete lists,
+/// between which hosts rest for up to 10 s, besides the linger.
+pub(crate) const LONG_FORGET_DEADLINE: Duration = Duration::from_secs(30);
 /// How often tables are looked at meanwhile.
 const FORGET_INTERVAL: Duration = Duration::from_millis(200);
 /// The gauges of flows that go to zero after the last close, whatever the role.
@@ -46,13 +49,13 @@ pub(crate) struct Left {
 impl Lab {
     /// Waits until no table holds a flow any more, but not for ever; returns what was left, and
     /// the metrics that say so.
-    pub(crate) async fn forget(&self) -> Result<(Forgotten, Vec<NodeSamples>)> {
+    pub(crate) async fn forget(&self, deadline: Duration) -> Result<(Forgotten, Vec<NodeSamples>)> {
         let begin = Instant::now();
         loop {
             let metrics = self.metrics().await?;
             let left = flows_left(&metrics);
             let after = begin.elapsed();
-            if left.is_empty() || after >= FORGET_DEADLINE {
+            if left.is_empty() || after >= deadline {
                 return Ok((Forgotten { after, left }, metrics));
             }
             sleep(FORGET_INTERVAL).await;

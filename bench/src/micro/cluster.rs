@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jlb_config::{ClusterConfig, Keys, MessageKey};
 use jlb_flow_tracker::FlowTracker;
-use jlb_host_agent::HostAgent;
+use jlb_host_agent::{DumpScope, HostAgent};
 use jlb_ingress::{Ingress, Packet, Verdict};
 use jlb_protocol::link::{self, Event, Link, Opened, PeerAddress};
 use jlb_protocol::packet::checksum;
@@ -104,7 +104,7 @@ impl Cluster {
                     let mut agent = HostAgent::new(settings, view.clone(), seed, now);
                     // Its machine has no sockets yet.
                     for _ in 0..2 {
-                        agent.handle_sockets(now, now, &[]);
+                        agent.handle_sockets(now, now, DumpScope::All, &[]);
                     }
                     Machine::Host(Box::new(agent))
                 }

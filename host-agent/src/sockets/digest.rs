@@ -9,11 +9,14 @@ impl Digest for Dumps {
             number,
             started,
             rested,
+            all_rested,
             events_lost,
             missing,
+            listing,
         } = self;
-        into.value(&((*number).min(DUMPS_TO_LOAD), events_lost, missing));
+        into.value(&((*number).min(DUMPS_TO_LOAD), events_lost, missing, listing));
         into.time(*started);
         into.time(*rested);
+        into.time(*all_rested);
     }
 }

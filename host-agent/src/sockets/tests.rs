@@ -1,5 +1,5 @@
 use crate::testbed::*;
-use crate::{SocketState, Verdict};
+use crate::{DumpScope, SocketState, Verdict};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use jlb_protocol::Time;
 use jlb_protocol::message::{FlowKind, FlowState};
@@ -504,21 +504,105 @@ fn dumps_come_soon_while_something_is_to_be_proved() {
 
 #[test]
 fn dumps_take_a_fiftieth_of_the_time_and_long_ones_a_tenth_at_most() {
-    for (took, rest) in [
-        (20, 980),
-        (40, 1_960),
-        (100, 2_000),
-        (500, 4_500),
-        (2_000, 18_000),
+    for (took, rest_of_sockets, rest_of_all) in [
+        (20, 980, 980),
+        (40, 1_960, 1_960),
+        (100, 2_000, 4_900),
+        (500, 4_500, 10_000),
+        (2_000, 18_000, 18_000),
     ] {
         let mut bed = Bed::new(config());
         bed.accept(client(1), 500);
+        let millis = core::time::Duration::from_millis;
         let started = bed.now;
         bed.wait(took);
         bed.dump_begun(started, &[]);
-        let due = bed.now + core::time::Duration::from_millis(rest);
+        let all = bed.now + millis(rest_of_all);
+        assert_eq!(bed.agent.dump_scope(all), DumpScope::All);
+        let before = Time::from_nanos(all.as_nanos() - 1);
+        assert_eq!(bed.agent.dump_scope(before), DumpScope::Sockets);
+        // The accepted flow is looked for meanwhile.
+        let due = bed.agent.poll_dump().unwrap();
+        assert_eq!(due, started + secs(1), "after {took} ms");
+        let started = bed.now;
+        bed.wait(took);
+        bed.dump_of(DumpScope::Sockets, started, &[]);
+        let due = (bed.now + millis(rest_of_sockets)).min(all);
+        let due = due.max(started + secs(1));
         assert_eq!(bed.agent.poll_dump(), Some(due), "after {took} ms");
     }
+}
+
+#[test]
+fn r8_a_list_of_sockets_alone_ends_no_flow_and_asks_for_one_of_everything() {
+    let mut bed = Bed::new(config());
+    bed.establish(client(1), 500);
+    bed.establish(client(2), 500);
+    bed.wait(1_500);
+    let both = [client(1).socket(8, OPEN), client(2).socket(9, OPEN)];
+    bed.dump_of(DumpScope::Sockets, bed.now, &both);
+    assert_eq!(bed.agent.poll_dump(), Some(bed.now + secs(10)), "proved");
+    bed.destroyed(client(1), 8);
+    for _ in 0..3 {
+        bed.run_acked(1_000);
+        bed.dump_of(DumpScope::Sockets, bed.now, &[]);
+        assert_eq!(bed.flows(), [0, 1, 1, 0]);
+        assert_eq!(bed.agent.poll_dump(), Some(bed.now + secs(1)));
+    }
+    // The client's last packets are answered by what the kernel has left of the connection.
+    assert_eq!(bed.data(client(1), &client(1).ack()).0, Verdict::Deliver);
+    let left = [
+        client(1).socket(8, TIME_WAIT),
+        client(2).socket(9, TIME_WAIT),
+    ];
+    bed.run_acked(1_000);
+    bed.dump(&left);
+    assert_eq!(
+        bed.flows(),
+        [0, 0, 2, 0],
+        "the event of the second was lost"
+    );
+    bed.run_acked(1_000);
+    bed.dump_twice(&[]);
+    assert_eq!(bed.flows(), [0; 4]);
+}
+
+#[test]
+fn a_list_may_come_in_parts_between_which_flows_come_and_go() {
+    let mut bed = Bed::new(config());
+    bed.establish(client(1), 500);
+    bed.establish(client(2), 500);
+    bed.wait(1_500);
+    let dumps = bed.stats().counters.dumps;
+    // One that never ends counts for nothing.
+    bed.agent.begin_sockets(bed.now, bed.now, DumpScope::All);
+    bed.agent.handle_part(bed.now, &[client(1).socket(8, OPEN)]);
+    for _ in 0..2 {
+        let started = bed.now;
+        bed.agent.begin_sockets(bed.now, started, DumpScope::All);
+        bed.agent.handle_part(bed.now, &[client(1).socket(8, OPEN)]);
+        bed.accept(client(3), 500);
+        bed.agent.handle_part(bed.now, &[client(2).socket(9, OPEN)]);
+        bed.agent.end_sockets(bed.now);
+        bed.wait(1_500);
+    }
+    assert_eq!(bed.stats().counters.dumps, dumps + 2);
+    assert_eq!(bed.flows(), [1, 2, 0, 0]);
+    bed.agent.begin_sockets(bed.now, bed.now, DumpScope::All);
+    bed.agent.handle_part(bed.now, &[client(1).socket(8, OPEN)]);
+    bed.destroyed(client(1), 8);
+    bed.agent.end_sockets(bed.now);
+    assert_eq!(bed.flows(), [1, 1, 1, 0], "one list proves nothing of 2");
+    bed.wait(1_500);
+    bed.dump(&[]);
+    assert_eq!(bed.flows(), [1, 0, 1, 0], "but two do");
+    // Ends that were not begun.
+    bed.agent.end_sockets(bed.now);
+    bed.agent.handle_part(bed.now, &[client(4).socket(8, OPEN)]);
+    assert_eq!(bed.flows(), [1, 0, 1, 0]);
+    bed.wait(1_500);
+    bed.dump(&[]);
+    assert_eq!(bed.flows(), [1, 0, 0, 0]);
 }
 
 #[test]

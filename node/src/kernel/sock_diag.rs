@@ -5,7 +5,7 @@ mod dump;
 
 pub use destroyed::{BUFFER_SIZE, Destroyed, DestroyedSocket, Event};
 pub use dump::{Listener, dump, listeners};
-pub use jlb_host_agent::{Socket, SocketState};
+pub use jlb_host_agent::{DumpScope, Socket, SocketState};
 
 use netlink_packet_core::NetlinkBuffer;
 use netlink_packet_sock_diag::inet::{InetResponseHeader, SocketId};

@@ -3,7 +3,7 @@
 use super::{Machine, RoleConfig, Taken};
 use crate::report::Report;
 use jlb_host_agent::signals::Signal;
-use jlb_host_agent::{Ends, HostAgent, Socket, Strip, Until, Verdict};
+use jlb_host_agent::{DumpScope, Ends, HostAgent, Socket, Strip, Until, Verdict};
 use jlb_ingress::Packet;
 use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View};
 use std::net::SocketAddr;
@@ -22,8 +22,16 @@ impl Machine for HostAgent {
         }
     }
 
-    fn handle_sockets(&mut self, now: Time, started: Time, sockets: &[Socket]) {
-        Self::handle_sockets(self, now, started, sockets);
+    fn begin_sockets(&mut self, now: Time, started: Time, scope: DumpScope) {
+        Self::begin_sockets(self, now, started, scope);
+    }
+
+    fn handle_part(&mut self, now: Time, sockets: &[Socket]) {
+        Self::handle_part(self, now, sockets);
+    }
+
+    fn end_sockets(&mut self, now: Time) {
+        Self::end_sockets(self, now);
     }
 
     fn handle_socket_closed(
@@ -42,6 +50,10 @@ impl Machine for HostAgent {
 
     fn poll_dump(&self) -> Option<Time> {
         Self::poll_dump(self)
+    }
+
+    fn dump_scope(&self, now: Time) -> DumpScope {
+        Self::dump_scope(self, now)
     }
 
     fn poll_strip(&mut self) -> Option<Strip> {

@@ -1,5 +1,8 @@
 use super::*;
+use crate::kernel::sock_diag::SocketState;
 use jlb_packet_io::wait::{Interest, Poller};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -10,7 +13,9 @@ struct Bed {
 }
 
 impl Bed {
-    fn new(make: impl FnMut() -> crate::kernel::Result<Dump> + Send + 'static) -> Self {
+    fn new(
+        make: impl FnMut(DumpScope, &mut Parts<'_>) -> crate::kernel::Result<()> + Send + 'static,
+    ) -> Self {
         let waker = Waker::new().unwrap();
         let poller = Poller::new().unwrap();
         poller.add(&waker, 0, Interest::Readable).unwrap();
@@ -22,11 +27,13 @@ impl Bed {
         }
     }
 
-    /// The next answer, waited for as the data thread does.
+    /// The next answer but that a list is begun, waited for as the data thread does.
     fn answer(&mut self, now: Time) -> Answer {
         loop {
-            if let Some(answer) = self.lists.poll(now) {
-                return answer;
+            match self.lists.poll(now) {
+                Some(Answer::Begun { .. }) => continue,
+                Some(answer) => return answer,
+                None => {}
             }
             let woken = self.poller.wait(Some(PATIENCE)).unwrap().count();
             assert_eq!(woken, 1, "no answer");
@@ -41,7 +48,7 @@ fn failure() -> crate::kernel::Error {
 
 #[test]
 fn failing_lists_are_asked_for_ever_more_rarely() {
-    let mut bed = Bed::new(|| Err(failure()));
+    let mut bed = Bed::new(|_, _| Err(failure()));
     let mut now = Time::from_millis(1);
     let mut waits = Vec::new();
     for _ in 0..7 {
@@ -49,7 +56,7 @@ fn failing_lists_are_asked_for_ever_more_rarely() {
         let due = bed.lists.due(Some(now)).unwrap();
         waits.push(due.since(now).as_secs());
         now = due;
-        bed.lists.ask();
+        bed.lists.ask(DumpScope::Sockets);
         assert_eq!(bed.lists.due(Some(now)), None);
         assert!(matches!(bed.answer(now), Answer::Failed(_)));
     }
@@ -59,31 +66,77 @@ fn failing_lists_are_asked_for_ever_more_rarely() {
 #[test]
 fn after_a_list_there_is_no_pause() {
     let mut fail = true;
-    let mut bed = Bed::new(move || {
+    let mut bed = Bed::new(move |_, _| {
         let failed = std::mem::replace(&mut fail, false);
-        if failed {
-            return Err(failure());
-        }
-        Ok(Dump {
-            started: Time::ZERO,
-            sockets: Vec::new(),
-        })
+        if failed { Err(failure()) } else { Ok(()) }
     });
     let now = Time::from_millis(1);
-    bed.lists.ask();
+    bed.lists.ask(DumpScope::Sockets);
     assert!(matches!(bed.answer(now), Answer::Failed(_)));
     let now = now + FIRST_RETRY;
-    bed.lists.ask();
-    assert!(matches!(bed.answer(now), Answer::Complete(_)));
+    bed.lists.ask(DumpScope::Sockets);
+    assert!(matches!(bed.answer(now), Answer::Complete));
     assert_eq!(bed.lists.due(Some(now)), Some(now));
     assert_eq!(bed.lists.due(None), None);
 }
 
 #[test]
 fn a_thread_that_panics_wakes_the_reader_and_is_told_of() {
-    let mut bed = Bed::new(|| panic!("planted"));
-    bed.lists.ask();
+    let mut bed = Bed::new(|_, _| panic!("planted"));
+    bed.lists.ask(DumpScope::Sockets);
     assert!(matches!(bed.answer(Time::ZERO), Answer::ThreadEnded));
-    bed.lists.ask();
+    bed.lists.ask(DumpScope::Sockets);
     assert!(matches!(bed.answer(Time::ZERO), Answer::ThreadEnded));
+}
+
+#[test]
+fn a_list_comes_in_parts_and_waits_for_a_slow_reader() {
+    const SOCKETS: usize = 10 * PART + 1;
+    let made = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&made);
+    let mut bed = Bed::new(move |_, parts| {
+        for nth in 0..SOCKETS {
+            parts.add(socket(nth as u64));
+            count.store(nth + 1, Ordering::Relaxed);
+        }
+        Ok(())
+    });
+    let now = Time::from_millis(1);
+    bed.lists.ask(DumpScope::Sockets);
+    while made.load(Ordering::Relaxed) < PART {
+        std::thread::yield_now();
+    }
+    let begun = loop {
+        if let Some(answer) = bed.lists.poll(now) {
+            break answer;
+        }
+    };
+    let Answer::Begun { scope, .. } = begun else {
+        panic!("{begun:?}");
+    };
+    assert_eq!(scope, DumpScope::Sockets);
+    let mut cookies = Vec::new();
+    loop {
+        // What this thread has, what waits for it, and what is in the making.
+        let ahead = made.load(Ordering::Relaxed) - cookies.len();
+        assert!(ahead <= (MAX_ANSWERS + 2) * PART, "{ahead}");
+        match bed.answer(now) {
+            Answer::Part(part) => cookies.extend(part.iter().map(|socket| socket.cookie)),
+            Answer::Complete => break,
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(bed.lists.due(Some(now)), None, "one list at a time");
+    }
+    assert!(cookies.into_iter().eq(0..SOCKETS as u64));
+    assert_eq!(bed.lists.due(Some(now)), Some(now));
+}
+
+fn socket(cookie: u64) -> Socket {
+    let end = |port| SocketAddr::new(IpAddr::from([192, 0, 2, 1]), port);
+    Socket {
+        local: end(80),
+        remote: end(4_000),
+        cookie,
+        state: SocketState::Open,
+    }
 }

@@ -5,7 +5,7 @@ use crate::kernel::Phase;
 use crate::machine::Machine;
 use core::net::SocketAddr;
 use core::time::Duration;
-use jlb_host_agent::{HostAgent, Socket, SocketState};
+use jlb_host_agent::{DumpScope, HostAgent, Socket, SocketState};
 use jlb_protocol::{FlowKey, NodeNumber, Time};
 use std::collections::BTreeSet;
 
@@ -82,9 +82,12 @@ impl World {
     /// A dump takes a while; what it lists is as of its beginning or of its end.
     pub(super) fn begin_dump(&mut self, host: NodeNumber, life: u32) {
         let now = self.now;
-        if self.agent_clock(host, life).is_none() {
+        let Some(clock) = self.agent_clock(host, life) else {
             return;
-        }
+        };
+        let Some(scope) = self.agent(host).map(|agent| agent.dump_scope(clock)) else {
+            return;
+        };
         let Some(side) = self.hosts.get_mut(&host) else {
             return;
         };
@@ -93,12 +96,13 @@ impl World {
         }
         // Nothing else is armed until this dump is handed in.
         side.dump_armed = Some(Time::ZERO);
-        let sockets = self.rng.chance(500).then(|| self.list(host));
+        let sockets = self.rng.chance(500).then(|| self.list(host, scope));
         let takes = self.rng.span(Duration::ZERO, Duration::from_millis(30));
         let event = Event::DumpEnds {
             host,
             life,
             started: now,
+            scope,
             sockets,
         };
         self.schedule(now + takes, event);
@@ -109,6 +113,7 @@ impl World {
         host: NodeNumber,
         life: u32,
         started: Time,
+        scope: DumpScope,
         sockets: Option<Vec<Socket>>,
     ) {
         if self.nodes.get(&host).is_some_and(|node| node.is_paused()) {
@@ -118,6 +123,7 @@ impl World {
                 host,
                 life,
                 started,
+                scope,
                 sockets,
             };
             self.schedule(again, event);
@@ -126,11 +132,11 @@ impl World {
         let Some(clock) = self.agent_clock(host, life) else {
             return;
         };
-        let sockets = sockets.unwrap_or_else(|| self.list(host));
+        let sockets = sockets.unwrap_or_else(|| self.list(host, scope));
         let begun = self.shows(host, started).unwrap_or(clock);
         self.trace_dump(host, &sockets);
         if let Some(agent) = self.agent(host) {
-            agent.handle_sockets(clock, begun, &sockets);
+            agent.handle_sockets(clock, begun, scope, &sockets);
         }
         if let Some(side) = self.hosts.get_mut(&host) {
             side.dump_armed = None;
@@ -153,13 +159,16 @@ impl World {
         });
     }
 
-    fn list(&mut self, host: NodeNumber) -> Vec<Socket> {
+    fn list(&mut self, host: NodeNumber, scope: DumpScope) -> Vec<Socket> {
         let mut sockets = Vec::new();
         let mut missed = BTreeSet::new();
         let Some(side) = self.hosts.get(&host) else {
             return sockets;
         };
         for (key, sock) in side.kernel.sockets() {
+            if scope == DumpScope::Sockets && sock.phase == Phase::TimeWait {
+                continue;
+            }
             let again = side.missed.contains(&sock.cookie);
             if !again && self.rng.chance(self.missed_sockets) {
                 missed.insert(sock.cookie);

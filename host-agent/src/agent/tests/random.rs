@@ -2,7 +2,7 @@
 //! in the end nothing is left (S5, S6).
 
 use crate::testbed::*;
-use crate::{Config, Socket, SocketState, Verdict};
+use crate::{Config, DumpScope, Socket, SocketState, Verdict};
 use core::time::Duration;
 use jlb_protocol::message::{Control, FlowKind, Intent};
 use jlb_protocol::packet::TcpFlags;
@@ -56,6 +56,7 @@ enum Step {
     },
     Dump {
         began_ago: u64,
+        scope: DumpScope,
         sockets: Vec<(usize, u64, u8)>,
     },
     EventsLost,
@@ -108,8 +109,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         4 => (who.clone(), any::<bool>(), 0..8_u64).prop_map(
             |(who, aborted, cookie)| Step::Closed { who, aborted, cookie }
         ),
-        4 => (0..3_000_u64, prop::collection::vec((who, 0..8_u64, 0..3_u8), 0..12)).prop_map(
-            |(began_ago, sockets)| Step::Dump { began_ago, sockets }
+        4 => (0..3_000_u64, scope(), prop::collection::vec((who, 0..8_u64, 0..3_u8), 0..12)).prop_map(
+            |(began_ago, scope, sockets)| Step::Dump { began_ago, scope, sockets }
         ),
         1 => Just(Step::EventsLost),
         1 => prop::collection::vec(prop_oneof![1..3_u16, 10..14_u16], 0..6).prop_map(Step::View),
@@ -125,6 +126,10 @@ fn any_step() -> impl Strategy<Value = Step> {
             |(kind, packet)| Step::Garbage { kind, packet }
         ),
     ]
+}
+
+fn scope() -> impl Strategy<Value = DumpScope> {
+    prop_oneof![Just(DumpScope::All), Just(DumpScope::Sockets)]
 }
 
 fn tight() -> Config {
@@ -216,10 +221,14 @@ fn take(bed: &mut Bed, step: &Step) {
                 bed.destroyed(client, cookie);
             }
         }
-        Step::Dump { began_ago, sockets } => {
+        Step::Dump {
+            began_ago,
+            scope,
+            sockets,
+        } => {
             let nanos = bed.now.as_nanos() - began_ago * 1_000_000;
             let sockets: Vec<_> = sockets.iter().copied().map(socket).collect();
-            bed.dump_begun(Time::from_nanos(nanos), &sockets);
+            bed.dump_of(*scope, Time::from_nanos(nanos), &sockets);
         }
         Step::EventsLost => bed.agent.handle_events_lost(bed.now),
         Step::View(trackers) => {

@@ -2,7 +2,7 @@
 
 use super::{Endpoints, header, messages};
 use crate::kernel::{Error, Result};
-use jlb_host_agent::{Socket, SocketState};
+use jlb_host_agent::{DumpScope, Socket, SocketState};
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
@@ -41,23 +41,30 @@ pub struct Listener {
     pub backlog: u32,
 }
 
-/// Lists the TCP connections of the calling thread's namespace whose local end is `wanted`:
-/// incoming and outgoing, but neither listeners nor unanswered outgoing ones.
+/// Lists the TCP connections of the calling thread's namespace, one after the other: incoming and outgoing, but
+/// neither listeners nor unanswered outgoing ones. By [`DumpScope::Sockets`] the
+/// kernel leaves out what is in TIME_WAIT; what it keeps of an orphan in FIN_WAIT2 it lists all the same.
 ///
 /// The kernel walks its table while connections come and go: one may be listed twice or, rarely,
 /// be missed. Do not take one dump for proof that a connection has ended; take two.
 ///
 /// # Errors
-/// `NotFound` if the kernel has no `inet_diag`; never a list that is cut short.
-pub fn dump(mut wanted: impl FnMut(SocketAddr) -> bool) -> Result<Vec<Socket>> {
+/// `NotFound` if the kernel has no `inet_diag`. What was listed before an error is not all.
+pub fn dump(scope: DumpScope, mut take: impl FnMut(Socket)) -> Result<()> {
     let states = StateFlags::all() - StateFlags::LISTEN - StateFlags::CLOSE - StateFlags::SYN_SENT;
-    let mut sockets = Vec::new();
+    let states = match scope {
+        DumpScope::Sockets => states - StateFlags::TIME_WAIT,
+        DumpScope::All => states,
+    };
+    let mut count = 0;
     list(states, |found| {
-        sockets.extend(socket(found).filter(|socket| wanted(socket.local)));
-        sockets.len()
+        if let Some(socket) = socket(found) {
+            count += 1;
+            take(socket);
+        }
+        count
     })
-    .map_err(|error| Error::new("list the TCP connections", error))?;
-    Ok(sockets)
+    .map_err(|error| Error::new("list the TCP connections", error))
 }
 
 /// Lists the sockets of the calling thread's namespace that listen for TCP connections. It takes as
