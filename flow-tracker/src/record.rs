@@ -13,7 +13,7 @@
 //! Offered, Rejected and Refused end by the `offered` timer, Owned by the lease.
 //!
 //! In (1) a mid-flow Reject ends the record, where no attempt waits; where one does, a life that is
-//! only accepted becomes Offered. In (2) the record becomes Offered, if any attempt waits.
+//! only accepted becomes Offered at the primary. In (2) the record becomes Offered, if any attempt waits.
 //!
 //! The record's attempt is the latest one, by the order of initial sequence numbers. Where one
 //! came over another that was not answered, the record is marked (`several`): the earlier one's

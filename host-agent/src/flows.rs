@@ -49,7 +49,7 @@ pub(crate) struct Flow {
     /// When it came into its state, or its latest SYN was delivered: dumps begun before that say
     /// nothing of it.
     pub(crate) since: Time,
-    /// When the dump began that first did not list it; [`PRESENT`] if the last one did.
+    /// When the dump of everything began that first did not list it; [`PRESENT`] if any has since.
     absent_since: Time,
     last_packet: Time,
     /// The ingress through which the client's last packet came, which has an entry for the flow;

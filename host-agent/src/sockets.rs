@@ -17,8 +17,8 @@ const DUMP_SOON: Duration = Duration::from_secs(1);
 /// Between the beginnings of two dumps otherwise: they only find what events have missed.
 const DUMP_LATER: Duration = Duration::from_secs(10);
 
-/// After a dump the next of its scope waits for this many times as long as it took: a fiftieth of the time is
-/// spent on them. A kernel with some hundred thousand connections and time-wait entries lists them in 30 ms.
+/// After a dump the next of its scope waits for this many times as long as its making took of a processor: a
+/// fiftieth of the time is spent on them.
 const DUMP_REST: u32 = 49;
 
 /// It waits no longer than so many times as long, ...
@@ -27,8 +27,9 @@ const LONG_DUMP_REST: u32 = 9;
 /// ... unless that is less than this, so that the kernel's word on live flows comes in time, ...
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
-/// ... or than this, so that flows that are over go in time (S5).
-const LONGEST_REST_OF_ALL: Duration = Duration::from_secs(10);
+/// ... or than this, so that flows that are over go in time (S5). A kernel lists a hundred thousand entries of
+/// TIME_WAIT in a quarter of a second.
+const LONGEST_REST_OF_ALL: Duration = Duration::from_secs(5);
 
 /// What the kernel holds for a TCP connection.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -75,12 +76,14 @@ pub(crate) struct Dumps {
     number: u32,
     /// When the last one began; the start before the first.
     started: Time,
-    /// Before this there is no other one, however much is to be proved.
+    /// Before this there is none of sockets alone.
     rested: Time,
     /// Before this there is none of everything.
     all_rested: Time,
-    events_lost: bool,
-    /// The last one did not list a flow that the one before did.
+    /// When destroy events were lost, if no dump of everything has begun since.
+    events_lost: Option<Time>,
+    /// The last one of everything was the first that did not list some flow, or one of sockets since did not list an
+    /// open one.
     missing: bool,
     /// The one that is being handed in.
     listing: Option<Listing>,
@@ -103,7 +106,7 @@ impl Dumps {
             started: now,
             rested: now,
             all_rested: now,
-            events_lost: false,
+            events_lost: None,
             missing: false,
             listing: None,
         }
@@ -116,7 +119,7 @@ impl Dumps {
 }
 
 impl HostAgent {
-    /// Takes a complete list of the kernel's TCP connections, whose making began at `started`.
+    /// Takes a complete list of the kernel's TCP connections, whose making began at `started` and has lasted until now.
     ///
     /// The first two make the agent ready: every connection of a service that either of them shows
     /// becomes a flow. Later ones prove which flows have a socket, end those of which all is gone, and find open
@@ -130,11 +133,11 @@ impl HostAgent {
     ) {
         self.begin_sockets(now, started, scope);
         self.handle_part(now, sockets);
-        self.end_sockets(now);
+        self.end_sockets(now, now.since(started.min(now)));
     }
 
     /// The same in parts, between which all else may be handed in: a list of a hundred thousand takes its time.
-    /// This begins it; one that was begun before and has not ended counts for nothing.
+    /// This begins it; one that was begun before and has not ended ends no flow.
     pub fn begin_sockets(&mut self, now: Time, started: Time, scope: DumpScope) {
         self.dumps.listing = Some(Listing {
             number: self.dumps.number.checked_add(1).unwrap_or(DUMPS_TO_LOAD),
@@ -153,8 +156,8 @@ impl HostAgent {
         }
     }
 
-    /// The list that was begun last is complete.
-    pub fn end_sockets(&mut self, now: Time) {
+    /// The list that was begun last is complete; its making took so long of a processor.
+    pub fn end_sockets(&mut self, now: Time, cost: Duration) {
         let Some(listing) = self.dumps.listing.take() else {
             return;
         };
@@ -166,15 +169,14 @@ impl HostAgent {
         } = listing;
         self.dumps.number = number;
         self.dumps.started = started;
-        let span = now.since(started);
         match scope {
-            DumpScope::All => self.dumps.all_rested = now + rest_after(span, LONGEST_REST_OF_ALL),
-            DumpScope::Sockets => self.dumps.rested = now + rest_after(span, LONGEST_REST),
+            DumpScope::All => self.dumps.all_rested = now + rest_after(cost, LONGEST_REST_OF_ALL),
+            DumpScope::Sockets => self.dumps.rested = now + rest_after(cost, LONGEST_REST),
         }
         self.post.counters.dumps += 1;
         self.dumps.missing = match scope {
             DumpScope::All => {
-                self.dumps.events_lost = false;
+                self.dumps.events_lost.take_if(|lost| *lost < started);
                 let (gone, missing) = self.flows.unlisted(number, started);
                 for handle in gone {
                     self.advance(now, handle, Event::Absent);
@@ -224,9 +226,9 @@ impl HostAgent {
     }
 
     /// Destroy events were lost: a dump has to find what they said.
-    pub fn handle_events_lost(&mut self, _now: Time) {
+    pub fn handle_events_lost(&mut self, now: Time) {
         self.post.counters.destroyed_lost += 1;
-        self.dumps.events_lost = true;
+        self.dumps.events_lost = Some(now);
     }
 
     /// When the next dump should begin: at once before the first two, soon while flows wait for
@@ -245,10 +247,11 @@ impl HostAgent {
         if !self.is_ready() {
             return Some(started);
         }
-        let to_show = self.flows.unproven() > 0
+        let to_show = missing
+            || self.flows.unproven() > 0
             || self.flows.in_doubt() > 0
             || self.flows.in_state(State::Accepted) > 0;
-        let to_end = events_lost
+        let to_end = events_lost.is_some()
             || missing
             || self.flows.in_state(State::Closing) > 0
             || self.flows.in_state(State::Released) > 0;
@@ -368,10 +371,10 @@ impl HostAgent {
     }
 }
 
-/// How long there is no other dump of its scope after one that took so long.
-fn rest_after(span: Duration, longest: Duration) -> Duration {
-    let long = span.saturating_mul(LONG_DUMP_REST).max(longest);
-    span.saturating_mul(DUMP_REST).min(long)
+/// How long there is no other dump of its scope after one that cost so much.
+fn rest_after(cost: Duration, longest: Duration) -> Duration {
+    let long = cost.saturating_mul(LONG_DUMP_REST).max(longest);
+    cost.saturating_mul(DUMP_REST).min(long)
 }
 
 #[cfg(test)]

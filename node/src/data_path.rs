@@ -331,7 +331,7 @@ impl<M: Machine> Turn<M> {
                     machine.begin_sockets(now, started, scope)
                 }
                 Some(Answer::Part(sockets)) => machine.handle_part(now, &sockets),
-                Some(Answer::Complete) => machine.end_sockets(now),
+                Some(Answer::Complete { cost }) => machine.end_sockets(now, cost),
                 Some(Answer::Failed(error)) => {
                     self.notify(Notice::DumpFailed(error));
                     return Ok(());

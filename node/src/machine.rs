@@ -38,6 +38,7 @@ use jlb_protocol::{
     FlowKey, Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View,
 };
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// A role's configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -111,8 +112,8 @@ pub(crate) trait Machine: Send {
     fn begin_sockets(&mut self, _now: Time, _started: Time, _scope: DumpScope) {}
     /// A part of it.
     fn handle_part(&mut self, _now: Time, _sockets: &[Socket]) {}
-    /// That was all of it.
-    fn end_sockets(&mut self, _now: Time) {}
+    /// That was all of it; its making took so long of a processor.
+    fn end_sockets(&mut self, _now: Time, _cost: Duration) {}
     /// The kernel destroyed a socket.
     fn handle_socket_closed(
         &mut self,

@@ -118,7 +118,17 @@ impl RunDelay {
 /// that the process was paused (R11).
 #[must_use]
 pub fn boot_time_nanos() -> u64 {
-    let now = clock_gettime(ClockId::Boottime);
+    nanos(ClockId::Boottime)
+}
+
+/// What the calling thread has had of processors since it began.
+#[must_use]
+pub fn thread_time() -> Duration {
+    Duration::from_nanos(nanos(ClockId::ThreadCPUTime))
+}
+
+fn nanos(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)

@@ -103,6 +103,13 @@ enum Event {
         scope: DumpScope,
         sockets: Option<Vec<Socket>>,
     },
+    /// What is left of a list that was begun at that time of the host's clock.
+    DumpPart {
+        host: NodeNumber,
+        life: u32,
+        begun: Time,
+        sockets: Vec<Socket>,
+    },
     /// One of the faults that were drawn.
     Fault(usize),
     Start(NodeNumber),
@@ -402,6 +409,12 @@ impl World {
                 scope,
                 sockets,
             } => self.end_dump(host, life, started, scope, sockets),
+            Event::DumpPart {
+                host,
+                life,
+                begun,
+                sockets,
+            } => self.hand_listed(host, life, begun, sockets),
             Event::Fault(at) => self.fault(at),
             Event::Start(node) => self.start(node),
             Event::Stop(node) => self.stop(node),

@@ -17,6 +17,10 @@ use std::net::SocketAddr;
 fn messages(bytes: &[u8]) -> impl Iterator<Item = NetlinkBuffer<&[u8]>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
+        // The usual end; the reader below would make a text of it.
+        if rest.is_empty() {
+            return None;
+        }
         let message = NetlinkBuffer::new_checked(rest).ok()?;
         let length = usize::try_from(message.length()).ok()?;
         // Messages begin at multiples of four.

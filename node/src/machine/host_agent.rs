@@ -7,6 +7,7 @@ use jlb_host_agent::{DumpScope, Ends, HostAgent, Socket, Strip, Until, Verdict};
 use jlb_ingress::Packet;
 use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 impl Machine for HostAgent {
     fn process(&mut self, _now: Time, _batch: &mut [Packet]) -> bool {
@@ -30,8 +31,8 @@ impl Machine for HostAgent {
         Self::handle_part(self, now, sockets);
     }
 
-    fn end_sockets(&mut self, now: Time) {
-        Self::end_sockets(self, now);
+    fn end_sockets(&mut self, now: Time, cost: Duration) {
+        Self::end_sockets(self, now, cost);
     }
 
     fn handle_socket_closed(
@@ -161,7 +162,7 @@ impl Machine for HostAgent {
             ),
             (
                 "jlb_host_socket_lists_total",
-                "Complete lists of sockets.",
+                "Lists of sockets that came to their end, with TIME_WAIT and without.",
                 counts.dumps,
             ),
             (

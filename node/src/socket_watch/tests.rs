@@ -75,7 +75,7 @@ fn after_a_list_there_is_no_pause() {
     assert!(matches!(bed.answer(now), Answer::Failed(_)));
     let now = now + FIRST_RETRY;
     bed.lists.ask(DumpScope::Sockets);
-    assert!(matches!(bed.answer(now), Answer::Complete));
+    assert!(matches!(bed.answer(now), Answer::Complete { .. }));
     assert_eq!(bed.lists.due(Some(now)), Some(now));
     assert_eq!(bed.lists.due(None), None);
 }
@@ -122,7 +122,7 @@ fn a_list_comes_in_parts_and_waits_for_a_slow_reader() {
         assert!(ahead <= (MAX_ANSWERS + 2) * PART, "{ahead}");
         match bed.answer(now) {
             Answer::Part(part) => cookies.extend(part.iter().map(|socket| socket.cookie)),
-            Answer::Complete => break,
+            Answer::Complete { .. } => break,
             other => panic!("{other:?}"),
         }
         assert_eq!(bed.lists.due(Some(now)), None, "one list at a time");

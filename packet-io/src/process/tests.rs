@@ -14,6 +14,18 @@ fn the_priority_of_a_thread_is_its_own() {
 }
 
 #[test]
+fn a_threads_time_is_what_it_has_worked() {
+    let before = thread_time();
+    crate::wait::hold_still(Duration::from_millis(50));
+    let asleep = thread_time() - before;
+    let mut sum = 0_u64;
+    while thread_time() - before < Duration::from_millis(20) {
+        sum = std::hint::black_box(sum.wrapping_add(1));
+    }
+    assert!(asleep < Duration::from_millis(20), "{asleep:?}");
+}
+
+#[test]
 fn a_thread_that_waits_for_a_processor_is_seen_waiting() {
     let delay = RunDelay::open().unwrap();
     let before = delay.read().unwrap();

@@ -26,6 +26,8 @@ pub(crate) struct Searches {
     by_attempt: BTreeMap<(FlowKey, u32), Search>,
     /// The host that accepted each attempt last, whoever asked it.
     takers: BTreeMap<(FlowKey, u32), NodeNumber>,
+    /// The last Offer of each attempt that went where it proves nothing, and since when.
+    missed: BTreeMap<(FlowKey, u32), (Time, (u8, NodeNumber))>,
     /// The attempt of each flow that was offered last.
     latest: BTreeMap<FlowKey, u32>,
     /// The direct hunts that trackers let each host begin.
@@ -85,6 +87,14 @@ impl Searches {
             .then(|| format!("trackers have sent each other {moved} offers for {asked} questions"))
     }
 
+    /// An Offer goes to a host that is not there, or not like others, and proves nothing.
+    pub(crate) fn missed(&mut self, now: Time, attempt: (FlowKey, u32), offer: (u8, NodeNumber)) {
+        let (_, last) = *self.missed.entry(attempt).or_insert((now, offer));
+        if last != offer {
+            self.missed.insert(attempt, (now, offer));
+        }
+    }
+
     /// An Offer of `step` goes to `host`. `has_flow` says whether a host has the flow of the
     /// attempt, `waits` whether the service has flows wait for room. Since `changed` nothing has changed that decides who leads a search: before, another may
     /// have led it, and its messages may still be under way.
@@ -117,7 +127,10 @@ impl Searches {
         }
         let restless = search.last <= changed || now.since(changed) < CLIMB;
         // What repeats an Offer of before is of a record that is as old as that.
-        let mut made = now;
+        let missed = self.missed.get(&attempt).copied();
+        let mut made = missed
+            .filter(|&(at, offer)| offer == (step, host) && now.since(at) < OFFERED + CLIMB)
+            .map_or(now, |(at, _)| at);
         if restless || search.by_tracker != by_tracker {
             if search.offers.contains(&(step, host)) {
                 made = search.last;

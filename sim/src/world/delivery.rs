@@ -154,13 +154,14 @@ impl World {
         }
         // Nobody is asked where nobody is: the record's host goes on to another one at the same step.
         let there = self.nodes.get(&to).is_some_and(Node::is_up);
+        let offer = (message.offer.step, to);
+        let attempt = (message.key, isn);
         if !there || self.disturbances.concerned_since(to, now) {
+            self.searches.missed(now, attempt, offer);
             return;
         }
         let by_tracker = message.path.primary.is_some();
         let change = (self.epoch, by_tracker);
-        let offer = (message.offer.step, to);
-        let attempt = (message.key, isn);
         let wrong = self
             .searches
             .offered(now, change, attempt, (ttl, waits), offer, has_flow);

@@ -97,7 +97,11 @@ impl World {
         // Nothing else is armed until this dump is handed in.
         side.dump_armed = Some(Time::ZERO);
         let sockets = self.rng.chance(500).then(|| self.list(host, scope));
-        let takes = self.rng.span(Duration::ZERO, Duration::from_millis(30));
+        // With many entries of TIME_WAIT it takes long, and the next has to rest.
+        let longest = if self.rng.chance(100) { 500 } else { 30 };
+        let takes = self
+            .rng
+            .span(Duration::ZERO, Duration::from_millis(longest));
         let event = Event::DumpEnds {
             host,
             life,
@@ -136,12 +140,52 @@ impl World {
         let begun = self.shows(host, started).unwrap_or(clock);
         self.trace_dump(host, &sockets);
         if let Some(agent) = self.agent(host) {
-            agent.handle_sockets(clock, begun, scope, &sockets);
+            agent.begin_sockets(clock, begun, scope);
         }
-        if let Some(side) = self.hosts.get_mut(&host) {
-            side.dump_armed = None;
-        }
-        self.settle(host);
+        self.hand_listed(host, life, begun, sockets);
+    }
+
+    /// A list is handed in by and by, while all else goes on.
+    pub(super) fn hand_listed(
+        &mut self,
+        host: NodeNumber,
+        life: u32,
+        begun: Time,
+        mut sockets: Vec<Socket>,
+    ) {
+        let again = if self.nodes.get(&host).is_some_and(|node| node.is_paused()) {
+            Duration::from_millis(10)
+        } else {
+            let Some(clock) = self.agent_clock(host, life) else {
+                return;
+            };
+            let count = self.rng.within(0, sockets.len() as u64) as usize;
+            let rest = sockets.split_off(count);
+            let part = std::mem::replace(&mut sockets, rest);
+            let is_complete = sockets.is_empty();
+            if let Some(agent) = self.agent(host) {
+                agent.handle_part(clock, &part);
+                if is_complete {
+                    agent.end_sockets(clock, clock.since(begun));
+                }
+            }
+            if is_complete {
+                if let Some(side) = self.hosts.get_mut(&host) {
+                    side.dump_armed = None;
+                }
+                self.settle(host);
+                return;
+            }
+            self.settle(host);
+            self.rng.span(Duration::ZERO, Duration::from_millis(5))
+        };
+        let event = Event::DumpPart {
+            host,
+            life,
+            begun,
+            sockets,
+        };
+        self.schedule(self.now + again, event);
     }
 
     fn trace_dump(&mut self, host: NodeNumber, sockets: &[Socket]) {

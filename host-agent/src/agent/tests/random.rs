@@ -59,6 +59,10 @@ enum Step {
         scope: DumpScope,
         sockets: Vec<(usize, u64, u8)>,
     },
+    /// The same in parts, between which anything happens.
+    DumpBegins(u64, DumpScope),
+    DumpPart(Vec<(usize, u64, u8)>),
+    DumpEnds(u64),
     EventsLost,
     /// Trackers, and ingress nodes with numbers below 10.
     View(Vec<u16>),
@@ -109,9 +113,12 @@ fn any_step() -> impl Strategy<Value = Step> {
         4 => (who.clone(), any::<bool>(), 0..8_u64).prop_map(
             |(who, aborted, cookie)| Step::Closed { who, aborted, cookie }
         ),
-        4 => (0..3_000_u64, scope(), prop::collection::vec((who, 0..8_u64, 0..3_u8), 0..12)).prop_map(
+        4 => (0..3_000_u64, scope(), prop::collection::vec((who.clone(), 0..8_u64, 0..3_u8), 0..12)).prop_map(
             |(began_ago, scope, sockets)| Step::Dump { began_ago, scope, sockets }
         ),
+        2 => (0..3_000_u64, scope()).prop_map(|(ago, scope)| Step::DumpBegins(ago, scope)),
+        3 => prop::collection::vec((who, 0..8_u64, 0..3_u8), 0..6).prop_map(Step::DumpPart),
+        2 => (0..1_000_u64).prop_map(Step::DumpEnds),
         1 => Just(Step::EventsLost),
         1 => prop::collection::vec(prop_oneof![1..3_u16, 10..14_u16], 0..6).prop_map(Step::View),
         2 => (prop::collection::vec((10..14_u16, 0..4_usize, 0..3_u32), 0..5), any::<bool>())
@@ -229,6 +236,17 @@ fn take(bed: &mut Bed, step: &Step) {
             let nanos = bed.now.as_nanos() - began_ago * 1_000_000;
             let sockets: Vec<_> = sockets.iter().copied().map(socket).collect();
             bed.dump_of(*scope, Time::from_nanos(nanos), &sockets);
+        }
+        &Step::DumpBegins(ago, scope) => {
+            let began = Time::from_nanos(bed.now.as_nanos() - ago * 1_000_000);
+            bed.agent.begin_sockets(bed.now, began, scope);
+        }
+        Step::DumpPart(sockets) => {
+            let sockets: Vec<_> = sockets.iter().copied().map(socket).collect();
+            bed.agent.handle_part(bed.now, &sockets);
+        }
+        &Step::DumpEnds(cost) => {
+            bed.agent.end_sockets(bed.now, Duration::from_millis(cost));
         }
         Step::EventsLost => bed.agent.handle_events_lost(bed.now),
         Step::View(trackers) => {
