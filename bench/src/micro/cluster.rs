@@ -13,7 +13,6 @@ use jlb_flow_tracker::FlowTracker;
 use jlb_host_agent::{DumpScope, HostAgent};
 use jlb_ingress::{Ingress, Packet, Verdict};
 use jlb_protocol::link::{self, Event, Link, Opened, PeerAddress};
-use jlb_protocol::packet::checksum;
 use jlb_protocol::{
     Destination, MemberState, NodeNumber, PacketBuf, Role, Time, Transmit, View, wire,
 };
@@ -251,17 +250,16 @@ impl Cluster {
             return node.machine.recycle(buf);
         };
         match node.link.seal(to, SOURCE_PORT, &mut buf) {
-            Ok(route) => {
-                if let Some(to) = place(route.remote.ip()) {
-                    self.messages += 1;
-                    self.on_the_way.push_back(Datagram {
-                        to,
-                        from: at,
-                        port: SOURCE_PORT,
-                        buf,
-                        of_client,
-                    });
-                }
+            Ok(_) => {
+                self.messages += 1;
+                self.on_the_way.push_back(Datagram {
+                    // Nodes are numbered from 1 on.
+                    to: usize::from(to.get() - 1),
+                    from: at,
+                    port: SOURCE_PORT,
+                    buf,
+                    of_client,
+                });
             }
             Err(_) => node.machine.recycle(buf),
         }
@@ -292,14 +290,21 @@ impl Cluster {
                 node.machine.handle_peer(self.now, peer, view, wire);
             }
         }
-        if let Ok(Opened::Message(sender)) = opened
-            && let Ok(message) = &wire::decode(bytes)
-        {
-            self.delivered += u64::from(node.machine.handle_message(self.now, sender, message));
-        }
+        let is_for_link = match opened {
+            Ok(Opened::Message(sender)) => {
+                if let Ok(message) = &wire::decode(bytes) {
+                    let delivers = node.machine.handle_message(self.now, sender, message);
+                    self.delivered += u64::from(delivers);
+                }
+                false
+            }
+            Ok(Opened::Handled) | Err(_) => true,
+        };
         node.stirred = true;
         self.drain(to);
-        self.send_hellos(to);
+        if is_for_link {
+            self.send_hellos(to);
+        }
         if of_client {
             self.spare.push(buf);
         } else {
@@ -436,6 +441,17 @@ const SYN: u8 = 0x02;
 /// See [`SYN`].
 const ACK: u8 = 0x10;
 
+/// The words of all packets' headers that are the same, as a checksum counts them: the IP header's, and the TCP header's
+/// with its pseudo-header.
+const IP_SUM: u32 = folded(0x4500 + PACKET as u32 + 0x4000 + 0x4006 + VIP_SUM);
+/// See [`IP_SUM`].
+const TCP_SUM: u32 = folded(VIP_SUM + 6 + 20 + PORT as u32 + 0x5000 + 0xffff);
+const VIP_SUM: u32 = (VIP.to_bits() >> 16) + (VIP.to_bits() & 0xffff);
+
+const fn folded(sum: u32) -> u32 {
+    (sum & 0xffff) + (sum >> 16)
+}
+
 /// A packet of a flow, `further` bytes behind its first one. Written by hand, since that is no part of what is
 /// measured and should take little beside it.
 fn packet(flow: u32, flags: u8, further: u32, acknowledged: u32) -> [u8; PACKET] {
@@ -447,17 +463,32 @@ fn packet(flow: u32, flags: u8, further: u32, acknowledged: u32) -> [u8; PACKET]
     ip[..10].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6]);
     ip[12..16].copy_from_slice(&client.to_be_bytes());
     ip[16..].copy_from_slice(&VIP.octets());
-    let sum = checksum::plain(ip);
-    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    let ip_sum = sum([IP_SUM, client, client >> 16]);
+    ip[10..12].copy_from_slice(&ip_sum.to_be_bytes());
     tcp[..2].copy_from_slice(&port.to_be_bytes());
     tcp[2..4].copy_from_slice(&PORT.to_be_bytes());
     tcp[4..8].copy_from_slice(&seq.to_be_bytes());
     tcp[8..12].copy_from_slice(&acknowledged.to_be_bytes());
     tcp[12..16].copy_from_slice(&[0x50, flags, 0xff, 0xff]);
-    let client = Ipv4Addr::from(client);
-    let sum = checksum::with_pseudo_header(client.into(), VIP.into(), 6, tcp);
-    tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+    let tcp_sum = sum([
+        TCP_SUM,
+        u32::from(flags),
+        u32::from(port),
+        seq,
+        seq >> 16,
+        acknowledged,
+        acknowledged >> 16,
+        client,
+        client >> 16,
+    ]);
+    tcp[16..18].copy_from_slice(&tcp_sum.to_be_bytes());
     bytes
+}
+
+/// The checksum of words, of each of which the lower 16 bits count: what `packet::checksum` gives, with less around it.
+fn sum<const WORDS: usize>(words: [u32; WORDS]) -> u16 {
+    let sum: u32 = words.iter().map(|word| word & 0xffff).sum();
+    !(folded(folded(sum)) as u16)
 }
 
 /// A buffer that is large enough for such a packet and its encapsulation.

@@ -1,4 +1,5 @@
 use super::*;
+use jlb_protocol::packet::checksum;
 
 #[test]
 fn flows_get_a_host_and_both_trackers_know_it() {
@@ -47,4 +48,15 @@ fn a_flow_that_nobody_opened_is_not_forwarded() {
     let mut packet = buffer();
     assert!(packet.buf.fill(&ack(0)));
     assert_eq!(path.encapsulate(std::slice::from_mut(&mut packet)), 0);
+}
+
+#[test]
+fn packets_have_the_right_checksums() {
+    for packet in [syn(0), syn(60_001), ack(7), ack(u32::MAX)] {
+        let (ip, tcp) = packet.split_at(20);
+        assert_eq!(checksum::plain(ip), 0);
+        let client = Ipv4Addr::new(ip[12], ip[13], ip[14], ip[15]);
+        let rest = checksum::with_pseudo_header(client.into(), VIP.into(), 6, tcp);
+        assert_eq!(rest, 0);
+    }
 }
