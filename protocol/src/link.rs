@@ -446,14 +446,39 @@ impl Link {
             self.verify_hello(&seal, receiver, from, local, bytes)?;
             return self.open_hello(now, at, &seal, bytes);
         }
-        let known = self.peers[at].opening(&seal, local);
-        let begun = self.verify(&seal, receiver, from, local, bytes, known)?;
+        if let Some((worker, begun)) = self.peers[at].opening(&seal, local) {
+            self.verify(&seal, receiver, from, local, bytes, Some(begun))?;
+            let peer = &mut self.peers[at];
+            peer.take_next(worker, &seal)?;
+            peer.last_heard = Some(now);
+        } else {
+            self.open_first(now, at, &seal, from, local, bytes)?;
+        }
+        if seal.kind == ControlKind::HelloAck as u8 {
+            return self.open_answer(now, at, &seal, bytes);
+        }
+        Ok(Opened::Message(seal.sender))
+    }
+
+    /// Verifies a message of a peer's worker of which none like it was verified before, and takes note of it.
+    #[inline(never)]
+    fn open_first(
+        &mut self,
+        now: Time,
+        at: usize,
+        seal: &Seal,
+        from: SocketAddr,
+        local: IpAddr,
+        bytes: &[u8],
+    ) -> Result<(), DropReason> {
+        let receiver = bound_to(self.config.incarnation);
+        let begun = self.verify(seal, receiver, from, local, bytes, None)?;
         // A message sealed for this life of ours was made in it: a higher incarnation proves a
         // restart of the sender, a lower one is left over from before.
         let peer = &mut self.peers[at];
-        let met = peer.take(&seal)?;
+        let met = peer.take(seal)?;
         if let Some(begun) = begun {
-            peer.keep_opening(&seal, local, begun);
+            peer.keep_opening(seal, local, begun);
         }
         peer.last_heard = Some(now);
         if met {
@@ -463,10 +488,7 @@ impl Link {
                 incarnation: seal.incarnation,
             });
         }
-        if seal.kind == ControlKind::HelloAck as u8 {
-            return self.open_answer(now, at, &seal, bytes);
-        }
-        Ok(Opened::Message(seal.sender))
+        Ok(())
     }
 
     /// The ends of a datagram's way.

@@ -75,14 +75,9 @@ pub fn encode_flow(message: &FlowMessage<'_>, buf: &mut PacketBuf) -> Result<(),
     if let Some(birth) = message.birth.filter(|_| fields.birth) {
         options.birth(birth)?;
     }
-    if fields.path {
-        options.path(&message.path)?;
-    }
-    if fields.offer {
-        options.offer(message.offer, message.intent)?;
-    }
-    if !fields.packet {
-        options.key(&message.key)?;
+    // All but Data have both.
+    if fields.path && fields.offer {
+        return options.finish_search(message, ethertype);
     }
     let service = message.key.service();
     options.finish(message.kind as u8, ethertype, service.get())
@@ -133,7 +128,8 @@ fn packet_ethertype(packet: &[u8]) -> Result<u16, DropReason> {
 /// The reason for which the message is dropped.
 pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DropReason> {
     let geneve = Geneve::parse(bytes)?;
-    let options = option::parse(geneve.options)?;
+    let mut options = option::Options::NONE;
+    option::parse(geneve.options, &mut options)?;
     let kind = options.kind().ok_or(DropReason::BadOption)?;
     let Some(kind) = FlowKind::from_wire(kind) else {
         options.hunt()?;

@@ -197,16 +197,30 @@ impl Peer {
         }
     }
 
-    /// Where the tag of such a message, to our address `local`, begins, if one like it was verified already.
+    /// Where the tag of such a message, to our address `local`, begins, and the place of its sender's worker, if one
+    /// like it was verified already.
     #[inline(always)]
-    pub(super) fn opening(&self, seal: &Seal, local: IpAddr) -> Option<&Sip> {
-        let session = self.session.as_ref()?;
+    pub(super) fn opening(&self, seal: &Seal, local: IpAddr) -> Option<(usize, &Sip)> {
+        let session = self.session.as_ref().filter(|_| self.met)?;
         if session.incarnation != seal.incarnation {
             return None;
         }
-        let worker = &session.workers[session.worker(seal.worker).ok()?];
-        let opening = worker.opening.as_ref()?;
-        (opening.key_id == seal.key_id && opening.local == local).then_some(&opening.begun)
+        let at = session.worker(seal.worker).ok()?;
+        let opening = session.workers[at].opening.as_ref()?;
+        let is_like_it = opening.key_id == seal.key_id && opening.local == local;
+        is_like_it.then_some((at, &opening.begun))
+    }
+
+    /// Takes note of the sequence number of a message that was verified, of which [`Self::opening`] gave this place.
+    ///
+    /// # Errors
+    /// Those of the replay window.
+    #[inline(always)]
+    pub(super) fn take_next(&mut self, at: usize, seal: &Seal) -> Result<(), DropReason> {
+        match &mut self.session {
+            Some(session) => session.mark(at, seal.counter),
+            None => Err(DropReason::StaleIncarnation),
+        }
     }
 
     /// Notes that for the next messages like this one, which was verified and taken.
@@ -256,7 +270,6 @@ impl Peer {
     ///
     /// # Errors
     /// [`DropReason::StaleIncarnation`] if an earlier life sent it, and those of the replay window.
-    #[inline]
     pub(super) fn take(&mut self, seal: &Seal) -> Result<bool, DropReason> {
         let session = match &mut self.session {
             Some(session) if seal.incarnation < session.incarnation => {
@@ -404,7 +417,13 @@ impl Session {
                 at
             }
         };
-        match self.workers[at].window.accept(seal.counter) {
+        self.mark(at, seal.counter)
+    }
+
+    /// Marks a number of the worker at a place as seen.
+    #[inline(always)]
+    fn mark(&mut self, at: usize, counter: u64) -> Result<(), DropReason> {
+        match self.workers[at].window.accept(counter) {
             Err(_) if planted::is(Bug::AcceptsReplays) => Ok(()),
             verdict => verdict,
         }

@@ -20,7 +20,7 @@ impl Window {
     /// # Errors
     /// [`DropReason::Replayed`] if it was seen, [`DropReason::TooOld`] if that is no longer known,
     /// or the number is 0, which no sender uses.
-    #[inline]
+    #[inline(always)]
     pub(super) fn accept(&mut self, number: u64) -> Result<(), DropReason> {
         if number > self.highest {
             let ahead = number - self.highest;

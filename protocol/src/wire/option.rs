@@ -1,11 +1,11 @@
 //! The Geneve options (RFC 8926 section 3.5) that carry the fields of one flow.
 
-use super::geneve::{self, ETHERTYPE_CONTROL};
+use super::geneve::{self, ETHERTYPE_CONTROL, HEADER_LEN};
 use super::seal;
 use crate::buffer::Buffer;
 use crate::drop_reason::DropReason;
 use crate::flow::{Birth, FlowKey, OfferNumber};
-use crate::message::{Hunt, HuntHost, Intent, MAX_TRIED, Path, Reason, Tried};
+use crate::message::{FlowMessage, Hunt, HuntHost, Intent, MAX_TRIED, Path, Reason, Tried};
 use crate::number::NodeNumber;
 
 /// The class of all our options, from the experimental range 0xff00 to 0xffff.
@@ -69,6 +69,48 @@ impl<'a, B: Buffer> OptionWriter<'a, B> {
         Ok(())
     }
 
+    /// Puts what messages of a search begin with in front of all: Geneve header, unsealed seal, the flow's key if there
+    /// is no packet, offer number and path. All at once, since that is nearly every message about one flow.
+    ///
+    /// # Errors
+    /// [`DropReason::TooBig`]
+    #[inline]
+    pub(super) fn finish_search(
+        self,
+        message: &FlowMessage<'_>,
+        ethertype: u16,
+    ) -> Result<(), DropReason> {
+        if ethertype != ETHERTYPE_CONTROL {
+            let front = self.front::<{ KEY_AT + SEARCH_LEN }>(message, ethertype)?;
+            return write_search(&mut front[KEY_AT..], message);
+        }
+        let front = self.front::<{ KEY_AT + KEY_LEN + SEARCH_LEN }>(message, ethertype)?;
+        let (key, search) = front[KEY_AT..].split_at_mut(KEY_LEN);
+        key[..OPTION_HEADER].copy_from_slice(&header(KEY, FlowKey::WIRE_LEN));
+        key[OPTION_HEADER..].copy_from_slice(&message.key.to_bytes());
+        write_search(search, message)
+    }
+
+    /// Makes room for so many bytes in front of all, and writes Geneve header and seal into it.
+    #[inline(always)]
+    fn front<const LEN: usize>(
+        self,
+        message: &FlowMessage<'_>,
+        ethertype: u16,
+    ) -> Result<&'a mut [u8; LEN], DropReason> {
+        let options = self.len + LEN - HEADER_LEN;
+        let room = self.buf.prepend(LEN).ok_or(DropReason::TooBig)?;
+        let room: &mut [u8; LEN] = room.try_into().map_err(|_| DropReason::TooBig)?;
+        let control = ethertype == ETHERTYPE_CONTROL;
+        let vni = message.key.service().get();
+        room[..HEADER_LEN].copy_from_slice(&geneve::header(options, control, ethertype, vni));
+        room[HEADER_LEN..SEAL_BODY_AT].copy_from_slice(&header(SEAL, seal::BODY_LEN));
+        room[SEAL_BODY_AT..KEY_AT].fill(0);
+        room[SEAL_BODY_AT] = seal::VERSION;
+        room[SEAL_BODY_AT + 1] = message.kind as u8;
+        Ok(room)
+    }
+
     /// Puts an option in front; the length of its body is a multiple of 4.
     #[inline(always)]
     fn put<const LEN: usize>(&mut self, kind: u8, body: &[u8; LEN]) -> Result<(), DropReason> {
@@ -89,21 +131,6 @@ impl<'a, B: Buffer> OptionWriter<'a, B> {
         let (head, body) = room.split_first_chunk_mut().ok_or(DropReason::TooBig)?;
         *head = header(kind, body_len);
         Ok(body)
-    }
-
-    #[inline]
-    pub(super) fn offer(&mut self, offer: OfferNumber, intent: Intent) -> Result<(), DropReason> {
-        let [a, b, c, d] = offer.isn.to_be_bytes();
-        self.put(OFFER, &[a, b, c, d, offer.step, intent as u8, 0, 0])
-    }
-
-    #[inline]
-    pub(super) fn path(&mut self, path: &Path) -> Result<(), DropReason> {
-        let nodes = [path.ingress, path.primary, path.secondary, path.host];
-        let nodes = nodes.map(|node| u64::from(NodeNumber::to_wire(node)));
-        let [ingress, primary, secondary, host] = nodes;
-        let nodes = ingress << 48 | primary << 32 | secondary << 16 | host;
-        self.put(PATH, &nodes.to_be_bytes())
     }
 
     #[inline]
@@ -138,11 +165,41 @@ impl<'a, B: Buffer> OptionWriter<'a, B> {
         let [high, low] = load.to_be_bytes();
         self.put(VERDICT, &[reason as u8, 0, high, low])
     }
+}
 
-    #[inline]
-    pub(super) fn key(&mut self, key: &FlowKey) -> Result<(), DropReason> {
-        self.put(KEY, &key.to_bytes())
-    }
+/// Where the body of the seal begins in a message, and where what follows the seal does.
+const SEAL_BODY_AT: usize = HEADER_LEN + OPTION_HEADER;
+/// See [`SEAL_BODY_AT`].
+const KEY_AT: usize = SEAL_BODY_AT + seal::BODY_LEN;
+
+/// Bytes of a key.
+const KEY_LEN: usize = OPTION_HEADER + FlowKey::WIRE_LEN;
+
+/// Bytes of an offer number and a path.
+const SEARCH_LEN: usize = 2 * OPTION_HEADER + OFFER_LEN + PATH_LEN;
+
+/// Writes a message's offer number and path.
+#[inline(always)]
+fn write_search(bytes: &mut [u8], message: &FlowMessage<'_>) -> Result<(), DropReason> {
+    const PATH_AT: usize = OPTION_HEADER + OFFER_LEN;
+    let bytes: &mut [u8; SEARCH_LEN] = bytes.try_into().map_err(|_| DropReason::TooBig)?;
+    let FlowMessage {
+        offer,
+        intent,
+        path,
+        ..
+    } = message;
+    let [a, b, c, d] = offer.isn.to_be_bytes();
+    bytes[..OPTION_HEADER].copy_from_slice(&header(OFFER, OFFER_LEN));
+    let offer = [a, b, c, d, offer.step, *intent as u8, 0, 0];
+    bytes[OPTION_HEADER..PATH_AT].copy_from_slice(&offer);
+    let nodes = [path.ingress, path.primary, path.secondary, path.host];
+    let nodes = nodes.map(|node| u64::from(NodeNumber::to_wire(node)));
+    let [ingress, primary, secondary, host] = nodes;
+    let nodes = ingress << 48 | primary << 32 | secondary << 16 | host;
+    bytes[PATH_AT..PATH_AT + OPTION_HEADER].copy_from_slice(&header(PATH, PATH_LEN));
+    bytes[PATH_AT + OPTION_HEADER..].copy_from_slice(&nodes.to_be_bytes());
+    Ok(())
 }
 
 /// Bytes of the options of a Data message with a birth.
@@ -190,21 +247,9 @@ pub(super) fn is_seal(options: &[u8]) -> bool {
         if u16::from_be_bytes([*a, *b]) == CLASS && usize::from(*words) * 4 == seal::BODY_LEN)
 }
 
-#[inline]
-pub(super) fn parse(mut bytes: &[u8]) -> Result<Options<'_>, DropReason> {
-    let mut options = Options {
-        there: 0,
-        seal_kind: 0,
-        intent: Intent::MidFlow,
-        reason: Reason::None,
-        load: 0,
-        offer: OfferNumber { isn: 0, step: 0 },
-        path: Path::default(),
-        birth: None,
-        key: None,
-        tried: &[],
-        hunt: &[],
-    };
+/// Reads options into those of a message of which none is known yet.
+#[inline(always)]
+pub(super) fn parse<'a>(mut bytes: &'a [u8], options: &mut Options<'a>) -> Result<(), DropReason> {
     // Those that most messages have, in the order in which they are written.
     if let Some(body) = next(&mut bytes, SEAL) {
         options.take_seal(body)?;
@@ -236,7 +281,7 @@ pub(super) fn parse(mut bytes: &[u8]) -> Result<Options<'_>, DropReason> {
             return Err(DropReason::BadOption);
         }
     }
-    Ok(options)
+    Ok(())
 }
 
 /// The body of the option that comes next, if it is one of this type and length.
@@ -283,6 +328,26 @@ pub(super) const fn bits(options: [bool; 7]) -> u8 {
 }
 
 impl<'a> Options<'a> {
+    /// None.
+    pub(super) const NONE: Self = Self {
+        there: 0,
+        seal_kind: 0,
+        intent: Intent::MidFlow,
+        reason: Reason::None,
+        load: 0,
+        offer: OfferNumber { isn: 0, step: 0 },
+        path: Path {
+            ingress: None,
+            primary: None,
+            secondary: None,
+            host: None,
+        },
+        birth: None,
+        key: None,
+        tried: &[],
+        hunt: &[],
+    };
+
     /// Which options there are, without the seal, as [`bits`].
     #[inline]
     pub(super) const fn present(&self) -> u8 {

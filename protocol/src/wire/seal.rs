@@ -76,6 +76,7 @@ impl Seal {
     /// # Errors
     /// [`DropReason::Truncated`], [`DropReason::BadGeneve`], [`DropReason::BadOption`],
     /// [`DropReason::BadVersion`] or [`DropReason::UnknownSender`] (number 0).
+    #[inline]
     pub fn read(bytes: &[u8]) -> Result<Self, DropReason> {
         let geneve = super::Geneve::parse(bytes)?;
         if geneve.options.len() < OPTION_HEADER + BODY_LEN {
