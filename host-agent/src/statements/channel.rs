@@ -50,6 +50,8 @@ pub(super) struct Channel {
     /// that no answer to one is taken for another's.
     pub(super) sequence: u64,
     pub(super) in_flight: Option<InFlight>,
+    /// What the next message's statements are gathered in.
+    pub(super) spare: Vec<FlowStatement>,
     pub(super) queue: Queue,
     pub(super) mark: Option<Mark>,
     /// Lists of buckets that are complete with what was queued before the age (R9), in order.
@@ -67,6 +69,7 @@ impl Channel {
             to,
             sequence,
             in_flight: None,
+            spare: Vec::new(),
             queue: Queue::default(),
             mark: None,
             listed: VecDeque::new(),
@@ -179,7 +182,9 @@ impl Channel {
 
     /// The message on its way has arrived: the next one goes, if it has waited for long enough.
     pub(super) fn arrived(&mut self, now: Time, pace: Pace, post: &mut Post) {
-        self.in_flight = None;
+        if let Some(in_flight) = self.in_flight.take() {
+            self.spare = in_flight.flows;
+        }
         let due = self.deadline(pace).is_some_and(|due| due <= now);
         if self.queue.len() >= pace.batch || due {
             self.gather_and_send(now, pace, post);
@@ -230,8 +235,9 @@ impl Channel {
     /// Makes the next message of what waits, and sends it. What is left over waits for the
     /// delay once more, unless it is urgent.
     fn gather_and_send(&mut self, now: Time, pace: Pace, post: &mut Post) {
-        let count = self.queue.len().min(pace.batch);
-        let flows = (0..count).filter_map(|_| self.queue.take()).collect();
+        let mut flows = core::mem::take(&mut self.spare);
+        flows.clear();
+        self.queue.take_many(pace.batch, &mut flows);
         let mut filled = None;
         if let Some(mark) = &mut self.mark {
             mark.said = planted::is(Bug::MarksBeforeTheWalkEnds) || self.queue.is_past(mark.age);

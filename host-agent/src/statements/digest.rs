@@ -84,6 +84,8 @@ impl Digest for Channel {
             to,
             sequence,
             in_flight,
+            // It holds nothing that counts.
+            spare: _,
             queue,
             mark,
             listed,

@@ -14,6 +14,9 @@ const EMPTY: u64 = u64::MAX;
 const LEAST_SLOTS: usize = 64;
 const MOST_IDLE_SLOTS: usize = 1 << 12;
 
+/// An index with at most so many slots for each statement that waits is rather emptied as a whole than slot by slot.
+const SLOTS_A_STATEMENT: usize = 32;
+
 /// A place in the line.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
@@ -77,6 +80,24 @@ impl Queue {
             self.line[at].statement = None;
             self.len -= 1;
             self.pass_gaps();
+        }
+    }
+
+    /// Moves what waits, oldest first, into `taken`, up to so many.
+    pub(super) fn take_many(&mut self, most: usize, taken: &mut Vec<FlowStatement>) {
+        if self.len <= most && self.index.len() <= SLOTS_A_STATEMENT * self.len {
+            let line = self.line.drain(..);
+            taken.extend(line.filter_map(|waiting| waiting.statement));
+            self.first = 0;
+            self.len = 0;
+            self.index.fill(EMPTY);
+            return;
+        }
+        for _ in 0..most {
+            let Some(statement) = self.take() else {
+                return;
+            };
+            taken.push(statement);
         }
     }
 

@@ -92,6 +92,13 @@ fn a_queue_does_what_two_maps_do() {
             }
             1..=3 if !grows => assert_eq!(queue.take(), model.take()),
             1 => assert_eq!(queue.take(), model.take()),
+            3 if drawn % 64 < 16 => {
+                let most = 1 + (drawn >> 20) as usize % 250;
+                let mut taken = Vec::new();
+                queue.take_many(most, &mut taken);
+                let expected = core::iter::from_fn(|| model.take()).take(most);
+                assert!(taken.into_iter().eq(expected));
+            }
             2 if drawn % 4_096 == 2 => {
                 queue.clear();
                 model = Model {
