@@ -162,6 +162,8 @@ pub struct Pool {
     candidates: Vec<Candidate>,
     /// Whether the lives of its hosts' flows are compared.
     compares: bool,
+    /// The flows that are looked back upon for that, see [`lives::window`].
+    window: u32,
 }
 
 impl Pool {
@@ -174,6 +176,7 @@ impl Pool {
             shadow: service.shadow.map(|kind| Beside::new(kind, seed)),
             candidates: Vec::with_capacity(service.hosts.len()),
             compares: false,
+            window: 0,
             service: service.clone(),
         };
         let minds = |shadow: &Beside| shadow.chooser.minds_load();
@@ -196,6 +199,13 @@ impl Pool {
         if let Some(shadow) = &mut self.shadow {
             shadow.chooser.pool_is(&hosts);
         }
+        self.set_window();
+    }
+
+    /// Notes how far to look back, after hosts or their connections have changed.
+    fn set_window(&mut self) {
+        let connections = self.hosts.iter().map(|host| u64::from(host.connections));
+        self.window = lives::window(self.hosts.len(), connections.sum());
     }
 
     /// The host to ask next, and the step to ask it with, where `left` is the next one: active, not
@@ -356,14 +366,17 @@ impl Pool {
     fn find_candidates(&mut self, now: Time, wanted: impl Fn(&Host) -> bool) {
         let slow_start = self.service.slow_start;
         self.candidates.clear();
+        let wanted = self.hosts.iter().filter(|host| wanted(host));
+        if !self.compares {
+            let candidates = wanted.map(|host| host.candidate(now, slow_start));
+            self.candidates.extend(candidates);
+            return;
+        }
         let mut sums = Sums::default();
-        for host in self.hosts.iter().filter(|host| wanted(host)) {
+        for host in wanted {
             let candidate = host.candidate(now, slow_start);
             sums.add(host.lives, &candidate);
             self.candidates.push(candidate);
-        }
-        if !self.compares {
-            return;
         }
         // They come in the hosts' order.
         let mut hosts = self.hosts.iter_mut();
@@ -462,11 +475,9 @@ impl Pool {
     /// The lives of the hosts' flows go on: this one is offered another.
     fn compare(&mut self, node: NodeNumber) {
         if self.compares {
-            let connections = self.hosts.iter().map(|host| u64::from(host.connections));
-            let window = lives::window(self.hosts.len(), connections.sum());
             for host in &mut self.hosts {
                 let to_it = host.config.node == node;
-                host.lives.pass(window, to_it, host.connections);
+                host.lives.pass(self.window, to_it, host.connections);
             }
         }
     }
@@ -490,6 +501,7 @@ impl Pool {
         host.room = report.room;
         host.load = report.load;
         host.sent = 0;
+        self.set_window();
         true
     }
 

@@ -144,7 +144,7 @@ impl FlowTracker {
         let knows = |record: &Record| !record.is_hint() || record.is_of(q.intent, q.isn);
         match found.filter(|(_, record)| knows(record)) {
             Some((_, record)) => self.lead_by(now, q, Some(record)),
-            None => self.begin_unknown(now, q),
+            None => self.begin_unknown(now, q, found.map(|(_, record)| record)),
         }
     }
 
@@ -268,8 +268,8 @@ impl FlowTracker {
         }
     }
 
-    /// A SYN or datagram of a flow without record: a new flow, or one that only a host knows of.
-    fn begin_unknown(&mut self, now: Time, q: Question<'_>) -> Ended {
+    /// A SYN or datagram of a flow of which there is no record but a hint: a new flow, or one that only a host knows of.
+    fn begin_unknown(&mut self, now: Time, q: Question<'_>, hint: Option<Record>) -> Ended {
         if let Some(host) = q.first.filter(|&host| self.nodes.is_live_host(host))
             && !q.tried.contains(host)
         {
@@ -281,7 +281,7 @@ impl FlowTracker {
             Some(doubt) => self.ask_doubtful(now, q, doubt),
             None => {
                 self.end_question(&q.key);
-                self.lead_known(now, q)
+                self.lead_by(now, q, hint)
             }
         }
     }

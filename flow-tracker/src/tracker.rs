@@ -207,7 +207,7 @@ impl FlowTracker {
             self.surge.next_deadline(),
             self.filling.next_deadline(),
         ];
-        let earliest = deadlines.into_iter().flatten().min()?;
+        let earliest = deadlines.into_iter().fold(None, earlier)?;
         Some(Time::from_nanos(earliest))
     }
 
@@ -266,6 +266,15 @@ impl FlowTracker {
     /// What the shadow policies would have done, in order of service number.
     pub fn shadows(&self) -> impl Iterator<Item = Shadow> {
         self.pools.shadows()
+    }
+}
+
+/// The earlier of two deadlines, if there is any.
+#[inline(always)]
+fn earlier(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }
 

@@ -401,6 +401,9 @@ impl FlowTracker {
 
     /// A SYN's question is of no use any more: its search begins.
     pub(crate) fn end_question(&mut self, key: &FlowKey) {
+        if self.who_has.len() == 0 {
+            return;
+        }
         let found = self.who_has.table.find(key);
         let asked = found.and_then(|handle| self.who_has.table.get(handle));
         if asked.is_some_and(|asked| asked.intent != Intent::MidFlow)

@@ -32,7 +32,8 @@ pub(super) fn compare(a: &Candidate, b: &Candidate) -> Ordering {
 
 impl Policy for LeastConnections {
     fn choose(&self, _flow: FlowHash, candidates: &[Candidate]) -> Option<NodeNumber> {
-        self.turn.least(candidates, compare)
+        self.turn
+            .least_part(candidates, |it| (it.assumed(), it.share()))
     }
 
     fn assigned(&mut self, _host: NodeNumber, _candidates: &[Candidate]) {

@@ -31,6 +31,31 @@ impl Turn {
             .map(|candidate| candidate.host)
     }
 
+    /// The candidate with the least part, of those that `part` gives as dividend and divisor; of equal ones the one
+    /// whose turn it is. Parts are compared without dividing: a / b < c / d as a * d < c * b.
+    pub(super) fn least_part(
+        &self,
+        candidates: &[Candidate],
+        part: impl Fn(&Candidate) -> (u32, u32),
+    ) -> Option<NodeNumber> {
+        let len = u64::try_from(candidates.len()).unwrap_or(u64::MAX);
+        let first = usize::try_from(self.0.checked_rem(len)?).unwrap_or(0);
+        let (before, from) = candidates.split_at_checked(first)?;
+        let (mut least, others) = from.split_first()?;
+        let (mut dividend, mut divisor) = part(least);
+        for candidates in [others, before] {
+            for candidate in candidates {
+                let own = part(candidate);
+                let product = |a: u32, b: u32| u64::from(a) * u64::from(b);
+                if product(own.0, divisor) < product(dividend, own.1) {
+                    (dividend, divisor) = own;
+                    least = candidate;
+                }
+            }
+        }
+        Some(least.host)
+    }
+
     /// The next one's turn.
     pub(super) const fn pass(&mut self) {
         self.0 = self.0.wrapping_add(1);

@@ -21,6 +21,8 @@ impl Digest for Pool {
             shadow: _,
             candidates: _,
             compares,
+            // It follows from the hosts.
+            window: _,
         } = self;
         for host in hosts {
             if *compares {

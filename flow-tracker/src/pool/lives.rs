@@ -58,12 +58,10 @@ impl Lives {
         self.offered -= self.offered >> window;
         self.offered += if to_it { ONE } else { 0 };
         let now = self.now(connections);
-        if now > self.kept {
-            self.kept += (now - self.kept) >> window;
-        } else {
-            self.kept -= (self.kept - now) >> window;
-        }
-        self.kept = self.kept.min(self.offered);
+        // One of the two is zero.
+        let more = now.saturating_sub(self.kept) >> window;
+        let less = self.kept.saturating_sub(now) >> window;
+        self.kept = (self.kept + more - less).min(self.offered);
     }
 
     /// The connections of now that may be of the flows of the window.
@@ -111,6 +109,7 @@ impl Sums {
     }
 
     /// The life of one's flows over that of the others'; `None` if too little is known.
+    #[inline]
     fn life(self, lives: Lives, candidate: &Candidate) -> Option<Fraction> {
         let others = self.without(lives, candidate).lives;
         // A host that has just come, or come back, has more than it had on average.
@@ -134,13 +133,25 @@ impl Sums {
 
     /// Has a quick host count as more than it reports; whether it is one. `percent` is the part of the
     /// others' life below which a host is quick.
+    #[inline]
     pub(super) fn weigh(self, lives: Lives, candidate: &mut Candidate, percent: u8) -> bool {
-        let Some(Fraction(own, others)) = self.life(lives, candidate) else {
-            return false;
-        };
-        if own * 100 >= others * u128::from(percent) {
-            return false;
+        match self.life(lives, candidate) {
+            Some(life) if life.0 * 100 < life.1 * u128::from(percent) => {
+                self.weigh_quick(lives, candidate, percent, life)
+            }
+            Some(_) | None => false,
         }
+    }
+
+    /// The same for one whose flows last so short.
+    #[inline(never)]
+    fn weigh_quick(
+        self,
+        lives: Lives,
+        candidate: &mut Candidate,
+        percent: u8,
+        Fraction(own, others): Fraction,
+    ) -> bool {
         let rest = self.without(lives, candidate);
         let kept = lives.kept.max(lives.now(candidate.connections));
         let filled = u128::from(kept) * u128::from(rest.shares) * FILLED;
