@@ -48,6 +48,9 @@ pub(crate) struct PacketsOptions {
     /// Milliseconds for which each rate is offered
     #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u64).range(50..=60_000))]
     milliseconds: u64,
+    /// Measure these ways only, of kernel, af_xdp, tun and udp
+    #[arg(long, value_name = "WAY", value_delimiter = ',', value_parser = ["kernel", "af_xdp", "tun", "udp"])]
+    only: Vec<String>,
     /// Write all figures as JSON to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -226,7 +229,9 @@ pub(crate) fn run(options: &PacketsOptions) -> Result<ExitCode> {
         ("udp", "loop"),
     ];
     let mut stations = Vec::new();
-    for (way, middle) in plan {
+    let is_wanted =
+        |way: &str| options.only.is_empty() || options.only.iter().any(|one| one == way);
+    for (way, middle) in plan.into_iter().filter(|(way, _)| is_wanted(way)) {
         eprintln!("building: {way}, {middle}");
         stations.push(Station::build(way, middle, options, ends)?);
     }

@@ -155,17 +155,15 @@ impl Underlay {
     /// our address. Messages without a flow leave from the port that all listen on, where there is one.
     pub(crate) fn source(&mut self, local: IpAddr, flow: FlowHash) -> Option<(usize, u16)> {
         self.spread.count(1);
-        let family = self
-            .families
-            .iter()
-            .position(|family| family.local == local)?;
+        let mut families = self.families.iter().enumerate();
+        let (at, family) = families.find(|(_, family)| family.local == local)?;
         let sender = if flow == FlowHash::NONE {
             0
         } else {
             self.listeners + (flow.0 % self.spread.ports() as u64) as usize
         };
-        let at = family * self.per_family() + sender;
-        Some((at, self.socket(at).local_addr().port()))
+        let port = family.sockets.get(sender)?.local_addr().port();
+        Some((at * self.per_family() + sender, port))
     }
 
     /// Queues a sealed message for [`Self::flush`]. Flush when there is no more room.

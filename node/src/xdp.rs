@@ -18,11 +18,12 @@ use crate::kernel::netlink::{Interface, Netlink};
 use crate::kernel::steering::{MAX_QUEUES, Steering, Vips};
 use crate::report::Report;
 use crate::underlay::BATCH;
-use jlb_ingress::{Packet, Verdict};
+use jlb_ingress::Packet;
 use jlb_packet_io::ebpf::{Link, Mode, Program};
 use jlb_packet_io::interface;
 use jlb_packet_io::wait::{Interest, Poller, Waker};
 use jlb_packet_io::xsk::{self, Frame, Kick, Opened, Options, Pool, Queue, Socket};
+use jlb_protocol::NodeNumber;
 use jlb_protocol::link::Route;
 use next_hops::{Ends, NextHops};
 use outer::ETHERNET_LEN;
@@ -282,25 +283,29 @@ impl ClientFrames {
         let count = socket.receive(&mut self.raw, BATCH);
         let port = &mut self.ports[port];
         port.received += count as u64;
-        for mut frame in self.raw.drain(..) {
+        let before = packets.len();
+        // The first look at each packet is one at memory that another processor wrote: so little is done here that
+        // the looks overlap.
+        packets.extend(self.raw.drain(..).map(|mut frame| {
             frame.strip(ETHERNET_LEN);
             // A short packet comes with padding.
             let len = ip_len(frame.as_slice());
             frame.truncate(len);
-            if port.may_be_unfinished() && unfinished::finish(frame.as_mut_slice()) {
-                self.counts.finished += 1;
+            Packet::new(frame)
+        }));
+        if port.may_be_unfinished() {
+            for packet in &mut packets[before..] {
+                let finished = unfinished::finish(packet.buf.as_mut_slice());
+                self.counts.finished += u64::from(finished);
             }
-            packets.push(Packet {
-                buf: frame,
-                verdict: Verdict::Pending,
-            });
         }
         count
     }
 
-    /// Queues a sealed message, which [`Self::settle`] sends.
+    /// Queues a sealed message to a node, which [`Self::settle`] sends.
     pub(crate) fn send(
         &mut self,
+        to: NodeNumber,
         mut frame: Frame,
         route: &Route,
         source_port: u16,
@@ -309,7 +314,7 @@ impl ClientFrames {
             local: route.local,
             remote: route.remote.ip(),
         };
-        let Some(hop) = self.hops.get(ends) else {
+        let Some(hop) = self.hops.get(to, ends) else {
             self.counts.no_next_hop += 1;
             return Err(Unsent::Otherwise(frame));
         };

@@ -95,7 +95,7 @@ impl<M: Machine> Turn<M> {
             self.put(frame);
             return;
         };
-        match frames.send(frame, &route, port) {
+        match frames.send(to, frame, &route, port) {
             Ok(()) => {}
             Err(Unsent::Otherwise(frame)) => {
                 let mut buf = self.spare.pop().unwrap_or_default();

@@ -514,7 +514,7 @@ impl Forwarding {
             self.put(frame);
             return;
         };
-        match frames.send(frame, &route, port) {
+        match frames.send(to, frame, &route, port) {
             Ok(()) => {}
             Err(Unsent::Otherwise(frame)) => {
                 let mut buf = self.handing.spare.pop().unwrap_or_default();

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::kernel;
 use crate::kernel::netlink::{Interface, Netlink};
 use jlb_packet_io::wait::{Interest, Poller, Waker};
+use jlb_protocol::NodeNumber;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType,
@@ -59,6 +60,8 @@ type Table = HashMap<Ends, Hop, ahash::RandomState>;
 #[derive(Debug)]
 pub(crate) struct NextHops {
     table: Table,
+    /// What was found in the table last, by the number of the node that it was for, up to the highest.
+    found: Vec<Option<(Ends, Hop)>>,
     asked: BTreeSet<Ends>,
     questions: SyncSender<Ends>,
     tables: Receiver<Table>,
@@ -91,6 +94,7 @@ impl NextHops {
             .map_err(Error::system("start the thread that looks up neighbours"))?;
         Ok(Self {
             table: Table::default(),
+            found: Vec::new(),
             asked: BTreeSet::new(),
             questions,
             tables,
@@ -98,10 +102,24 @@ impl NextHops {
         })
     }
 
-    /// The way, if it is known; has it looked up otherwise.
-    pub(crate) fn get(&mut self, ends: Ends) -> Option<Hop> {
+    /// The way to a node at this address, if it is known; has it looked up otherwise.
+    #[inline]
+    pub(crate) fn get(&mut self, node: NodeNumber, ends: Ends) -> Option<Hop> {
+        match self.found.get(usize::from(node.get())) {
+            Some(Some((of, hop))) if *of == ends => Some(*hop),
+            _ => self.look_up(node, ends),
+        }
+    }
+
+    fn look_up(&mut self, node: NodeNumber, ends: Ends) -> Option<Hop> {
         let known = self.table.get(&ends).copied();
-        if known.is_none() && !self.asked.contains(&ends) {
+        if let Some(hop) = known {
+            let at = usize::from(node.get());
+            if self.found.len() <= at {
+                self.found.resize(at + 1, None);
+            }
+            self.found[at] = Some((ends, hop));
+        } else if !self.asked.contains(&ends) {
             self.ask(ends);
         }
         known
@@ -118,6 +136,7 @@ impl NextHops {
     pub(crate) fn take_news(&mut self) {
         if let Ok(table) = self.tables.try_recv() {
             self.table = table;
+            self.found.clear();
             // The thread may wait for the room.
             self.thread.wake();
         }

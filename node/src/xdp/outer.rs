@@ -54,16 +54,23 @@ pub(crate) fn put(
     match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
             let total = udp_len.saturating_add(IPV4_LEN as u16);
-            ip.fill(0);
-            ip[0] = 0x45;
-            ip[2..4].copy_from_slice(&total.to_be_bytes());
-            ip[4..6].copy_from_slice(&identification.to_be_bytes());
-            ip[8] = HOP_LIMIT;
-            ip[9] = UDP;
-            ip[12..16].copy_from_slice(&from.octets());
-            ip[16..20].copy_from_slice(&to.octets());
-            let sum = checksum::plain(ip);
-            ip[10..12].copy_from_slice(&sum.to_be_bytes());
+            let [from, to] = [from.to_bits(), to.to_bits()];
+            let mut words = [
+                0x4500,
+                total,
+                identification,
+                0,
+                u16::from_be_bytes([HOP_LIMIT, UDP]),
+                0,
+                (from >> 16) as u16,
+                from as u16,
+                (to >> 16) as u16,
+                to as u16,
+            ];
+            words[5] = checksum::of_words(words);
+            for (place, word) in ip.chunks_exact_mut(2).zip(words) {
+                place.copy_from_slice(&word.to_be_bytes());
+            }
             // RFC 8926 section 3.3: over IPv4 a UDP checksum of zero will do. The tag covers what the
             // message means.
         }

@@ -52,10 +52,14 @@ pub struct Statistics {
 }
 
 /// A socket on a queue of an interface. What one worker writes here lies on other cache lines than what another does.
+///
+/// To the kernel it is two: for each frame that was sent it wakes whoever waits for anything of the socket that
+/// sent it, and nobody waits for the sending one.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Socket {
-    file: OwnedFd,
+    sender: OwnedFd,
+    receiver: OwnedFd,
     queue: Queue,
     region: Arc<Region>,
     fill: Outgoing<u64>,
@@ -77,8 +81,8 @@ impl Socket {
         binding: Binding,
         first: Option<&Self>,
     ) -> io::Result<Self> {
-        let owned = system::socket()?;
-        let file = owned.as_fd();
+        let (sender, receiver) = (system::socket()?, system::socket()?);
+        let file = sender.as_fd();
         if first.is_none() {
             // SAFETY: integers; all zeroes is a value. There are fields that not every libc knows.
             let mut memory: libc::xdp_umem_reg = unsafe { std::mem::zeroed() };
@@ -92,11 +96,11 @@ impl Socket {
         for (name, size) in [
             (libc::XDP_UMEM_FILL_RING, ring),
             (libc::XDP_UMEM_COMPLETION_RING, ring),
-            (libc::XDP_RX_RING, ring),
             (libc::XDP_TX_RING, send_ring),
         ] {
             system::set_option(file, name, size)?;
         }
+        system::set_option(receiver.as_fd(), libc::XDP_RX_RING, ring)?;
         // An older kernel sends 32 frames a call: `kick` goes on until it is done.
         let _ = system::set_option(file, SEND_BUDGET, send_ring);
         if sockopt::set_socket_send_buffer_size_force(file, SEND_BUFFER).is_err() {
@@ -114,7 +118,7 @@ impl Socket {
         let mut socket = Self {
             fill: Outgoing::map(file, fill, &places.fr, ring)?,
             completed: Incoming::map(file, completed, &places.cr, ring)?,
-            received: Incoming::map(file, received, &places.rx, ring)?,
+            received: Incoming::map(receiver.as_fd(), received, &places.rx, ring)?,
             to_send: Outgoing::map(file, to_send, &places.tx, send_ring)?,
             queue: binding.queue,
             region: Arc::clone(region),
@@ -122,27 +126,30 @@ impl Socket {
             // Half of them stay for sending, however few there are.
             wanted: ring.min(u32::try_from(pool.len() / 2).unwrap_or(u32::MAX)),
             filled: 0,
-            file: owned,
+            sender,
+            receiver,
         };
         // Before the bind, or some drivers find nothing to begin with.
         socket.refill(pool);
         let mode = if binding.copy { libc::XDP_COPY } else { 0 };
-        let address = libc::sockaddr_xdp {
-            sxdp_family: libc::AF_XDP as u16,
-            // A socket that shares memory takes over how the first one is bound.
-            sxdp_flags: match first {
-                None => libc::XDP_USE_NEED_WAKEUP | mode,
-                Some(_) => libc::XDP_SHARED_UMEM,
-            },
-            sxdp_ifindex: binding.queue.interface,
-            sxdp_queue_id: binding.queue.queue,
-            sxdp_shared_umem_fd: first.map_or(0, |first| first.file.as_raw_fd().cast_unsigned()),
+        // A socket that shares memory takes over how the first one is bound.
+        let (flags, shares) = match first {
+            None => (libc::XDP_USE_NEED_WAKEUP | mode, None),
+            Some(first) => (libc::XDP_SHARED_UMEM, Some(&first.sender)),
         };
-        if let Err(error) = system::bind(socket.file.as_fd(), &address) {
+        if let Err(error) = bind(&socket.sender, binding.queue, flags, shares) {
             // What was never bound has touched no frame.
             socket.take_back_fill(pool);
             return Err(error);
         }
+        // The receiver has the sender's rings of free frames.
+        let shares = Some(&socket.sender);
+        bind(
+            &socket.receiver,
+            binding.queue,
+            libc::XDP_SHARED_UMEM,
+            shares,
+        )?;
         Ok(socket)
     }
 
@@ -157,7 +164,7 @@ impl Socket {
     /// # Errors
     /// Those of `getsockopt(2)`.
     pub fn is_zero_copy(&self) -> io::Result<bool> {
-        let options: libc::xdp_options = system::option(self.file.as_fd(), libc::XDP_OPTIONS)?;
+        let options: libc::xdp_options = system::option(self.sender.as_fd(), libc::XDP_OPTIONS)?;
         Ok(options.flags & libc::XDP_OPTIONS_ZEROCOPY != 0)
     }
 
@@ -166,7 +173,7 @@ impl Socket {
     /// # Errors
     /// `ArgumentListTooLong` (E2BIG) if the map has no such queue.
     pub fn register(&self, map: &Map<u32, u32>) -> io::Result<()> {
-        map.set(&self.queue.queue, &self.file.as_raw_fd().cast_unsigned())
+        map.set(&self.queue.queue, &self.receiver.as_raw_fd().cast_unsigned())
     }
 
     /// Gives the kernel free frames for what arrives, as many as are missing; false if there were
@@ -194,7 +201,7 @@ impl Socket {
         }
         if self.fill.needs_wakeup() {
             // An error shows when frames are received.
-            let _ = system::wake_receiver(self.file.as_fd());
+            let _ = system::wake_receiver(self.receiver.as_fd());
         }
         given == missing
     }
@@ -262,7 +269,7 @@ impl Socket {
         self.to_send.publish();
         let mut waiting = self.to_send.waiting();
         while waiting > 0 && self.to_send.needs_wakeup() {
-            match system::wake_sender(self.file.as_fd()) {
+            match system::wake_sender(self.sender.as_fd()) {
                 Ok(()) => {}
                 Err(error) => match Errno::from_io_error(&error) {
                     // More than one call's budget, or no room now: below it shows which.
@@ -309,20 +316,23 @@ impl Socket {
     /// # Errors
     /// Those of `getsockopt(2)`.
     pub fn statistics(&self) -> io::Result<Statistics> {
-        let told: libc::xdp_statistics = system::option(self.file.as_fd(), libc::XDP_STATISTICS)?;
+        let told = |file: &OwnedFd| system::option(file.as_fd(), libc::XDP_STATISTICS);
+        let received: libc::xdp_statistics = told(&self.receiver)?;
+        let sent: libc::xdp_statistics = told(&self.sender)?;
         Ok(Statistics {
-            dropped: told.rx_dropped,
-            ring_full: told.rx_ring_full,
-            no_frame: told.rx_fill_ring_empty_descs,
-            invalid_free: told.rx_invalid_descs,
-            invalid_sent: told.tx_invalid_descs,
+            dropped: received.rx_dropped,
+            ring_full: received.rx_ring_full,
+            no_frame: received.rx_fill_ring_empty_descs,
+            invalid_free: received.rx_invalid_descs,
+            invalid_sent: sent.tx_invalid_descs,
         })
     }
 }
 
+/// Readable when something has arrived.
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        self.receiver.as_fd()
     }
 }
 
@@ -330,4 +340,16 @@ impl Drop for Socket {
     fn drop(&mut self) {
         self.region.came_home(self.lent);
     }
+}
+
+/// Binds a file to a queue, with the memory of the one that it `shares` with, where there is one.
+fn bind(file: &OwnedFd, queue: Queue, flags: u16, shares: Option<&OwnedFd>) -> io::Result<()> {
+    let address = libc::sockaddr_xdp {
+        sxdp_family: libc::AF_XDP as u16,
+        sxdp_flags: flags,
+        sxdp_ifindex: queue.interface,
+        sxdp_queue_id: queue.queue,
+        sxdp_shared_umem_fd: shares.map_or(0, |other| other.as_raw_fd().cast_unsigned()),
+    };
+    system::bind(file.as_fd(), &address)
 }

@@ -10,6 +10,16 @@ pub fn plain(bytes: &[u8]) -> u16 {
     finish(&Sum16BitWords::new().add_slice(bytes))
 }
 
+/// The same of 16-bit words, fewer than 2^16. Of what was just written this takes less time, since it need not be
+/// read again.
+#[must_use]
+#[inline]
+pub fn of_words(words: impl IntoIterator<Item = u16>) -> u16 {
+    let sum: u32 = words.into_iter().map(u32::from).sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !((folded & 0xffff) + (folded >> 16)) as u16
+}
+
 /// The checksum of `bytes`, fewer than 2^32, behind the pseudo-header of two addresses of one
 /// family (RFC 9293 section 3.1, RFC 8200 section 8.1); `protocol` is an IP number. A sender of UDP
 /// writes 0xffff where this gives 0.
@@ -29,10 +39,12 @@ pub fn of_parts(src: IpAddr, dst: IpAddr, protocol: u8, parts: [&[u8]; 2]) -> u1
 /// What a partial checksum holds: the folded sum of the pseudo-header, as of a packet with `len`
 /// bytes behind its IP header.
 #[must_use]
+#[inline]
 pub fn partial(src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> u16 {
     !finish(&pseudo_header(src, dst, protocol, len))
 }
 
+#[inline]
 fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> Sum16BitWords {
     let mut sum = Sum16BitWords::new();
     for address in [src, dst] {
@@ -48,6 +60,7 @@ fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> Sum16Bit
 }
 
 /// The sum counts in the machine's byte order; a field is big-endian.
+#[inline]
 fn finish(sum: &Sum16BitWords) -> u16 {
     sum.ones_complement().to_be()
 }

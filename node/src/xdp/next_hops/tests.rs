@@ -3,6 +3,7 @@ use crate::kernel::netlink::{LinkSettings, Prefix, Route, Target};
 use jlb_packet_io::netns;
 use rtnetlink::LinkVeth;
 
+const NODE: NodeNumber = NodeNumber::new(7).unwrap();
 const PATIENCE: Duration = Duration::from_secs(10);
 const FIRST: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const SECOND: [u8; 6] = [2, 0, 0, 0, 0, 2];
@@ -90,7 +91,7 @@ impl Watched {
     fn wait_for(&mut self, ends: Ends, hardware: Option<[u8; 6]>) -> Option<Hop> {
         let started = crate::clock::now();
         loop {
-            let hop = self.hops.get(ends);
+            let hop = self.hops.get(NODE, ends);
             let now = hop.map(|hop| <[u8; 6]>::try_from(&hop.ethernet[..6]).unwrap());
             if now == hardware {
                 return hop;
@@ -112,7 +113,7 @@ fn a_neighbour_is_known_as_long_as_the_kernel_knows_it() {
         let mut watched = Watched::start();
         for (remote, ethertype) in [("10.0.0.2", [8, 0]), ("fd00::2", [0x86, 0xdd])] {
             let ends = ends(remote);
-            assert_eq!(watched.hops.get(ends), None);
+            assert_eq!(watched.hops.get(NODE, ends), None);
             netlink.put_neighbour("near", ends.remote, FIRST).unwrap();
             let hop = watched.wait_for(ends, Some(FIRST)).unwrap();
             assert_eq!(hop.ethernet[6..12], interface.hardware);
@@ -132,7 +133,7 @@ fn a_route_leads_to_its_gateway_and_says_what_fits() {
     Net::new("hops-route").run(|netlink| {
         let far = ends("192.0.2.9");
         let mut watched = Watched::start();
-        assert_eq!(watched.hops.get(far), None);
+        assert_eq!(watched.hops.get(NODE, far), None);
         let gateways = [("10.0.0.2", FIRST), ("10.0.0.3", SECOND)];
         for (gateway, hardware) in gateways {
             netlink
@@ -172,7 +173,7 @@ fn what_leaves_by_another_interface_is_not_ours() {
             .unwrap();
         let others = ["10.0.0.1", "10.9.0.2", "203.0.113.1"].map(ends);
         for ends in others {
-            assert_eq!(watched.hops.get(ends), None);
+            assert_eq!(watched.hops.get(NODE, ends), None);
         }
         netlink
             .put_neighbour("near", ip("10.0.0.2"), FIRST)
@@ -180,7 +181,7 @@ fn what_leaves_by_another_interface_is_not_ours() {
         // Asked after them and known: so they were looked at.
         watched.wait_for(self::ends("10.0.0.2"), Some(FIRST));
         for ends in others {
-            assert_eq!(watched.hops.get(ends), None);
+            assert_eq!(watched.hops.get(NODE, ends), None);
         }
     });
 }
