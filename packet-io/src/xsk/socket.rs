@@ -173,7 +173,10 @@ impl Socket {
     /// # Errors
     /// `ArgumentListTooLong` (E2BIG) if the map has no such queue.
     pub fn register(&self, map: &Map<u32, u32>) -> io::Result<()> {
-        map.set(&self.queue.queue, &self.receiver.as_raw_fd().cast_unsigned())
+        map.set(
+            &self.queue.queue,
+            &self.receiver.as_raw_fd().cast_unsigned(),
+        )
     }
 
     /// Gives the kernel free frames for what arrives, as many as are missing; false if there were
