@@ -29,6 +29,20 @@ fn an_ipv4_message_has_a_right_header_and_no_udp_checksum() {
 }
 
 #[test]
+fn an_ipv4_header_has_a_right_checksum_whatever_the_identification() {
+    for route in [
+        route("10.0.0.1", "10.0.0.2"),
+        route("255.255.255.254", "255.255.0.0"),
+    ] {
+        for id in 0..=u16::MAX {
+            let mut message = PacketBuf::from_packet(b"a message");
+            assert!(put(&mut message, &ETHERNET, &route, 50_000, id));
+            assert_eq!(checksum::plain(&message.as_slice()[14..34]), 0, "{id}");
+        }
+    }
+}
+
+#[test]
 fn an_ipv6_message_has_a_right_udp_checksum() {
     let route = route("fd00::1", "fd00::2");
     // One of these has a sum of 0, which is written otherwise.
