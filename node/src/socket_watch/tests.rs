@@ -118,7 +118,7 @@ fn a_list_comes_in_parts_and_waits_for_a_slow_reader() {
     let mut cookies = Vec::new();
     loop {
         // What this thread has, what waits for it, and what is in the making.
-        let ahead = made.load(Ordering::Relaxed) - cookies.len();
+        let ahead = made.load(Ordering::Relaxed).saturating_sub(cookies.len());
         assert!(ahead <= (MAX_ANSWERS + 2) * PART, "{ahead}");
         match bed.answer(now) {
             Answer::Part(part) => cookies.extend(part.iter().map(|socket| socket.cookie)),

@@ -33,8 +33,13 @@ impl World {
             let disturbed = self.disturbances.last(self.now, *host);
             Some(closed.max(disturbed).unwrap_or(Time::ZERO))
         };
+        // Where all are known to be full, the steps of the overload policy alone are left, and the record of an
+        // attempt before may bind the last of them to a host of which nobody knows yet that it is gone (R1).
+        let is_up = |host: &NodeNumber| self.nodes.get(host).is_some_and(|node| node.is_up());
+        let may_be_bound = service.overload_steps > 0 && !service.hosts.iter().all(is_up);
         Chances {
             all_asked: !self.topology.tight
+                && !may_be_bound
                 && usize::from(service.least_ttl - service.overload_steps) >= service.hosts.len(),
             open_since: service.hosts.iter().filter_map(open_since).min(),
             // A tracker that has just come back may not know a flow yet.
