@@ -21,6 +21,7 @@ use socket2::SockRef;
 use std::collections::VecDeque;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The connections whose local end is wanted.
@@ -329,11 +330,15 @@ fn a_socket_that_lost_the_race_for_its_connection_is_not_told() {
             // Either of them completes the handshake.
             let ends = [&b""[..], &b"GET /"[..]]
                 .map(|payload| segment(client, server, [2, ack], 0x10, payload));
-            let begin = std::sync::Barrier::new(2);
+            // Neither sleeps, so that both go on at the same moment, on two processors.
+            let there = AtomicUsize::new(0);
             std::thread::scope(|scope| {
                 for end in &ends {
                     scope.spawn(|| {
-                        begin.wait();
+                        there.fetch_add(1, Ordering::AcqRel);
+                        while there.load(Ordering::Acquire) < ends.len() {
+                            std::hint::spin_loop();
+                        }
                         tun.write(end).unwrap();
                     });
                 }

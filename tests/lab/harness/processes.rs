@@ -45,11 +45,12 @@ impl Lab {
         let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
         signal("KILL", pid);
         eventually(Duration::from_secs(5), "a killed process ends", || {
-            let gone = !std::path::Path::new(&format!("/proc/{pid}/exe")).exists();
-            // Its files are open until the last of its threads has ended; whom it had for a parent may still
-            // want to know of it.
+            // Its files are open until the last of its threads has ended, which may take a while in the
+            // kernel; whom it had for a parent may still want to know of it.
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+            let has_ended = stat.map_or(true, |stat| stat.contains(") Z "));
             let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
-            let gone = gone && threads.map_or(0, Iterator::count) <= 1;
+            let gone = has_ended && threads.map_or(0, Iterator::count) <= 1;
             gone.then_some(()).ok_or_else(|| format!("{pid} is there"))
         });
         String::from_utf8(words)
