@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// A bug has to show within that.
 const BOUNDS: Bounds = Bounds {
-    seeds: 60,
+    seeds: 200,
     states: 200_000,
 };
 
