@@ -13,6 +13,7 @@ use jlb_flow_tracker::FlowTracker;
 use jlb_host_agent::{DumpScope, HostAgent};
 use jlb_ingress::{Ingress, Packet, Verdict};
 use jlb_protocol::link::{self, Event, Link, Opened, PeerAddress};
+use jlb_protocol::packet::checksum;
 use jlb_protocol::{
     Destination, MemberState, NodeNumber, PacketBuf, Role, Time, Transmit, View, wire,
 };
@@ -443,13 +444,14 @@ const ACK: u8 = 0x10;
 
 /// The words of all packets' headers that are the same, as a checksum counts them: the IP header's, and the TCP header's
 /// with its pseudo-header.
-const IP_SUM: u32 = folded(0x4500 + PACKET as u32 + 0x4000 + 0x4006 + VIP_SUM);
+const IP_SUM: u16 = folded(0x4500 + PACKET as u32 + 0x4000 + 0x4006 + VIP_SUM);
 /// See [`IP_SUM`].
-const TCP_SUM: u32 = folded(VIP_SUM + 6 + 20 + PORT as u32 + 0x5000 + 0xffff);
+const TCP_SUM: u16 = folded(VIP_SUM + 6 + 20 + PORT as u32 + 0x5000 + 0xffff);
 const VIP_SUM: u32 = (VIP.to_bits() >> 16) + (VIP.to_bits() & 0xffff);
 
-const fn folded(sum: u32) -> u32 {
-    (sum & 0xffff) + (sum >> 16)
+const fn folded(sum: u32) -> u16 {
+    let sum = (sum & 0xffff) + (sum >> 16);
+    ((sum & 0xffff) + (sum >> 16)) as u16
 }
 
 /// A packet of a flow, `further` bytes behind its first one. Written by hand, since that is no part of what is
@@ -463,32 +465,20 @@ fn packet(flow: u32, flags: u8, further: u32, acknowledged: u32) -> [u8; PACKET]
     ip[..10].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6]);
     ip[12..16].copy_from_slice(&client.to_be_bytes());
     ip[16..].copy_from_slice(&VIP.octets());
-    let ip_sum = sum([IP_SUM, client, client >> 16]);
+    let halves = |word: u32| [(word >> 16) as u16, word as u16];
+    let [high, low] = halves(client);
+    let ip_sum = checksum::of_words([IP_SUM, high, low]);
     ip[10..12].copy_from_slice(&ip_sum.to_be_bytes());
     tcp[..2].copy_from_slice(&port.to_be_bytes());
     tcp[2..4].copy_from_slice(&PORT.to_be_bytes());
     tcp[4..8].copy_from_slice(&seq.to_be_bytes());
     tcp[8..12].copy_from_slice(&acknowledged.to_be_bytes());
     tcp[12..16].copy_from_slice(&[0x50, flags, 0xff, 0xff]);
-    let tcp_sum = sum([
-        TCP_SUM,
-        u32::from(flags),
-        u32::from(port),
-        seq,
-        seq >> 16,
-        acknowledged,
-        acknowledged >> 16,
-        client,
-        client >> 16,
-    ]);
+    let ([a, b], [c, d]) = (halves(seq), halves(acknowledged));
+    let flags = u16::from(flags);
+    let tcp_sum = checksum::of_words([TCP_SUM, flags, port, a, b, c, d, high, low]);
     tcp[16..18].copy_from_slice(&tcp_sum.to_be_bytes());
     bytes
-}
-
-/// The checksum of words, of each of which the lower 16 bits count: what `packet::checksum` gives, with less around it.
-fn sum<const WORDS: usize>(words: [u32; WORDS]) -> u16 {
-    let sum: u32 = words.iter().map(|word| word & 0xffff).sum();
-    !(folded(folded(sum)) as u16)
 }
 
 /// A buffer that is large enough for such a packet and its encapsulation.

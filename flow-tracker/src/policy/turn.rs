@@ -21,9 +21,7 @@ impl Turn {
         candidates: &[Candidate],
         compare: impl Fn(&Candidate, &Candidate) -> Ordering,
     ) -> Option<NodeNumber> {
-        let len = u64::try_from(candidates.len()).unwrap_or(u64::MAX);
-        let first = usize::try_from(self.0.checked_rem(len)?).unwrap_or(0);
-        let (before, from) = candidates.split_at_checked(first)?;
+        let (before, from) = self.split(candidates)?;
         // Of equal ones min_by gives the first, so the turn decides.
         from.iter()
             .chain(before)
@@ -38,9 +36,7 @@ impl Turn {
         candidates: &[Candidate],
         part: impl Fn(&Candidate) -> (u32, u32),
     ) -> Option<NodeNumber> {
-        let len = u64::try_from(candidates.len()).unwrap_or(u64::MAX);
-        let first = usize::try_from(self.0.checked_rem(len)?).unwrap_or(0);
-        let (before, from) = candidates.split_at_checked(first)?;
+        let (before, from) = self.split(candidates)?;
         let (mut least, others) = from.split_first()?;
         let (mut dividend, mut divisor) = part(least);
         for candidates in [others, before] {
@@ -54,6 +50,14 @@ impl Turn {
             }
         }
         Some(least.host)
+    }
+
+    /// The candidates before the one whose turn it is, and those from it on; `None` if there are none.
+    #[inline]
+    fn split<'a>(&self, candidates: &'a [Candidate]) -> Option<(&'a [Candidate], &'a [Candidate])> {
+        let len = u64::try_from(candidates.len()).unwrap_or(u64::MAX);
+        let first = usize::try_from(self.0.checked_rem(len)?).unwrap_or(0);
+        candidates.split_at_checked(first)
     }
 
     /// The next one's turn.

@@ -1,14 +1,9 @@
 //! Which flows complete lists of sockets did not show.
 
-use super::{Flows, PRESENT};
-use crate::life::State;
+use super::{Flow, Flows, PRESENT};
 use alloc::vec::Vec;
-use core::time::Duration;
 use jlb_flow_table::Handle;
 use jlb_protocol::{Protocol, Time};
-
-/// Later by the least that there is.
-const JUST_AFTER: Duration = Duration::from_nanos(1);
 
 impl Flows {
     /// The TCP flows that this dump and one before it did not list though they would have, and
@@ -17,7 +12,8 @@ impl Flows {
     /// over one that is there. For an open flow a dump must have begun `socketless` after it came
     /// into its state, for the packet that makes the socket may have been on its way to the stack.
     pub(crate) fn unlisted(&mut self, dump: u32, started: Time) -> (Vec<Handle>, bool) {
-        let mut missing: Vec<_> = self.not_shown(dump, started).collect();
+        let not_shown = self.not_shown(dump, started);
+        let mut missing: Vec<_> = not_shown.map(|(handle, _)| handle).collect();
         let mut first_time = false;
         missing.retain(|&handle| match self.table.get_mut(handle) {
             Some(flow) if flow.absent_since == PRESENT => {
@@ -35,20 +31,21 @@ impl Flows {
     /// nothing: there may be an entry of TIME_WAIT (R8).
     pub(crate) fn has_unlisted(&self, dump: u32, started: Time) -> bool {
         self.not_shown(dump, started)
-            .any(|handle| self.get(handle).is_some_and(|flow| flow.state.is_open()))
+            .any(|(_, flow)| flow.state.is_open())
     }
 
-    fn not_shown(&self, dump: u32, started: Time) -> impl Iterator<Item = Handle> {
+    fn not_shown(&self, dump: u32, started: Time) -> impl Iterator<Item = (Handle, &Flow)> {
         let margin = self.timers.socketless;
         self.table
             .iter()
-            .filter(move |(_, _, flow)| {
-                let since = match flow.state {
-                    State::Accepted | State::Established => flow.since + margin,
-                    State::Closing | State::Released => flow.since + JUST_AFTER,
-                };
-                flow.protocol == Protocol::Tcp && flow.dump != dump as u16 && started >= since
+            .map(|(handle, _, flow)| (handle, flow))
+            .filter(move |(_, flow)| flow.protocol == Protocol::Tcp && flow.dump != dump as u16)
+            .filter(move |(_, flow)| {
+                if flow.state.is_open() {
+                    started >= flow.since + margin
+                } else {
+                    started > flow.since
+                }
             })
-            .map(|(handle, _, _)| handle)
     }
 }

@@ -89,9 +89,9 @@ impl Searches {
 
     /// An Offer goes to a host that is not there, or not like others, and proves nothing.
     pub(crate) fn missed(&mut self, now: Time, attempt: (FlowKey, u32), offer: (u8, NodeNumber)) {
-        let (_, last) = *self.missed.entry(attempt).or_insert((now, offer));
-        if last != offer {
-            self.missed.insert(attempt, (now, offer));
+        let missed = self.missed.entry(attempt).or_insert((now, offer));
+        if missed.1 != offer {
+            *missed = (now, offer);
         }
     }
 
