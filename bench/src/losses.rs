@@ -1,5 +1,6 @@
 //! Packets that the kernel dropped around the nodes, before or after their own books.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -16,6 +17,12 @@ pub struct Loss {
     pub place: String,
     /// How many.
     pub count: u64,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}: {}", self.node, self.place, self.count)
+    }
 }
 
 /// What of `now` came after `before`, when a lab that had just been built had lost some packets too:

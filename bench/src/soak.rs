@@ -1,10 +1,11 @@
 //! `jlb bench soak`: connections come and go for a long time, and nothing grows.
 //!
-//! First the rate is found at which the lab begins to lose something: requests, packets in queues, or time. Then
-//! connections come at four fifths of it, and the memory of every node is read every few seconds. In the end all
+//! First the rate is found at which the lab begins to lose something: requests, packets in queues, messages, or time.
+//! Then connections come at four fifths of it, and the memory of every node is read every few seconds. In the end all
 //! tables have to be empty and all books right.
 
 mod document;
+mod dropped;
 mod memory;
 mod search;
 
@@ -24,9 +25,9 @@ use crate::losses;
 use crate::netns::Namespace;
 use crate::plan::{Counts, Plan, VIP_V4};
 use crate::run::{INTERRUPTED, root, say, unless_interrupted, write_file};
-use crate::scrape::NodeSamples;
 use crate::topology::CLIENT;
 use document::{Document, Found};
+use dropped::Dropped;
 use memory::Memory;
 
 /// The cluster: as small as it can be with every flow in two trackers and a choice of hosts.
@@ -135,13 +136,15 @@ async fn soak(options: &SoakOptions) -> Result<Document> {
         "jlb bench: {:.0} connections a second for {:.1} minutes",
         found.rate, options.minutes
     );
-    let before = soak.lab.losses()?;
+    let lost_before = soak.lab.losses()?;
+    let dropped_before = Dropped::all(&soak.lab.metrics().await?);
     let (outcome, memory) = soak.load(found.rate, length).await?;
     let (forgotten, metrics) = soak.lab.forget(LONG_FORGET_DEADLINE).await?;
-    let lost = losses::since(&before, soak.lab.losses()?);
+    let lost = losses::since(&lost_before, soak.lab.losses()?);
+    let dropped = Dropped::since(&dropped_before, Dropped::all(&metrics));
     soak.lab.take_down()?;
     Ok(Document::new(
-        options, found, &outcome, &memory, &forgotten, &metrics, lost,
+        options, found, &outcome, &memory, &forgotten, &metrics, dropped, lost,
     ))
 }
 
@@ -203,12 +206,6 @@ impl Soak {
             memory.take(&node.name, after, memory::resident_kib(pid)?);
         }
         Ok(())
-    }
-
-    /// All that the nodes themselves say they have dropped.
-    fn drops(metrics: &[NodeSamples]) -> u64 {
-        let drops = metrics.iter().flat_map(NodeSamples::drops);
-        drops.map(|(_, _, count)| count).sum()
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::SoakOptions;
+use super::dropped::Dropped;
 use super::memory::{Growth, Memory};
 use super::search::Step;
 use crate::generator::Outcome;
@@ -52,8 +53,8 @@ pub(super) struct Document {
     empty_after_seconds: f64,
     /// Layers of nodes whose books do not add up (S6).
     books: Vec<Books>,
-    /// What nodes dropped, by node, layer and reason.
-    drops: Vec<(String, String, String, u64)>,
+    /// What nodes dropped meanwhile.
+    dropped: Vec<Dropped>,
     /// What queues of the kernel lost.
     lost: Vec<Loss>,
     /// What should not have been; none: the soak is passed.
@@ -68,13 +69,10 @@ impl Document {
         memory: &Memory,
         forgotten: &Forgotten,
         metrics: &[NodeSamples],
+        dropped: Vec<Dropped>,
         lost: Vec<Loss>,
     ) -> Self {
         let ms = |quantile| outcome.latency.value_at_quantile(quantile) as f64 / 1e6;
-        let drops = metrics.iter().flat_map(|node| {
-            let of_it = node.drops().into_iter();
-            of_it.map(|(layer, reason, count)| (node.node.clone(), layer, reason, count))
-        });
         let errors = outcome.errors.iter();
         let mut document = Self {
             kind: "jlb bench soak",
@@ -96,7 +94,7 @@ impl Document {
                 .flat_map(NodeSamples::books)
                 .filter(|books| books.missing != 0)
                 .collect(),
-            drops: drops.collect(),
+            dropped,
             lost,
             problems: Vec::new(),
         };
@@ -165,11 +163,11 @@ impl fmt::Display for Document {
             )?;
         }
         writeln!(f)?;
-        for (node, layer, reason, count) in &self.drops {
-            writeln!(f, "dropped: {node}, {layer}, {reason}: {count}")?;
+        for it in &self.dropped {
+            writeln!(f, "dropped: {it}")?;
         }
-        for loss in &self.lost {
-            writeln!(f, "lost: {}, {}: {}", loss.node, loss.place, loss.count)?;
+        for it in &self.lost {
+            writeln!(f, "lost: {it}")?;
         }
         if self.problems.is_empty() {
             writeln!(

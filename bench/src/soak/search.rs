@@ -5,12 +5,17 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::document::Found;
+use super::dropped::Dropped;
 use super::{SHARE, Soak};
 use crate::error::{LabError, Result};
 use crate::losses;
 
-/// How long each rate is tried.
+/// How long each rate is tried on the way up.
 const STEP: Duration = Duration::from_secs(3);
+
+/// How long a rate is borne before it counts as borne: as long as the kernel keeps an entry of TIME_WAIT, of which
+/// there are as many as there will ever be then.
+const HOLD: Duration = Duration::from_secs(60);
 
 /// From one rate to the next.
 const GROWTH: f64 = 1.15;
@@ -27,6 +32,8 @@ const LATE_SHARE: f64 = 0.01;
 pub(super) struct Step {
     /// Connections a second that were asked for.
     pub(super) rate: f64,
+    /// For how long, in seconds.
+    pub(super) seconds: f64,
     /// Those that came.
     pub(super) answered_rate: f64,
     /// Requests that went wrong.
@@ -46,26 +53,43 @@ impl Step {
     }
 }
 
-/// Tries higher and higher rates, until one has loss twice.
+/// Tries higher and higher rates for a short time each, until one has loss twice; then lower ones for a long time,
+/// until one has none. The loss that was found last is the first to appear.
 pub(super) async fn first_loss(soak: &mut Soak, from: f64) -> Result<Found> {
-    let mut rate = from;
     let mut steps = Vec::new();
+    let mut lossy = climb(soak, from, &mut steps).await?;
     for _ in 0..MAX_STEPS {
-        let mut step = try_rate(soak, rate).await?;
+        let lower = lossy / GROWTH;
+        let step = try_rate(soak, lower, HOLD).await?;
+        let has_loss = step.has_loss();
+        steps.push(step);
+        if !has_loss {
+            return Ok(Found {
+                rate: lossy * SHARE,
+                first_loss: Some(lossy),
+                steps,
+            });
+        }
+        lossy = lower;
+    }
+    Err(LabError::new(format!(
+        "something was lost even at {lossy:.2} connections a second"
+    )))
+}
+
+/// The first rate that has loss twice.
+async fn climb(soak: &mut Soak, from: f64, steps: &mut Vec<Step>) -> Result<f64> {
+    let mut rate = from;
+    for _ in 0..MAX_STEPS {
+        let mut step = try_rate(soak, rate, STEP).await?;
         if step.has_loss() {
             // Once may be somebody else's doing.
-            eprintln!("jlb bench: {}", words(&step));
-            step = try_rate(soak, rate).await?;
+            step = try_rate(soak, rate, STEP).await?;
         }
-        eprintln!("jlb bench: {}", words(&step));
         let has_loss = step.has_loss();
         steps.push(step);
         if has_loss {
-            return Ok(Found {
-                rate: rate * SHARE,
-                first_loss: Some(rate),
-                steps,
-            });
+            return Ok(rate);
         }
         rate *= GROWTH;
     }
@@ -76,23 +100,38 @@ pub(super) async fn first_loss(soak: &mut Soak, from: f64) -> Result<Found> {
 
 fn words(step: &Step) -> String {
     format!(
-        "{:.0} connections a second: {:.0} answered, {} failed, {} lost in queues, {} dropped, p99 {:.1} ms",
-        step.rate, step.answered_rate, step.failed, step.lost, step.dropped, step.p99_ms
+        "{:.0} connections a second for {:.0} s: {:.0} answered, {} failed, {} lost in queues, {} dropped, p99 {:.1} ms",
+        step.rate,
+        step.seconds,
+        step.answered_rate,
+        step.failed,
+        step.lost,
+        step.dropped,
+        step.p99_ms
     )
 }
 
-async fn try_rate(soak: &mut Soak, rate: f64) -> Result<Step> {
+async fn try_rate(soak: &mut Soak, rate: f64, length: Duration) -> Result<Step> {
     let lost_before = soak.lab.losses()?;
-    let dropped_before = Soak::drops(&soak.lab.metrics().await?);
-    let (outcome, _) = soak.load(rate, STEP).await?;
+    let dropped_before = Dropped::all(&soak.lab.metrics().await?);
+    let (outcome, _) = soak.load(rate, length).await?;
     let lost = losses::since(&lost_before, soak.lab.losses()?);
-    let dropped = Soak::drops(&soak.lab.metrics().await?);
-    Ok(Step {
+    let dropped = Dropped::since(&dropped_before, Dropped::all(&soak.lab.metrics().await?));
+    let step = Step {
         rate,
-        answered_rate: outcome.answered as f64 / STEP.as_secs_f64(),
+        seconds: length.as_secs_f64(),
+        answered_rate: outcome.answered as f64 / length.as_secs_f64(),
         failed: outcome.errors.values().sum(),
         lost: lost.iter().map(|loss| loss.count).sum(),
-        dropped: dropped - dropped_before,
+        dropped: dropped.iter().map(|it| it.count).sum(),
         p99_ms: outcome.latency.value_at_quantile(0.99) as f64 / 1e6,
-    })
+    };
+    eprintln!("jlb bench: {}", words(&step));
+    for it in &dropped {
+        eprintln!("jlb bench:   dropped: {it}");
+    }
+    for it in &lost {
+        eprintln!("jlb bench:   lost: {it}");
+    }
+    Ok(step)
 }

@@ -4,6 +4,7 @@ use super::*;
 fn step() -> Step {
     Step {
         rate: 1_000.0,
+        seconds: 3.0,
         answered_rate: 999.0,
         failed: 0,
         lost: 0,
@@ -39,4 +40,22 @@ fn minutes_have_a_range() {
     for wrong in ["0", "-1", "nan", "20000", "x"] {
         assert!(minutes(wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn only_what_was_dropped_meanwhile_counts() {
+    let dropped = |node: &str, reason: &str, count| Dropped {
+        node: node.to_owned(),
+        layer: "role".to_owned(),
+        reason: reason.to_owned(),
+        count,
+    };
+    let before = [dropped("a", "x", 3), dropped("a", "y", 4)];
+    let now = vec![
+        dropped("a", "x", 3),
+        dropped("a", "y", 6),
+        dropped("b", "x", 1),
+    ];
+    let meanwhile = [dropped("a", "y", 2), dropped("b", "x", 1)];
+    assert_eq!(Dropped::since(&before, now), meanwhile);
 }
