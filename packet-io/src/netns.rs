@@ -49,6 +49,35 @@ pub fn run_in<T: Send>(path: &Path, work: impl FnOnce() -> T + Send) -> io::Resu
 /// `AlreadyExists` if there is one of that name, `InvalidInput` for a name that is none,
 /// `PermissionDenied` without privileges.
 pub fn create(name: &str) -> io::Result<()> {
+    create_with(name, || Ok(()))
+}
+
+/// The same with a table of TCP connections of its own, as a machine has one: by default all namespaces share the
+/// machine's, and whoever looks for connections or lists them in one walks by those of all others. The table has
+/// as many places as asked for, a power of two up to 2^24, and there are at most half as many entries of TIME_WAIT
+/// (`net.ipv4.tcp_child_ehash_entries`). Kernels before 6.1 can't, and share theirs.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_apart(name: &str, connections: u32) -> io::Result<()> {
+    create_with(name, || {
+        // What this namespace says counts for those that its threads make.
+        let written = std::fs::write(CHILD_CONNECTIONS, connections.to_string());
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // SAFETY: as below.
+        unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET)? };
+        Ok(())
+    })
+}
+
+/// Of the namespace that the calling thread is in.
+const CHILD_CONNECTIONS: &str = "/proc/sys/net/ipv4/tcp_child_ehash_entries";
+
+/// Makes a namespace, and lets `prepare` change it or put another in its place, in a thread that is in it.
+fn create_with(name: &str, prepare: impl FnOnce() -> io::Result<()> + Send) -> io::Result<()> {
     check_name(name)?;
     prepare_directory()?;
     let target = path(name);
@@ -58,6 +87,7 @@ pub fn create(name: &str) -> io::Result<()> {
         // SAFETY: only NEWNET is unshared, which leaves the file descriptor table alone; the thread
         // ends with this closure.
         unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET)? };
+        prepare()?;
         rustix::mount::mount_bind("/proc/thread-self/ns/net", &target)?;
         Ok(())
     })

@@ -35,6 +35,29 @@ fn a_new_namespace_is_listed_until_it_is_deleted() {
     assert_eq!(netns::list(&prefix).unwrap(), Vec::<String>::new());
 }
 
+/// Places in the table of TCP connections that the namespace's own are in; negative if that is the machine's.
+fn connections(name: &str) -> i64 {
+    let read = || fs::read_to_string("/proc/sys/net/ipv4/tcp_ehash_entries");
+    let text = netns::run_in(&netns::path(name), read).unwrap().unwrap();
+    text.trim().parse().unwrap()
+}
+
+#[test]
+fn a_namespace_may_have_a_table_of_connections_of_its_own() {
+    require_root();
+    let prefix = format!("jlbk-{}-apart", std::process::id());
+    let (shared, own) = (format!("{prefix}-a"), format!("{prefix}-b"));
+    netns::create(&shared).unwrap();
+    netns::create_apart(&own, 1 << 10).unwrap();
+    let again = netns::create_apart(&own, 1 << 10).unwrap_err();
+    let sizes = [connections(&shared), connections(&own)];
+    netns::delete(&shared).unwrap();
+    netns::delete(&own).unwrap();
+    assert!(sizes[0] < 0, "{sizes:?}");
+    assert_eq!(sizes[1], 1 << 10);
+    assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+}
+
 #[test]
 fn work_runs_inside_and_the_caller_stays_outside() {
     let namespace = Namespace::new("inside");

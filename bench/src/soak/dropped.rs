@@ -16,7 +16,15 @@ pub(super) struct Dropped {
     pub(super) count: u64,
 }
 
+/// The reason of answers that came again, or to what was asked again meanwhile.
+const ANSWERED_AGAIN: &str = "stale_answer";
+
 impl Dropped {
+    /// Whether something may be missing now. Who waits long for an answer asks again, and may then get it twice.
+    pub(super) fn is_loss(&self) -> bool {
+        self.reason != ANSWERED_AGAIN
+    }
+
     /// All since the nodes were started.
     pub(super) fn all(metrics: &[NodeSamples]) -> Vec<Self> {
         let of_node = |node: &NodeSamples| {

@@ -40,7 +40,7 @@ pub(super) struct Step {
     pub(super) failed: u64,
     /// Packets that queues of the kernel had no room for.
     pub(super) lost: u64,
-    /// Messages and packets that nodes dropped.
+    /// Messages and packets that nodes dropped, but for answers that came twice.
     pub(super) dropped: u64,
     pub(super) p99_ms: f64,
 }
@@ -123,7 +123,11 @@ async fn try_rate(soak: &mut Soak, rate: f64, length: Duration) -> Result<Step> 
         answered_rate: outcome.answered as f64 / length.as_secs_f64(),
         failed: outcome.errors.values().sum(),
         lost: lost.iter().map(|loss| loss.count).sum(),
-        dropped: dropped.iter().map(|it| it.count).sum(),
+        dropped: dropped
+            .iter()
+            .filter(|it| it.is_loss())
+            .map(|it| it.count)
+            .sum(),
         p99_ms: outcome.latency.value_at_quantile(0.99) as f64 / 1e6,
     };
     eprintln!("jlb bench: {}", words(&step));

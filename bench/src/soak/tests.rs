@@ -58,4 +58,7 @@ fn only_what_was_dropped_meanwhile_counts() {
     ];
     let meanwhile = [dropped("a", "y", 2), dropped("b", "x", 1)];
     assert_eq!(Dropped::since(&before, now), meanwhile);
+    assert!(dropped("a", "x", 1).is_loss());
+    let again = jlb_protocol::DropReason::StaleAnswer.as_str();
+    assert!(!dropped("a", again, 1).is_loss());
 }
