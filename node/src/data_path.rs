@@ -9,6 +9,7 @@ mod members;
 mod report;
 mod stack;
 mod strip;
+mod to_stack;
 mod workers;
 
 use coalesce::Coalescing;
@@ -31,7 +32,7 @@ use crate::xdp::ClientFrames;
 use jlb_host_agent::Strip;
 use jlb_ingress::{Packet, Verdict};
 use jlb_packet_io::process::{self, RunDelay};
-use jlb_packet_io::tun::Tun;
+use jlb_packet_io::tun::{Batch, Tun};
 use jlb_packet_io::udp::Origin;
 use jlb_packet_io::wait::{Interest, Poller, hold_still};
 use jlb_packet_io::xsk::Frame;
@@ -120,6 +121,10 @@ impl<M: Machine> DataPath<M> {
             .collect();
         let meter = RunDelay::open();
         let unseen = meter.as_ref().err().map(ToString::to_string);
+        let (batch, apart) = match Batch::together() {
+            Ok(batch) => (batch, None),
+            Err(error) => (Batch::one_by_one(), Some(error.to_string())),
+        };
         let mut turn = Turn {
             coalescing: Coalescing::new(self.coalesce, meter.ok(), clock::now()),
             taken: 0,
@@ -129,7 +134,7 @@ impl<M: Machine> DataPath<M> {
             frame_packets: Vec::with_capacity(BATCH),
             spare: Vec::new(),
             stack: Ledger::default(),
-            offload: Offloaded::default(),
+            offload: Offloaded::new(batch),
             handing: Handing::default(),
             letters: Vec::new(),
             let_go: Vec::new(),
@@ -149,6 +154,12 @@ impl<M: Machine> DataPath<M> {
         if let Some(why) = unseen {
             turn.notify(Notice::Failed(
                 "see how long the packet thread waits for processors: it never holds still",
+                why,
+            ));
+        }
+        if let Some(why) = apart {
+            turn.notify(Notice::Failed(
+                "use io_uring: the stack gets its packets one call each",
                 why,
             ));
         }
@@ -363,7 +374,7 @@ impl<M: Machine> Turn<M> {
         });
         self.path.underlay = underlay;
         self.has_more |= received.as_ref().is_ok_and(|&more| more);
-        self.write_joined(looked.unwrap_or_else(clock::now));
+        self.settle_stack(looked.unwrap_or_else(clock::now));
         if let Err(error) = received {
             let now = looked.unwrap_or_else(clock::now);
             self.complain(now, "read from the underlay", || error.to_string());
@@ -451,6 +462,7 @@ impl<M: Machine> Turn<M> {
         self.path.underlay.adapt(now);
         self.tell_forwarders();
         self.apply_strips(now);
+        self.settle_stack(now);
         self.let_go(now);
         while let Some(transmit) = self.path.machine.poll_transmit() {
             self.send(now, transmit);
@@ -468,6 +480,7 @@ impl<M: Machine> Turn<M> {
                 None => self.path.link.send_failed(),
             }
         }
+        self.settle_stack(now);
         self.flush(now);
     }
 

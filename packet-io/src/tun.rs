@@ -1,6 +1,9 @@
 //! TUN devices: whole IP packets to and from the kernel.
 
+mod batch;
 mod vnet;
+
+pub use batch::Batch;
 
 use crate::slot::Slot;
 use jlb_protocol::packet::offload::{MAX_LARGE, Offload};

@@ -411,7 +411,7 @@ impl<M: Machine> Turn<M> {
     /// Begins a new life, and says when: what the node was sent before, and what it knew, may be out of
     /// date (R11), since it was paused or was not ranked for a while. The notice tells which.
     pub(super) fn renew(&mut self, notice: impl Fn(u32) -> Notice) -> Time {
-        self.drop_joined();
+        self.drop_waiting();
         let present = self.path.link.incarnation();
         let incarnation = self.path.life.next().unwrap_or_else(|error| {
             // By the wall clock a later start has a larger one all the same, and a node that ends here

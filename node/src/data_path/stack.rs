@@ -5,21 +5,23 @@
 //! segments of a flow that come one behind the other are handed to the kernel as one.
 
 use super::Turn;
+use super::to_stack::ToStack;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::segments::{HUGE, Heads, Intake, LARGE_PER_TURN, fill, take};
 use crate::underlay::BATCH;
 use jlb_ingress::Verdict;
-use jlb_packet_io::tun::{LargeBuf, Tun};
+use jlb_packet_io::tun::{Batch, LargeBuf, Tun};
 use jlb_protocol::keyed_hash::FlowHash;
-use jlb_protocol::packet::offload::{Joined, Offload, Segments, Split};
-use jlb_protocol::{Destination, DropReason, Ledger, NodeNumber, Time, Transmit};
+use jlb_protocol::packet::offload::{Joined, Segments, Split};
+use jlb_protocol::{Destination, DropReason, NodeNumber, Time, Transmit};
 
 /// What segmentation offload needs, and has done.
 pub(super) struct Offloaded {
     /// `None` only while what is in it is being handled.
     large: Option<LargeBuf>,
     joined: Joined,
+    to_stack: ToStack,
     heads: Heads,
     pub(super) counts: Counts,
 }
@@ -39,11 +41,12 @@ pub(super) struct Counts {
     pub(super) segments_written: u64,
 }
 
-impl Default for Offloaded {
-    fn default() -> Self {
+impl Offloaded {
+    pub(super) fn new(batch: Batch) -> Self {
         Self {
             large: Some(LargeBuf::default()),
             joined: Joined::default(),
+            to_stack: ToStack::new(batch),
             heads: Heads::default(),
             counts: Counts::default(),
         }
@@ -246,74 +249,59 @@ impl<M: Machine> Turn<M> {
     }
 
     /// Hands over what was joined so far.
-    pub(super) fn write_joined(&mut self, now: Time) {
-        let count = self.offload.joined.count();
-        if count == 0 {
+    fn write_joined(&mut self, now: Time) {
+        let Offloaded {
+            joined,
+            to_stack,
+            counts,
+            ..
+        } = &mut self.offload;
+        let count = joined.count();
+        let Some(packet) = joined.take() else {
             return;
-        }
-        let failure = match self.offload.joined.take() {
-            Some((packet, offload)) => {
-                let tun = self.path.tun.as_ref();
-                hand_over(tun, &mut self.stack, packet, &offload, count)
-            }
-            None => Ok(()),
         };
-        self.offload.joined.clear();
-        self.complain_of_stack(now, failure);
+        let result = to_stack.push_joined(self.path.tun.as_ref(), &mut self.stack, packet, count);
+        joined.clear();
         if count > 1 {
-            self.offload.counts.written += 1;
-            self.offload.counts.segments_written += count;
+            counts.written += 1;
+            counts.segments_written += count;
         }
+        self.complain_of_stack(now, result);
     }
 
     /// A new life begins (R11): what the one before took goes no further.
-    pub(super) fn drop_joined(&mut self) {
-        let count = self.offload.joined.count();
-        self.offload.joined.clear();
+    pub(super) fn drop_waiting(&mut self) {
+        let Offloaded {
+            joined, to_stack, ..
+        } = &mut self.offload;
+        let count = joined.count() + to_stack.len() as u64;
+        joined.clear();
+        to_stack.clear();
         self.stack.created += count;
         for _ in 0..count {
             self.stack.drop_for(DropReason::StaleIncarnation);
         }
     }
 
-    /// Hands a packet to the machine's own IP stack.
+    /// Has a packet go to the machine's own IP stack, at the latest with [`Self::settle_stack`].
     pub(super) fn write_stack(&mut self, now: Time, packet: &[u8]) {
         self.write_joined(now);
-        let tun = self.path.tun.as_ref();
-        let result = hand_over(tun, &mut self.stack, packet, &Offload::NONE, 1);
+        let (tun, stack) = (self.path.tun.as_ref(), &mut self.stack);
+        let result = self.offload.to_stack.push(tun, stack, packet);
+        self.complain_of_stack(now, result);
+    }
+
+    /// The stack has all that was for it when this returns.
+    pub(super) fn settle_stack(&mut self, now: Time) {
+        self.write_joined(now);
+        let (tun, stack) = (self.path.tun.as_ref(), &mut self.stack);
+        let result = self.offload.to_stack.flush(tun, stack);
         self.complain_of_stack(now, result);
     }
 
     fn complain_of_stack(&mut self, now: Time, result: std::io::Result<()>) {
         if let Err(error) = result {
             self.complain(now, "write to the TUN device", || error.to_string());
-        }
-    }
-}
-
-/// Hands `count` packets to the stack, in one, and keeps the books.
-fn hand_over(
-    tun: Option<&Tun>,
-    stack: &mut Ledger,
-    packet: &[u8],
-    offload: &Offload,
-    count: u64,
-) -> std::io::Result<()> {
-    stack.created += count;
-    let written = match tun {
-        Some(tun) => tun.send(packet, offload),
-        None => Err(std::io::ErrorKind::NotFound.into()),
-    };
-    match written {
-        Ok(_) => {
-            stack.delivered += count;
-            Ok(())
-        }
-        Err(error) => {
-            for _ in 0..count {
-                stack.drop_for(DropReason::SendFailed);
-            }
-            Err(error)
         }
     }
 }
