@@ -144,7 +144,13 @@ async fn soak(options: &SoakOptions) -> Result<Document> {
     let dropped = Dropped::since(&dropped_before, Dropped::all(&metrics));
     soak.lab.take_down()?;
     Ok(Document::new(
-        options, found, &outcome, &memory, &forgotten, &metrics, dropped, lost,
+        options,
+        found,
+        &outcome,
+        &memory,
+        &forgotten,
+        &metrics,
+        (dropped, lost),
     ))
 }
 

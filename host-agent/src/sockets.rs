@@ -18,8 +18,8 @@ const DUMP_SOON: Duration = Duration::from_secs(1);
 const DUMP_LATER: Duration = Duration::from_secs(10);
 
 /// After a dump the next of its scope waits for this many times as long as its making took of a processor: a
-/// fiftieth of the time is spent on them.
-const DUMP_REST: u32 = 49;
+/// hundredth of the time is spent on them.
+const DUMP_REST: u32 = 99;
 
 /// It waits no longer than so many times as long, ...
 const LONG_DUMP_REST: u32 = 9;

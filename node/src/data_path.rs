@@ -121,9 +121,11 @@ impl<M: Machine> DataPath<M> {
             .collect();
         let meter = RunDelay::open();
         let unseen = meter.as_ref().err().map(ToString::to_string);
-        let (batch, apart) = match Batch::together() {
-            Ok(batch) => (batch, None),
-            Err(error) => (Batch::one_by_one(), Some(error.to_string())),
+        let together = self.tun.as_ref().map(|_| Batch::together());
+        let (batch, apart) = match together {
+            Some(Ok(batch)) => (batch, None),
+            Some(Err(error)) => (Batch::one_by_one(), Some(error.to_string())),
+            None => (Batch::one_by_one(), None),
         };
         let mut turn = Turn {
             coalescing: Coalescing::new(self.coalesce, meter.ok(), clock::now()),

@@ -69,8 +69,7 @@ impl Document {
         memory: &Memory,
         forgotten: &Forgotten,
         metrics: &[NodeSamples],
-        dropped: Vec<Dropped>,
-        lost: Vec<Loss>,
+        (dropped, lost): (Vec<Dropped>, Vec<Loss>),
     ) -> Self {
         let ms = |quantile| outcome.latency.value_at_quantile(quantile) as f64 / 1e6;
         let errors = outcome.errors.iter();

@@ -22,7 +22,7 @@ const SELDOM: Duration = Duration::from_millis(50);
 const USUAL: Duration = Duration::from_micros(25);
 
 /// The time to hold still for each microsecond of waiting that is more than usual.
-const FACTOR: u32 = 8;
+const FACTOR: u32 = 12;
 
 /// Packets and messages that must be expected meanwhile.
 const LEAST_GAIN: u128 = 2;

@@ -79,11 +79,7 @@ impl ToStack {
                 Ok(_) => stack.delivered += 1,
                 Err(error) => {
                     stack.drop_for(DropReason::SendFailed);
-                    let same = match error.raw_os_error() {
-                        Some(code) => io::Error::from_raw_os_error(code),
-                        None => error.kind().into(),
-                    };
-                    result = result.and(Err(same));
+                    result = result.and(Err(error));
                 }
             }
         }

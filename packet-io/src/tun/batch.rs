@@ -23,7 +23,8 @@ pub struct Batch {
     bytes: Vec<u8>,
     /// Where each ends.
     ends: Vec<usize>,
-    results: Vec<io::Result<usize>>,
+    /// What the kernel said of each of the last ones: bytes, or a negative error number.
+    results: Vec<i32>,
     ring: Option<IoUring>,
 }
 
@@ -96,8 +97,9 @@ impl Batch {
     }
 
     /// Hands over all that wait, in order, and gives what came of each, as [`Tun::write`] does.
-    pub fn flush(&mut self, tun: &Tun) -> &[io::Result<usize>] {
+    pub fn flush(&mut self, tun: &Tun) -> impl Iterator<Item = io::Result<usize>> {
         self.results.clear();
+        self.results.resize(self.ends.len(), UNKNOWN);
         match &mut self.ring {
             // Of one packet a plain call is cheaper.
             Some(ring) if self.ends.len() > 1 => {
@@ -111,21 +113,29 @@ impl Batch {
             }
             Some(_) | None => {
                 let mut start = 0;
-                for &end in &self.ends {
+                for (&end, result) in self.ends.iter().zip(&mut self.results) {
                     let written = rustix::io::write(&tun.file, &self.bytes[start..end]);
-                    self.results.push(written.map_err(io::Error::from));
+                    *result = match written {
+                        Ok(written) => i32::try_from(written).unwrap_or(i32::MAX),
+                        Err(error) => error.raw_os_error().saturating_neg(),
+                    };
                     start = end;
                 }
             }
         }
-        let header = if tun.offload { vnet::LEN } else { 0 };
-        for written in self.results.iter_mut().flatten() {
-            *written = written.saturating_sub(header);
-        }
         self.clear();
-        &self.results
+        let header = if tun.offload { vnet::LEN } else { 0 };
+        self.results
+            .iter()
+            .map(move |&result| match usize::try_from(result) {
+                Ok(written) => Ok(written.saturating_sub(header)),
+                Err(_) => Err(io::Error::from_raw_os_error(result.saturating_neg())),
+            })
     }
 }
+
+/// Of a packet of which is not known whether it was taken.
+const UNKNOWN: i32 = -libc::EIO;
 
 /// Has the kernel make a call for each packet, and waits until all are made. After an error some may not be.
 fn write_all(
@@ -133,10 +143,8 @@ fn write_all(
     tun: &Tun,
     bytes: &[u8],
     ends: &[usize],
-    results: &mut Vec<io::Result<usize>>,
+    results: &mut [i32],
 ) -> io::Result<()> {
-    let unknown = || Err(io::Error::other("not known whether it was taken"));
-    results.extend(ends.iter().map(|_| unknown()));
     let file = types::Fd(tun.as_fd().as_raw_fd());
     let mut start = 0;
     for (number, &end) in ends.iter().enumerate() {
@@ -158,12 +166,8 @@ fn write_all(
             Err(error) => return Err(error),
         }
         for made in ring.completion() {
-            let result = match usize::try_from(made.result()) {
-                Ok(written) => Ok(written),
-                Err(_) => Err(io::Error::from_raw_os_error(made.result().saturating_neg())),
-            };
             if let Some(place) = results.get_mut(made.user_data() as usize) {
-                *place = result;
+                *place = made.result();
             }
             left = left.saturating_sub(1);
         }
