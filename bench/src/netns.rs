@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::error::{Doing, LabError, Result};
 
-/// Places in a namespace's table of TCP connections: as a machine with 16 GiB has, and twice the entries of TIME_WAIT
+/// Places in a namespace's table of TCP connections: as a machine with 32 GiB has, and twice the entries of TIME_WAIT
 /// that it keeps.
 const CONNECTIONS: u32 = 1 << 18;
 

@@ -160,14 +160,14 @@ impl<M: Machine> DataPath<M> {
             ));
         }
         if let Some(why) = apart {
-            turn.notify(Notice::Failed(
-                "use io_uring: the stack gets its packets one call each",
-                why,
-            ));
+            turn.notify(Notice::Failed(ONE_CALL_EACH, why));
         }
         turn.run(poller)
     }
 }
+
+/// What is tried in vain where there is no `io_uring`.
+const ONE_CALL_EACH: &str = "use io_uring: the stack gets its packets one call each";
 
 /// Buffers kept for reading from the TUN device.
 const MAX_SPARE: usize = 2 * BATCH;
@@ -376,7 +376,9 @@ impl<M: Machine> Turn<M> {
         });
         self.path.underlay = underlay;
         self.has_more |= received.as_ref().is_ok_and(|&more| more);
-        self.settle_stack(looked.unwrap_or_else(clock::now));
+        // Again before the stack gets what was joined or waits.
+        let now = self.look();
+        self.settle_stack(now);
         if let Err(error) = received {
             let now = looked.unwrap_or_else(clock::now);
             self.complain(now, "read from the underlay", || error.to_string());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::sleep;
 
 use super::document::Found;
 use super::dropped::Dropped;
@@ -16,6 +17,9 @@ const STEP: Duration = Duration::from_secs(3);
 /// How long a rate is borne before it counts as borne: as long as the kernel keeps an entry of TIME_WAIT, of which
 /// there are as many as there will ever be then.
 const HOLD: Duration = Duration::from_secs(60);
+
+/// Between two rates.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// From one rate to the next.
 const GROWTH: f64 = 1.15;
@@ -53,14 +57,17 @@ impl Step {
     }
 }
 
-/// Tries higher and higher rates for a short time each, until one has loss twice; then lower ones for a long time,
-/// until one has none. The loss that was found last is the first to appear.
+/// Tries higher and higher rates for a short time each, until one has loss twice, which once may be somebody else's
+/// doing; then lower ones for a long time, until one has none in one of two tries. The loss that was found last is the first to appear.
 pub(super) async fn first_loss(soak: &mut Soak, from: f64) -> Result<Found> {
     let mut steps = Vec::new();
     let mut lossy = climb(soak, from, &mut steps).await?;
     for _ in 0..MAX_STEPS {
         let lower = lossy / GROWTH;
-        let step = try_rate(soak, lower, HOLD).await?;
+        let mut step = try_rate(soak, lower, HOLD).await?;
+        if step.has_loss() {
+            step = try_rate(soak, lower, HOLD).await?;
+        }
         let has_loss = step.has_loss();
         steps.push(step);
         if !has_loss {
@@ -83,7 +90,6 @@ async fn climb(soak: &mut Soak, from: f64, steps: &mut Vec<Step>) -> Result<f64>
     for _ in 0..MAX_STEPS {
         let mut step = try_rate(soak, rate, STEP).await?;
         if step.has_loss() {
-            // Once may be somebody else's doing.
             step = try_rate(soak, rate, STEP).await?;
         }
         let has_loss = step.has_loss();
@@ -112,6 +118,8 @@ fn words(step: &Step) -> String {
 }
 
 async fn try_rate(soak: &mut Soak, rate: f64, length: Duration) -> Result<Step> {
+    // What is under way of the rate before is not this one's.
+    sleep(SETTLE).await;
     let lost_before = soak.lab.losses()?;
     let dropped_before = Dropped::all(&soak.lab.metrics().await?);
     let (outcome, _) = soak.load(rate, length).await?;

@@ -4,8 +4,8 @@
 //! first segment, and the others go the same way with headers of their own. The other way round,
 //! segments of a flow that come one behind the other are handed to the kernel as one.
 
-use super::Turn;
 use super::to_stack::ToStack;
+use super::{Notice, ONE_CALL_EACH, Turn};
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::segments::{HUGE, Heads, Intake, LARGE_PER_TURN, fill, take};
@@ -297,6 +297,9 @@ impl<M: Machine> Turn<M> {
         let (tun, stack) = (self.path.tun.as_ref(), &mut self.stack);
         let result = self.offload.to_stack.flush(tun, stack);
         self.complain_of_stack(now, result);
+        if let Some(error) = self.offload.to_stack.take_failure() {
+            self.notify(Notice::Failed(ONE_CALL_EACH, error.to_string()));
+        }
     }
 
     fn complain_of_stack(&mut self, now: Time, result: std::io::Result<()>) {

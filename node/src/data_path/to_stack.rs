@@ -34,16 +34,23 @@ impl ToStack {
         stack: &mut Ledger,
         packet: &[u8],
     ) -> io::Result<()> {
-        if let Some(tun) = tun {
-            if self.0.push(tun, packet) {
-                return Ok(());
-            }
-            self.flush(Some(tun), stack)?;
-            if self.0.push(tun, packet) {
-                return Ok(());
-            }
+        let Some(tun) = tun else {
+            return hand_over(None, stack, packet, &Offload::NONE, 1);
+        };
+        if self.0.push(tun, packet) {
+            return Ok(());
         }
-        hand_over(tun, stack, packet, &Offload::NONE, 1)
+        let before = self.flush(Some(tun), stack);
+        if self.0.push(tun, packet) {
+            return before;
+        }
+        let this = hand_over(Some(tun), stack, packet, &Offload::NONE, 1);
+        before.and(this)
+    }
+
+    /// Why packets go a call each from now on, if that is so since the last time.
+    pub(super) fn take_failure(&mut self) -> Option<io::Error> {
+        self.0.take_failure()
     }
 
     /// Hands over a packet that `count` packets were joined to, after all that wait.
@@ -61,7 +68,8 @@ impl ToStack {
             return self.push(tun, stack, packet);
         }
         let before = self.flush(tun, stack);
-        before.and(hand_over(tun, stack, packet, &offload, count))
+        let this = hand_over(tun, stack, packet, &offload, count);
+        before.and(this)
     }
 
     /// Hands over all that wait.
@@ -113,3 +121,6 @@ fn hand_over(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,11 @@
 //! The kernel has a call for one packet at a time only. What a packet brings about there, such as a connection that
 //! ends, may wake others, and on the way back from the call they come first: a batch would be torn to pieces, each of
 //! which finds its caches cold. So the calls of a batch are handed over together, by `io_uring`, which makes them one
-//! after the other.
+//! after the other: a TUN device takes each at once or not at all, since its file has no bound on what waits
+//! (`TUNSETSNDBUF`) unless somebody sets one.
 
 use super::{Tun, vnet};
-use io_uring::{IoUring, opcode, types};
+use io_uring::{IoUring, Probe, opcode, types};
 use jlb_protocol::packet::offload::Offload;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -26,6 +27,8 @@ pub struct Batch {
     /// What the kernel said of each of the last ones: bytes, or a negative error number.
     results: Vec<i32>,
     ring: Option<IoUring>,
+    /// Why there is no ring any more.
+    failure: Option<io::Error>,
 }
 
 impl std::fmt::Debug for Batch {
@@ -46,6 +49,7 @@ impl Batch {
             ends: Vec::with_capacity(MAX_PACKETS),
             results: Vec::with_capacity(MAX_PACKETS),
             ring: None,
+            failure: None,
         }
     }
 
@@ -55,7 +59,18 @@ impl Batch {
     /// If the kernel has no `io_uring` (Linux 5.6), or the process may not use it (`kernel.io_uring_disabled`,
     /// seccomp).
     pub fn together() -> io::Result<Self> {
-        let ring = IoUring::new(MAX_PACKETS as u32)?;
+        let mut ring = IoUring::new(MAX_PACKETS as u32)?;
+        let mut probe = Probe::new();
+        ring.submitter().register_probe(&mut probe)?;
+        if !probe.is_supported(opcode::Write::CODE) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        // That it may be made does not say that it may be used.
+        // SAFETY: it touches no memory.
+        let pushed = unsafe { ring.submission().push(&opcode::Nop::new().build()) };
+        pushed.map_err(io::Error::other)?;
+        ring.submit_and_wait(1)?;
+        ring.completion().for_each(drop);
         Ok(Self {
             ring: Some(ring),
             ..Self::one_by_one()
@@ -90,6 +105,12 @@ impl Batch {
         true
     }
 
+    /// Why packets go a call each from now on, if that is so since the last time: of those that were just handed
+    /// over, some may have been lost.
+    pub fn take_failure(&mut self) -> Option<io::Error> {
+        self.failure.take()
+    }
+
     /// Forgets all that wait.
     pub fn clear(&mut self) {
         self.bytes.clear();
@@ -104,7 +125,12 @@ impl Batch {
             // Of one packet a plain call is cheaper.
             Some(ring) if self.ends.len() > 1 => {
                 let written = write_all(ring, tun, &self.bytes, &self.ends, &mut self.results);
-                if written.is_err() {
+                if let Err(error) = written {
+                    let code = error.raw_os_error().unwrap_or(libc::EIO);
+                    for result in self.results.iter_mut().filter(|it| **it == UNKNOWN) {
+                        *result = code.saturating_neg();
+                    }
+                    self.failure = Some(error);
                     // The kernel may still have calls of it, and so these bytes. It happens once at most.
                     let fresh = Self::one_by_one();
                     std::mem::forget(std::mem::replace(&mut self.bytes, fresh.bytes));
@@ -135,7 +161,7 @@ impl Batch {
 }
 
 /// Of a packet of which is not known whether it was taken.
-const UNKNOWN: i32 = -libc::EIO;
+const UNKNOWN: i32 = i32::MIN;
 
 /// Has the kernel make a call for each packet, and waits until all are made. After an error some may not be.
 fn write_all(
