@@ -31,7 +31,7 @@ use crate::workers::Forwarders;
 use crate::xdp::ClientFrames;
 use jlb_host_agent::Strip;
 use jlb_ingress::{Packet, Verdict};
-use jlb_packet_io::process::{self, RunDelay};
+use jlb_packet_io::process::{self, IdleTime, RunDelay};
 use jlb_packet_io::tun::{Batch, Tun};
 use jlb_packet_io::udp::Origin;
 use jlb_packet_io::wait::{Interest, Poller, hold_still};
@@ -128,7 +128,12 @@ impl<M: Machine> DataPath<M> {
             None => (Batch::one_by_one(), None),
         };
         let mut turn = Turn {
-            coalescing: Coalescing::new(self.coalesce, meter.ok(), clock::now()),
+            coalescing: Coalescing::new(
+                self.coalesce,
+                meter.ok(),
+                IdleTime::open().ok(),
+                clock::now(),
+            ),
             taken: 0,
             has_more: false,
             path: self,

@@ -114,6 +114,47 @@ impl RunDelay {
     }
 }
 
+/// How long the machine's processors have had nothing to do.
+#[derive(Debug)]
+pub struct IdleTime {
+    file: File,
+    processors: u32,
+}
+
+impl IdleTime {
+    /// Of all processors that are online now.
+    ///
+    /// # Errors
+    /// `NotFound` where /proc is not there.
+    pub fn open() -> io::Result<Self> {
+        let file = File::open("/proc/uptime")?;
+        // SAFETY: it takes a number and touches no memory of ours.
+        let online = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+        Ok(Self {
+            file,
+            processors: u32::try_from(online).unwrap_or(1).max(1),
+        })
+    }
+
+    /// Idle time since the machine started, of a processor in the mean, to a hundredth of a second by the number of
+    /// processors.
+    ///
+    /// # Errors
+    /// `InvalidData` if the kernel writes it otherwise than documented (proc(5), `/proc/uptime`).
+    pub fn read(&self) -> io::Result<Duration> {
+        let mut bytes = [0; 64];
+        let len = self.file.read_at(&mut bytes, 0)?;
+        let text = str::from_utf8(&bytes[..len]).unwrap_or_default();
+        let seconds = text.split_ascii_whitespace().nth(1).map(str::parse::<f64>);
+        match seconds {
+            Some(Ok(seconds)) => Duration::try_from_secs_f64(seconds)
+                .map(|idle| idle / self.processors)
+                .map_err(|_| io::ErrorKind::InvalidData.into()),
+            Some(Err(_)) | None => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
 /// Nanoseconds since the machine started, time asleep included; never goes back. A gap in it shows
 /// that the process was paused (R11).
 #[must_use]

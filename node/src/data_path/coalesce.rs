@@ -3,9 +3,10 @@
 //!
 //! A wake-up costs the same whether one message waits or ten, and where processors are short it takes the time from
 //! somebody. So the thread holds still where it has to wait for a processor anyway, and for a time of that kind;
-//! where processors are free it does not, and nothing waits.
+//! where processors are free it does not, and nothing waits. Waits alone do not tell: a thread may wait for the processor
+//! that it had last while another is free.
 
-use jlb_packet_io::process::{RunDelay, Waited};
+use jlb_packet_io::process::{IdleTime, RunDelay, Waited};
 use jlb_protocol::Time;
 use std::time::Duration;
 
@@ -30,12 +31,64 @@ const LEAST_GAIN: u128 = 2;
 /// What is shorter is not worth a sleep.
 const SHORTEST: Duration = Duration::from_micros(50);
 
+/// Over this time is looked how much of the processors' time nobody wanted.
+const IDLE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// So much of the time, in thousandths, is idle at most where processors are short, ...
+const SHORT: u128 = 150;
+
+/// ... and so much at least where they are not. Between the two a part of the time is held still.
+const FREE: u128 = 300;
+
+/// How much of the processors' time nobody wants.
+#[derive(Debug)]
+struct Idle {
+    meter: IdleTime,
+    last: Duration,
+    looked: Time,
+    /// In thousandths.
+    share: u128,
+}
+
+impl Idle {
+    /// Before it has looked for long enough, all counts as idle.
+    fn new(meter: IdleTime, now: Time) -> Self {
+        Self {
+            last: meter.read().unwrap_or_default(),
+            meter,
+            looked: now,
+            share: 1_000,
+        }
+    }
+
+    fn share(&mut self, now: Time) -> u128 {
+        let elapsed = now.since(self.looked);
+        if elapsed >= IDLE_INTERVAL
+            && let Ok(idle) = self.meter.read()
+        {
+            let idle_since = idle.saturating_sub(self.last);
+            self.share = idle_since.as_nanos() * 1_000 / elapsed.as_nanos().max(1);
+            (self.last, self.looked) = (idle, now);
+        }
+        self.share
+    }
+}
+
+/// What remains of a time to hold still where so many thousandths of the processors' time are idle.
+fn where_idle(hold: Duration, share: u128) -> Duration {
+    let short = FREE.saturating_sub(share).min(FREE - SHORT);
+    let nanos = hold.as_nanos() * short / (FREE - SHORT);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
 /// How long to hold still.
 #[derive(Debug)]
 pub(super) struct Coalescing {
     /// `None`: never.
     max: Option<Duration>,
     meter: Option<RunDelay>,
+    /// `None`: nobody knows, and waits alone count.
+    idle: Option<Idle>,
     last: Waited,
     /// Packets and messages taken in since then.
     taken: usize,
@@ -48,10 +101,16 @@ pub(super) struct Coalescing {
 
 impl Coalescing {
     /// Of the thread that `meter` is of.
-    pub(super) fn new(max: Option<Duration>, meter: Option<RunDelay>, now: Time) -> Self {
+    pub(super) fn new(
+        max: Option<Duration>,
+        meter: Option<RunDelay>,
+        idle: Option<IdleTime>,
+        now: Time,
+    ) -> Self {
         Self {
             max,
             meter,
+            idle: idle.map(|meter| Idle::new(meter, now)),
             last: Waited::default(),
             taken: 0,
             looked: now,
@@ -108,7 +167,10 @@ impl Coalescing {
         }
         self.mean = (3 * self.mean + span / times) / 4;
         let hold = self.mean.saturating_sub(USUAL).saturating_mul(FACTOR);
-        let hold = hold.min(max);
+        let mut hold = hold.min(max);
+        if let Some(idle) = self.idle.as_mut().filter(|_| !hold.is_zero()) {
+            hold = where_idle(hold, idle.share(now));
+        }
         let expected = taken * hold.as_nanos() / elapsed.as_nanos().max(1);
         self.hold = if hold < SHORTEST || expected < LEAST_GAIN {
             Duration::ZERO

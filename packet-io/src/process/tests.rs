@@ -41,3 +41,15 @@ fn a_thread_that_waits_for_a_processor_is_seen_waiting() {
     let there = std::thread::spawn(move || delay.read().unwrap().times);
     assert!(there.join().unwrap() >= here);
 }
+
+#[test]
+fn idle_time_grows_by_no_more_than_the_time_that_passes() {
+    let idle = IdleTime::open().unwrap();
+    let (began, before) = (boot_time_nanos(), idle.read().unwrap());
+    crate::wait::hold_still(Duration::from_millis(100));
+    let grown = idle.read().unwrap() - before;
+    let passed = Duration::from_nanos(boot_time_nanos() - began);
+    // To a hundredth of a second.
+    assert!(grown <= passed + Duration::from_millis(20), "{grown:?}");
+    assert!(before > Duration::ZERO);
+}

@@ -4,7 +4,7 @@ const MAX: Duration = Duration::from_micros(500);
 
 /// One that has looked often while its thread waited so long each time, so often in each interval.
 fn after(times: u64, each: Duration) -> Coalescing {
-    let mut coalescing = Coalescing::new(Some(MAX), None, Time::default());
+    let mut coalescing = Coalescing::new(Some(MAX), None, None, Time::default());
     more(&mut coalescing, times, each);
     coalescing
 }
@@ -92,4 +92,29 @@ fn a_thread_that_cant_be_seen_waiting_does_not_hold_still() {
     // There is nothing to be read any more.
     let later = coalescing.looked + INTERVAL;
     assert_eq!(coalescing.hold(later, 1), Duration::ZERO);
+}
+
+#[test]
+fn it_holds_still_the_less_the_more_of_the_processors_time_nobody_wants() {
+    let [all, some, little, none] = [150, 200, 280, 300].map(|share| where_idle(MAX, share));
+    assert_eq!((all, none), (MAX, Duration::ZERO));
+    assert!(all > some && some > little && little > none);
+    assert_eq!(
+        (where_idle(MAX, 0), where_idle(MAX, 1_000)),
+        (MAX, Duration::ZERO)
+    );
+}
+
+#[test]
+fn what_is_idle_counts_once_it_was_looked_at_for_long_enough() {
+    let begin = Time::default();
+    let mut idle = Idle::new(IdleTime::open().unwrap(), begin);
+    // As if nothing else had run for so long.
+    idle.last = idle.meter.read().unwrap();
+    assert_eq!(idle.share(begin + IDLE_INTERVAL / 2), 1_000);
+    let later = begin + Duration::from_secs(3_600);
+    assert!(
+        idle.share(later) < 100,
+        "an hour of the clock, but not of the processors"
+    );
 }
