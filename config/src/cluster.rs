@@ -7,7 +7,7 @@ use crate::overhead;
 use crate::timers::Timers;
 use jlb_flow_tracker::config::{Overload, PolicyKind};
 use jlb_protocol::services::{Ports, ServiceMatch};
-use jlb_protocol::view::{Member, MemberState};
+use jlb_protocol::view::{FailureDomain, Member, MemberState};
 use jlb_protocol::{NodeNumber, Protocol, Role, ServiceNumber, View};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -153,6 +153,8 @@ pub struct Node {
     pub xdp_strip: Option<XdpStrip>,
     /// Threads that an ingress moves packets with, 1 to [`MAX_WORKERS`] (per node).
     pub workers: u8,
+    /// What a tracker fails together with: a label such as of its machine or rack, cluster-wide.
+    pub failure_domain: Option<String>,
     /// How much it logs (per node).
     pub log: LogLevel,
     /// Whether it gets nothing new, cluster-wide.
@@ -160,6 +162,14 @@ pub struct Node {
     /// How long its connections may go on once it drains, or a service of it; `None` for ever (per
     /// node).
     pub drain_timeout: Option<Duration>,
+}
+
+impl Node {
+    /// What it fails together with.
+    #[must_use]
+    pub fn domain(&self) -> Option<FailureDomain> {
+        self.failure_domain.as_deref().map(FailureDomain::of)
+    }
 }
 
 /// A host of a service.
@@ -385,6 +395,7 @@ impl ClusterConfig {
             role: node.role,
             state: MemberState::Active,
             incarnation: 0,
+            domain: node.domain(),
         });
         View::new(members.collect())
     }

@@ -56,6 +56,14 @@ impl ClusterConfig {
                 hash.text("drain");
             }
         }
+        // All must agree on who holds a flow. A file without it has the fingerprint that it had before.
+        for node in &self.nodes {
+            if let Some(label) = &node.failure_domain {
+                hash.text("failure domain");
+                hash.number(u64::from(node.number.get()));
+                hash.text(label);
+            }
+        }
         hash.number(self.services.len() as u64);
         for service in &self.services {
             hash.service(service, |host| self.weight(host));

@@ -37,6 +37,9 @@ pub(crate) fn right(path: &str) -> Option<&'static str> {
         "node.workers" => {
             "write how many threads move packets, 1 to 16, of an ingress: workers = 2; or leave the line out"
         }
+        "node.failure_domain" => {
+            "name the machine or the rack that a flow-tracker fails with: failure_domain = \"rack-7\"; or leave the line out"
+        }
         "node.drain" => "write drain = true, or leave the line out",
         "node.drain_timeout" => {
             "write how long connections may go on, 1ms to 720h: drain_timeout = \"10m\""

@@ -33,6 +33,7 @@ pub(crate) struct NodeTable {
     pub(crate) xdp_interfaces: Option<Spanned<Vec<Spanned<Text>>>>,
     pub(crate) xdp_generic: Option<Spanned<bool>>,
     pub(crate) workers: Option<Spanned<Number>>,
+    pub(crate) failure_domain: Option<Spanned<Text>>,
     pub(crate) log: Option<Spanned<Text>>,
     pub(crate) drain: Option<Spanned<bool>>,
     pub(crate) drain_timeout: Option<Spanned<TimeSpan>>,

@@ -183,6 +183,7 @@ impl Cluster {
                 role: place.role(),
                 state,
                 incarnation: life.into(),
+                domain: None,
             }
         };
         View::new(Place::all().map(member).collect())

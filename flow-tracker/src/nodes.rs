@@ -120,22 +120,7 @@ impl Nodes {
 
     /// The ranks as if one tracker, which does not act, were not ranked.
     pub(crate) fn ranks_without(&self, flow: FlowHash, without: Option<NodeNumber>) -> Ranks {
-        let ranks = self.ranking.ranks(flow);
-        if without.is_none() || (ranks.primary != without && ranks.secondary != without) {
-            return ranks;
-        }
-        let third = self.ranking.at_rank(flow, 2);
-        if ranks.primary == without {
-            Ranks {
-                primary: ranks.secondary,
-                secondary: third,
-            }
-        } else {
-            Ranks {
-                secondary: third,
-                ..ranks
-            }
-        }
+        self.ranking.ranks_without(flow, without)
     }
 
     /// The tracker that this one works through when it leads: the best other one of its view.

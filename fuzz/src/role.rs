@@ -59,6 +59,7 @@ pub fn view(states: u16) -> View {
                 _ => MemberState::Down,
             },
             incarnation: 0,
+            domain: None,
         });
     View::new(members.collect())
 }

@@ -168,6 +168,7 @@ fn messages() -> Vec<(String, Vec<u8>)> {
             role,
             state: MemberState::Active,
             incarnation: 7,
+            domain: None,
         },
         v4,
         v6,

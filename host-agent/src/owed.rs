@@ -4,22 +4,30 @@
 //! So a tracker that joins is told of what it will rank for before it is ranked, and one that
 //! drains of what it still answers for. For an active tracker it is what it ranks for.
 
+use alloc::vec::Vec;
 use jlb_protocol::keyed_hash::{FlowHash, HashKey};
 use jlb_protocol::rank::{Ranking, Ranks};
-use jlb_protocol::{NodeNumber, View};
+use jlb_protocol::view::FailureDomain;
+use jlb_protocol::{NodeNumber, Role, View};
 
 /// The ranking of one view.
 #[derive(Clone, Debug)]
 pub(crate) struct Owed {
     key: HashKey,
     ranking: Ranking,
+    /// Of all trackers of the view that have one, sorted by number.
+    domains: Vec<(NodeNumber, FailureDomain)>,
 }
 
 impl Owed {
     pub(crate) fn new(key: HashKey, view: &View) -> Self {
+        let trackers = view.members().iter();
+        let trackers = trackers.filter(|member| member.role == Role::FlowTracker);
+        let domains = trackers.filter_map(|member| Some((member.node, member.domain?)));
         Self {
             key,
             ranking: Ranking::new(key, view),
+            domains: domains.collect(),
         }
     }
 
@@ -45,11 +53,30 @@ impl Owed {
         if ranks.primary == Some(tracker) || ranks.secondary == Some(tracker) {
             return true;
         }
-        match ranks.secondary {
-            None => true,
-            Some(_) if self.ranking.trackers().binary_search(&tracker).is_ok() => false,
-            Some(second) => self.beats(flow, tracker, second),
+        match (ranks.primary, ranks.secondary) {
+            (Some(_), Some(_)) if self.ranking.trackers().binary_search(&tracker).is_ok() => false,
+            (Some(first), Some(second)) => self.would_rank(flow, tracker, first, second),
+            _ => true,
         }
+    }
+
+    /// Whether another tracker would be one of the two beside those that hold the flow now.
+    fn would_rank(
+        &self,
+        flow: FlowHash,
+        tracker: NodeNumber,
+        first: NodeNumber,
+        second: NodeNumber,
+    ) -> bool {
+        if self.domains.is_empty() {
+            return self.beats(flow, tracker, second);
+        }
+        self.beats(flow, tracker, first)
+            || match (self.shared(tracker, first), self.shared(second, first)) {
+                (true, false) => false,
+                (false, true) => true,
+                (true, true) | (false, false) => self.beats(flow, tracker, second),
+            }
     }
 
     /// Whether the flow would be owed to the tracker if these others were active. It is then owed
@@ -60,16 +87,43 @@ impl Owed {
         tracker: NodeNumber,
         others: &[NodeNumber],
     ) -> bool {
-        let better = others
-            .iter()
-            .filter(|&&other| other != tracker && self.beats(flow, other, tracker));
-        better.take(2).count() < 2
+        let others = || others.iter().copied().filter(|&other| other != tracker);
+        let scored = others().map(|other| self.score(flow, other));
+        let Some(first) = scored
+            .max()
+            .filter(|&first| first > self.score(flow, tracker))
+        else {
+            return true;
+        };
+        let (_, first) = first;
+        let rest = || others().filter(|&other| other != first);
+        let is_apart = |other: &NodeNumber| !self.shared(*other, first);
+        let beats = |other: NodeNumber| self.beats(flow, other, tracker);
+        if is_apart(&tracker) {
+            !rest().filter(is_apart).any(beats)
+        } else {
+            !rest().any(|other| is_apart(&other) || beats(other))
+        }
     }
 
     /// Whether one tracker ranks before another.
     fn beats(&self, flow: FlowHash, one: NodeNumber, other: NodeNumber) -> bool {
-        let score = |node| (self.key.score(flow, node), node);
-        score(one) > score(other)
+        self.score(flow, one) > self.score(flow, other)
+    }
+
+    fn score(&self, flow: FlowHash, tracker: NodeNumber) -> (u64, NodeNumber) {
+        (self.key.score(flow, tracker), tracker)
+    }
+
+    /// Whether these trackers fail together.
+    fn shared(&self, one: NodeNumber, other: NodeNumber) -> bool {
+        let domain = |tracker: NodeNumber| {
+            let at = self
+                .domains
+                .binary_search_by_key(&tracker, |&(node, _)| node);
+            Some(self.domains.get(at.ok()?)?.1)
+        };
+        FailureDomain::is_shared(domain(one), domain(other))
     }
 }
 

@@ -72,6 +72,7 @@ pub(crate) fn view(others: &[u16]) -> View {
             },
             state: MemberState::Active,
             incarnation: 0,
+            domain: None,
         })
         .collect();
     members.push(Member {
@@ -79,6 +80,7 @@ pub(crate) fn view(others: &[u16]) -> View {
         role: Role::HostAgent,
         state: MemberState::Active,
         incarnation: 0,
+        domain: None,
     });
     View::new(members)
 }
@@ -91,6 +93,7 @@ pub(crate) fn trackers(trackers: &[(u16, MemberState, u32)]) -> View {
         role: Role::FlowTracker,
         state,
         incarnation,
+        domain: None,
     }));
     View::new(members)
 }

@@ -139,6 +139,7 @@ pub(crate) fn view_with(trackers: &[(u16, MemberState)], hosts: &[(u16, MemberSt
         role,
         state,
         incarnation: 0,
+        domain: None,
     };
     let mut members = vec![member(1, Role::Ingress, MemberState::Active)];
     for &(number, state) in trackers {

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use jlb_protocol::message::MemberEntry;
-use jlb_protocol::view::Member;
+use jlb_protocol::view::{FailureDomain, Member};
 use jlb_protocol::{MemberState, NodeNumber, Role};
 
 /// Settings, already valid.
@@ -43,6 +43,8 @@ pub struct Known {
     pub v4: Option<Ipv4Addr>,
     /// Its IPv6 underlay address, if it has one.
     pub v6: Option<Ipv6Addr>,
+    /// What a tracker fails together with: a file says it, no message does.
+    pub domain: Option<FailureDomain>,
 }
 
 impl Known {
@@ -53,7 +55,13 @@ impl Known {
             IpAddr::V4(v4) => (Some(v4), None),
             IpAddr::V6(v6) => (None, Some(v6)),
         };
-        Self { node, role, v4, v6 }
+        Self {
+            node,
+            role,
+            v4,
+            v6,
+            domain: None,
+        }
     }
 
     pub(crate) const fn of(entry: &MemberEntry) -> Self {
@@ -62,6 +70,7 @@ impl Known {
             role: entry.member.role,
             v4: entry.v4,
             v6: entry.v6,
+            domain: None,
         }
     }
 
@@ -72,6 +81,7 @@ impl Known {
                 role: self.role,
                 state,
                 incarnation,
+                domain: None,
             },
             v4: self.v4,
             v6: self.v6,

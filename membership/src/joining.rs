@@ -9,7 +9,7 @@
 //! forgotten stays so.
 
 use crate::config::{Known, speak};
-use crate::membership::Membership;
+use crate::membership::{Membership, own_domain};
 use crate::peer::{Origin, Peer, Standing};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -48,6 +48,7 @@ impl Membership {
         let fixed = self.config.fixed;
         let (own, role) = (self.config.node, self.config.role);
         let wanted = |known: &&Known| known.node != own && (fixed || speak(role, known.role));
+        self.domain = own_domain(known, own);
         let listed: BTreeMap<_, _> = known
             .iter()
             .filter(wanted)

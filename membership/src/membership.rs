@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use jlb_protocol::link::Event;
 use jlb_protocol::message::{List, MemberEntry};
 use jlb_protocol::planted::{self, Bug};
-use jlb_protocol::view::Member;
+use jlb_protocol::view::{FailureDomain, Member};
 use jlb_protocol::{MemberState, NodeNumber, Role, Time, View};
 
 /// Who is there, as far as this node can tell.
@@ -22,6 +22,8 @@ use jlb_protocol::{MemberState, NodeNumber, Role, Time, View};
 #[derive(Clone, Debug)]
 pub struct Membership {
     pub(crate) config: Config,
+    /// This node's own, as its file says.
+    pub(crate) domain: Option<FailureDomain>,
     state: MemberState,
     /// Whether this node gets nothing new: [`MemberState::Draining`], once it would be active.
     drains: bool,
@@ -58,6 +60,7 @@ impl Membership {
     /// A tracker begins [`MemberState::Joining`], others [`MemberState::Active`].
     #[must_use]
     pub fn new(config: Config, known: Vec<Known>, now: Time) -> Self {
+        let domain = own_domain(&known, config.node);
         let mut peers: Vec<_> = known
             .into_iter()
             .filter(|known| known.node != config.node)
@@ -75,6 +78,7 @@ impl Membership {
         let mut membership = Self {
             paces: Paces::new(&config, 0, 0),
             config,
+            domain,
             state,
             drains: false,
             peers,
@@ -423,6 +427,7 @@ impl Membership {
             role: self.config.role,
             state: self.state,
             incarnation: self.config.incarnation,
+            domain: self.domain,
         };
         let members = self
             .peers
@@ -446,6 +451,12 @@ impl Membership {
         }
         (self.stats.up, self.stats.down, self.stats.asked) = (up, down, asked);
     }
+}
+
+/// What a file says of one node.
+pub(crate) fn own_domain(known: &[Known], own: NodeNumber) -> Option<FailureDomain> {
+    let own = known.iter().find(|known| known.node == own)?;
+    own.domain
 }
 
 #[cfg(test)]

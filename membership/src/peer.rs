@@ -131,6 +131,7 @@ impl Peer {
     /// The file does not name it any more: from now on it counts how long it is down.
     pub(crate) fn leave_file(&mut self, now: Time) {
         self.origin = Origin::Hearsay;
+        self.known.domain = None;
         if matches!(self.standing, Standing::Down { .. }) {
             self.standing = Standing::Down { since: now };
         }
@@ -152,6 +153,7 @@ impl Peer {
             role: self.known.role,
             state,
             incarnation: self.incarnation,
+            domain: self.known.domain,
         })
     }
 

@@ -172,6 +172,7 @@ impl Admin {
                 role,
                 state,
                 incarnation,
+                domain: _,
             } = line.member;
             let peer = peers.get(&node).copied().unwrap_or_default();
             json!({

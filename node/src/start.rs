@@ -360,6 +360,7 @@ pub(crate) fn known_nodes(config: &ClusterConfig) -> Vec<Known> {
         role: node.role,
         v4: node.underlay.v4,
         v6: node.underlay.v6,
+        domain: node.domain(),
     });
     known.collect()
 }

@@ -154,6 +154,17 @@ fn full_and_late_copies() -> Plan {
     }
 }
 
+/// Trackers fail a rack at a time.
+fn racks_fail() -> Plan {
+    Plan {
+        racks: 1000,
+        trackers: Span::new(4, 6),
+        rack_restarts: Span::new(3, 4),
+        tracker_restarts: none(),
+        ..trackers_fail()
+    }
+}
+
 /// The same, and each of these Offers is one of a direct hunt.
 fn full_and_hunted() -> Plan {
     Plan {
@@ -222,6 +233,7 @@ pub fn occasion(bug: Bug) -> Option<Occasion> {
         Bug::RankedUnfilled | Bug::MarksBeforeTheWalkEnds => {
             in_worlds("much to tell", much_to_tell())
         }
+        Bug::RanksInOneDomain => in_worlds("racks fail", racks_fail()),
         Bug::MissIsAlwaysAuthoritative | Bug::ActsWhileJoining => {
             Some(Occasion::Case("two-trackers"))
         }

@@ -111,6 +111,9 @@ bugs! {
     /// R10, tracker.
     MissIsAlwaysAuthoritative = 10,
         "A tracker takes its having no record for a new flow's, whoever ranked before it.";
+    /// R10, ranking.
+    RanksInOneDomain = 10,
+        "The two trackers of a flow may be of one failure domain though there are others.";
     /// R11, tracker.
     ActsWhileJoining = 11,
         "A tracker that joins or was paused chooses hosts.";

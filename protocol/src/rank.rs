@@ -1,8 +1,10 @@
-//! Which trackers hold a flow: rendezvous hashing (Thaler and Ravishankar, 1998).
+//! Which trackers hold a flow: rendezvous hashing (Thaler and Ravishankar, 1998), with the two of a flow in different failure
+//! domains where there are such.
 
 use crate::keyed_hash::{FlowHash, HashKey};
 use crate::number::{NodeNumber, Role};
-use crate::view::View;
+use crate::planted::{self, Bug};
+use crate::view::{FailureDomain, MemberState, View};
 use alloc::vec::Vec;
 use core::cell::Cell;
 
@@ -11,6 +13,8 @@ use core::cell::Cell;
 pub struct Ranking {
     key: HashKey,
     trackers: Vec<NodeNumber>,
+    /// Their failure domains, in the same order; empty where these make no difference.
+    domains: Vec<Option<FailureDomain>>,
     /// The last flow that was ranked: what handles a message needs its ranks again and again.
     last: Cell<Option<(FlowHash, Ranks)>>,
 }
@@ -28,9 +32,19 @@ impl Ranking {
     /// The ranking of the active trackers of `view`.
     #[must_use]
     pub fn new(key: HashKey, view: &View) -> Self {
+        let members = view.members().iter();
+        let active =
+            members.filter(|it| it.role == Role::FlowTracker && it.state == MemberState::Active);
+        let (trackers, domains): (Vec<_>, Vec<_>) =
+            active.map(|member| (member.node, member.domain)).unzip();
         Self {
             key,
-            trackers: view.active(Role::FlowTracker).collect(),
+            domains: if differ(&domains) {
+                domains
+            } else {
+                Vec::new()
+            },
+            trackers,
             last: Cell::new(None),
         }
     }
@@ -41,8 +55,8 @@ impl Ranking {
         &self.trackers
     }
 
-    /// The two highest scores. Losing a tracker promotes the rest in order and moves no other
-    /// flow.
+    /// The tracker with the highest score and, of those that do not fail together with it, the one with the next; where there
+    /// is none, the next of all. Losing a tracker promotes the rest in order and moves no other flow's primary.
     #[must_use]
     #[inline]
     pub fn ranks(&self, flow: FlowHash) -> Ranks {
@@ -68,12 +82,15 @@ impl Ranking {
     /// have to rank it.
     #[inline]
     pub fn learn(&self, other: &Self) {
-        if self.trackers.len() > 2 && self.trackers == other.trackers {
+        if self.trackers.len() > 2
+            && self.trackers == other.trackers
+            && self.domains == other.domains
+        {
             self.last.set(other.last.get());
         }
     }
 
-    /// Whether the node is one of the two trackers with the highest scores: [`Self::ranks`] has it. Where there
+    /// Whether the node is one of the two trackers that hold the flow: [`Self::ranks`] has it. Where there
     /// are no more than two trackers, no score is needed.
     #[must_use]
     #[inline]
@@ -112,6 +129,9 @@ impl Ranking {
                 secondary: Some(if in_order { second } else { first }),
             };
         }
+        if !self.domains.is_empty() {
+            return self.rank_apart(flow);
+        }
         let mut best = (0, None);
         let mut second = (0, None);
         for &tracker in &self.trackers {
@@ -129,16 +149,83 @@ impl Ranking {
         }
     }
 
-    /// The tracker of rank `rank` (0 is the primary); `None` if there are not that many. Looks
-    /// through all trackers once for each rank up to it, and allocates nothing.
+    fn rank_apart(&self, flow: FlowHash) -> Ranks {
+        let primary = self.best_but(flow, &[], None);
+        let secondary = primary.and_then(|primary| self.best_apart(flow, primary, &[primary]));
+        Ranks { primary, secondary }
+    }
+
+    /// The highest score of all trackers but these, and of those that are not of this domain.
+    fn best_but(
+        &self,
+        flow: FlowHash,
+        but: &[NodeNumber],
+        apart_from: Option<FailureDomain>,
+    ) -> Option<NodeNumber> {
+        let scores = self.key.scores(flow);
+        let domains = self.domains.iter().copied().chain(core::iter::repeat(None));
+        let trackers = self.trackers.iter().zip(domains);
+        let left = trackers.filter(|&(tracker, domain)| {
+            !but.contains(tracker) && !FailureDomain::is_shared(domain, apart_from)
+        });
+        let best = left.map(|(&tracker, _)| (scores.of(tracker), tracker));
+        best.max().map(|(_, tracker)| tracker)
+    }
+
+    /// Who is best beside a tracker, but these.
+    fn best_apart(
+        &self,
+        flow: FlowHash,
+        beside: NodeNumber,
+        but: &[NodeNumber],
+    ) -> Option<NodeNumber> {
+        let at = self.trackers.binary_search(&beside).ok();
+        let domain = at
+            .and_then(|at| self.domains.get(at).copied().flatten())
+            .filter(|_| !planted::is(Bug::RanksInOneDomain));
+        self.best_but(flow, but, domain)
+            .or_else(|| self.best_but(flow, but, None))
+    }
+
+    /// The ranks as if one tracker, which does not act, were not ranked: of the two that hold the flow the other leads, since it
+    /// knows it.
+    #[must_use]
+    pub fn ranks_without(&self, flow: FlowHash, without: Option<NodeNumber>) -> Ranks {
+        let ranks = self.ranks(flow);
+        let (Some(primary), Some(secondary)) = (ranks.primary, ranks.secondary) else {
+            let left = |tracker: &NodeNumber| Some(*tracker) != without;
+            return Ranks {
+                primary: ranks.primary.filter(left),
+                secondary: None,
+            };
+        };
+        let lead = match without {
+            Some(without) if without == primary => secondary,
+            Some(without) if without == secondary => primary,
+            _ => return ranks,
+        };
+        Ranks {
+            primary: Some(lead),
+            secondary: self.best_apart(flow, lead, &[primary, secondary]),
+        }
+    }
+
+    /// The tracker of rank `rank` (0 is the primary, 1 the secondary, the rest go by their scores); `None` if there are not that
+    /// many. Looks through all trackers once for each rank up to it, and allocates nothing.
     #[must_use]
     pub fn at_rank(&self, flow: FlowHash, rank: usize) -> Option<NodeNumber> {
+        let ranks = self.ranks(flow);
+        let top = [ranks.primary, ranks.secondary];
+        if let Some(&tracker) = top.get(rank) {
+            return tracker;
+        }
+        let scores = self.key.scores(flow);
         let mut above = None;
-        for _ in 0..=rank.min(self.trackers.len()) {
-            let scored = self
-                .trackers
-                .iter()
-                .map(|&node| (self.key.score(flow, node), node));
+        for _ in top.len()..=rank.min(self.trackers.len()) {
+            let others = self.trackers.iter().copied();
+            let scored = others
+                .filter(|&node| !top.contains(&Some(node)))
+                .map(|node| (scores.of(node), node));
             above = Some(
                 scored
                     .filter(|&it| above.is_none_or(|above| it < above))
@@ -147,6 +234,23 @@ impl Ranking {
         }
         above.map(|(_, node)| node)
     }
+}
+
+/// Whether domains make a difference: two trackers share one, and another is not of it.
+fn differ(domains: &[Option<FailureDomain>]) -> bool {
+    let mut rest = domains;
+    while let [first, others @ ..] = rest {
+        if others
+            .iter()
+            .any(|&other| FailureDomain::is_shared(other, *first))
+        {
+            return domains
+                .iter()
+                .any(|&other| !FailureDomain::is_shared(other, *first));
+        }
+        rest = others;
+    }
+    false
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::number::{NodeNumber, Role};
 use alloc::vec::Vec;
 use core::hash::Hasher;
+use core::num::NonZeroU64;
 use siphasher::sip::SipHasher24;
 
 /// What a node is believed to be doing. The discriminant is the number on the wire.
@@ -33,6 +34,27 @@ impl MemberState {
     }
 }
 
+/// What fails together: a machine, a rack. A flow has its two trackers in different ones where there are such. It is known by
+/// a hash of its label (SipHash-2-4 with a zero key), in which all nodes agree.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FailureDomain(NonZeroU64);
+
+impl FailureDomain {
+    /// The domain with this label.
+    #[must_use]
+    pub fn of(label: &str) -> Self {
+        let mut hasher = SipHasher24::new();
+        hasher.write(label.as_bytes());
+        Self(NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN))
+    }
+
+    /// Whether two trackers fail together, as far as is known: one without a domain fails alone.
+    #[must_use]
+    pub fn is_shared(a: Option<Self>, b: Option<Self>) -> bool {
+        a.is_some() && a == b
+    }
+}
+
 /// One node of a view.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Member {
@@ -45,6 +67,8 @@ pub struct Member {
     /// Which life of it, so that one that restarts is another member however fast it was; 0 where
     /// nobody told, as in a static list.
     pub incarnation: u32,
+    /// What it fails together with, as this node's file says: no message tells it.
+    pub domain: Option<FailureDomain>,
 }
 
 impl Member {
@@ -118,21 +142,33 @@ impl View {
     }
 
     /// A hash of the trackers that are ranked, and of `also` as if it were ranked too: whom R10's
-    /// filling is about. Equal if these are the same trackers in the same lives.
+    /// filling is about. Equal if these are the same trackers in the same lives, and the same of them share failure domains.
     #[must_use]
     pub fn ranked_fingerprint(&self, also: Option<NodeNumber>) -> u64 {
         let mut hasher = SipHasher24::new();
-        let trackers = self
-            .members
-            .iter()
-            .filter(|member| member.role == Role::FlowTracker);
-        for member in trackers {
-            if member.state == MemberState::Active || Some(member.node) == also {
-                let ranked = Member {
-                    state: MemberState::Active,
-                    ..*member
-                };
-                ranked.hash(&mut hasher);
+        let ranked = || {
+            self.members.iter().filter(move |member| {
+                member.role == Role::FlowTracker
+                    && (member.state == MemberState::Active || Some(member.node) == also)
+            })
+        };
+        for member in ranked() {
+            let ranked = Member {
+                state: MemberState::Active,
+                ..*member
+            };
+            ranked.hash(&mut hasher);
+        }
+        // Nothing is said of domains that change no rank, so that these nodes agree with those that know none.
+        for member in ranked() {
+            let is_shared = |other: &Member| {
+                other.node != member.node && FailureDomain::is_shared(other.domain, member.domain)
+            };
+            if let Some(FailureDomain(label)) = member.domain
+                && ranked().any(is_shared)
+            {
+                hasher.write(&member.node.get().to_be_bytes());
+                hasher.write(&label.get().to_be_bytes());
             }
         }
         hasher.finish()

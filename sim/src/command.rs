@@ -22,7 +22,7 @@ pub struct SimArgs {
     #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
     seeds: Option<Range<u64>>,
     /// A plan file (TOML), or the name of a plan that comes with the program: default, calm,
-    /// rough, hunts, many-flows, recovery-large.
+    /// rough, hunts, racks, many-flows, recovery-large.
     #[arg(long, default_value = "default")]
     plan: String,
     /// Threads [default: all cores].

@@ -1,9 +1,9 @@
 //! Which nodes faults have struck, and when: what a checker excuses is told from this alone.
 
-use crate::topology::Topology;
+use crate::topology::{Rack, Topology};
 use core::time::Duration;
 use jlb_protocol::{NodeNumber, Role, Time};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// After a fault has healed, a node is as good as before within this time: it is heard of again,
 /// joins and is filled.
@@ -37,9 +37,19 @@ pub(crate) type Number = usize;
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Disturbances {
     all: Vec<Disturbance>,
+    /// Of trackers that fail together.
+    racks: BTreeMap<NodeNumber, Rack>,
 }
 
 impl Disturbances {
+    /// None so far, where trackers stand in these racks.
+    pub(crate) fn new(racks: BTreeMap<NodeNumber, Rack>) -> Self {
+        Self {
+            all: Vec::new(),
+            racks,
+        }
+    }
+
     pub(crate) fn begin(&mut self, now: Time, node: NodeNumber, part: Part) -> Number {
         self.all.push(Disturbance {
             node,
@@ -91,12 +101,12 @@ impl Disturbances {
             .filter(move |one| one.until.is_none_or(|until| until + SETTLES >= begin))
     }
 
-    /// How many trackers failed at any time since `begin`.
+    /// How many trackers, all of a rack as one, failed at any time since `begin`.
     pub(crate) fn trackers_since(&self, begin: Time) -> usize {
         self.trackers(begin, &[Part::Struck])
     }
 
-    /// How many trackers failed or began to leave at any time since `begin`.
+    /// How many trackers, all of a rack as one, failed or began to leave at any time since `begin`.
     pub(crate) fn trackers_lost_since(&self, begin: Time) -> usize {
         self.trackers(begin, &[Part::Struck, Part::Leaves])
     }
@@ -105,7 +115,11 @@ impl Disturbances {
         let some = self.since(begin).filter(|one| {
             parts.contains(&one.part) && Topology::role(one.node) == Role::FlowTracker
         });
-        some.map(|one| one.node).collect::<BTreeSet<_>>().len()
+        let apart = some.map(|one| match self.racks.get(&one.node) {
+            Some(&rack) => (Some(rack), None),
+            None => (None, Some(one.node)),
+        });
+        apart.collect::<BTreeSet<_>>().len()
     }
 
     /// Whether all nodes were in order at any time since `begin`.
@@ -121,6 +135,7 @@ impl Disturbances {
             .filter(|one| one.from <= end && one.until.is_none_or(|until| until >= begin));
         Self {
             all: within.cloned().collect(),
+            racks: self.racks.clone(),
         }
     }
 

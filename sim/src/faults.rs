@@ -2,9 +2,10 @@
 
 use crate::plan::{Plan, Span};
 use crate::rng::Rng;
-use crate::topology::Topology;
+use crate::topology::{Rack, Topology};
 use core::time::Duration;
 use jlb_protocol::{NodeNumber, Time};
+use std::collections::BTreeSet;
 
 /// The directions in which a cut keeps messages off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -192,6 +193,20 @@ impl Draw<'_> {
                 [draw.one_of(&all)?, draw.one_of(&all)?]
             };
             Some(draw.restart(&pair))
+        });
+        let racks: BTreeSet<Rack> = topology.racks.values().copied().collect();
+        let racks: Vec<_> = racks.into_iter().collect();
+        self.times(plan.rack_restarts, |draw| {
+            let rack = *racks.get(draw.rng.place(racks.len().max(1)))?;
+            let in_rack =
+                |&(node, of): &(&NodeNumber, &Rack)| *of == rack && !topology.late.contains(node);
+            let fallen: Vec<_> = topology
+                .racks
+                .iter()
+                .filter(in_rack)
+                .map(|(node, _)| *node)
+                .collect();
+            Some(draw.restart(&fallen))
         });
         if self.rng.chance(plan.all_trackers) {
             let fault = self.restart(&topology.trackers);

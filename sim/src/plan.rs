@@ -18,6 +18,8 @@ pub struct Plan {
     pub ingresses: Span,
     /// Flow trackers, 1 to 100.
     pub trackers: Span,
+    /// Chance that the trackers of a run stand in two or three racks, which are their failure domains.
+    pub racks: u64,
     /// Hosts, 1 to 2,000.
     pub hosts: Span,
     /// Clients with a TCP flow, of one or more lives.
@@ -64,6 +66,8 @@ pub struct Plan {
     pub tracker_restarts: Span,
     /// How often an ingress and a tracker, or two nodes of any roles, are killed in one instant.
     pub double_restarts: Span,
+    /// How often the trackers of a rack are killed in one instant.
+    pub rack_restarts: Span,
     /// Chance that all trackers are killed in one instant, once.
     pub all_trackers: u64,
     /// How long a killed node is down.
@@ -144,6 +148,7 @@ impl Default for Plan {
         Self {
             ingresses: Span::new(1, 3),
             trackers: Span::new(1, 4),
+            racks: 0,
             hosts: Span::new(1, 6),
             tcp_clients: Span::new(4, 60),
             lives: Span::new(1, 4),
@@ -165,6 +170,7 @@ impl Default for Plan {
             ingress_restarts: Span::new(0, 1),
             tracker_restarts: Span::new(0, 2),
             double_restarts: Span::new(0, 1),
+            rack_restarts: Span::just(0),
             all_trackers: 100,
             down_ms: Span::new(20, 3_000),
             cuts: Span::new(0, 2),
@@ -206,11 +212,12 @@ impl Default for Plan {
 }
 
 /// The plans that are known by name.
-const NAMED: [(&str, &str); 6] = [
+const NAMED: [(&str, &str); 7] = [
     ("default", include_str!("../plans/default.toml")),
     ("calm", include_str!("../plans/calm.toml")),
     ("rough", include_str!("../plans/rough.toml")),
     ("hunts", include_str!("../plans/hunts.toml")),
+    ("racks", include_str!("../plans/racks.toml")),
     ("many-flows", include_str!("../plans/many-flows.toml")),
     (
         "recovery-large",
@@ -242,6 +249,7 @@ impl Plan {
             ingress_restarts: none,
             tracker_restarts: none,
             double_restarts: none,
+            rack_restarts: none,
             all_trackers: 0,
             cuts: none,
             pauses: none,
@@ -332,6 +340,7 @@ impl Plan {
             ("limited", Span::just(self.limited)),
             ("measured", Span::just(self.measured)),
             ("hunts", Span::just(self.hunts)),
+            ("racks", Span::just(self.racks)),
             ("narrow", Span::just(self.narrow)),
             ("scatter", Span::just(self.scatter)),
         ];

@@ -9,7 +9,9 @@ use jlb_flow_tracker::config as tracker;
 use jlb_host_agent::config as host;
 use jlb_protocol::keyed_hash::HashKey;
 use jlb_protocol::services::{Ports, ServiceMatch};
+use jlb_protocol::view::FailureDomain;
 use jlb_protocol::{FlowKey, NodeNumber, Protocol, Role, ServiceNumber};
+use std::collections::{BTreeMap, BTreeSet};
 
 mod admission;
 mod configs;
@@ -34,6 +36,39 @@ pub(crate) struct Service {
     pub(crate) direct_hunt: bool,
 }
 
+/// A rack of trackers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Rack {
+    A,
+    B,
+    C,
+}
+
+impl Rack {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::A => "rack-a",
+            Self::B => "rack-b",
+            Self::C => "rack-c",
+        }
+    }
+}
+
+/// Puts trackers in racks; in none if all would stand in one.
+fn racks<'a>(
+    trackers: impl Iterator<Item = &'a NodeNumber>,
+    rng: &mut Rng,
+) -> BTreeMap<NodeNumber, Rack> {
+    let all = [Rack::A, Rack::B, Rack::C];
+    let count = 2 + rng.place(2);
+    let racks: BTreeMap<_, _> = trackers
+        .map(|&node| (node, all[rng.place(count)]))
+        .collect();
+    let mut others = racks.values().skip(1);
+    let differ = others.any(|rack| Some(rack) != racks.values().next());
+    if differ { racks } else { BTreeMap::new() }
+}
+
 /// The cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Topology {
@@ -41,6 +76,8 @@ pub(crate) struct Topology {
     /// All that there ever are, those that are started later as well.
     pub(crate) ingresses: Vec<NodeNumber>,
     pub(crate) trackers: Vec<NodeNumber>,
+    /// The racks of those trackers that stand in one.
+    pub(crate) racks: BTreeMap<NodeNumber, Rack>,
     pub(crate) hosts: Vec<NodeNumber>,
     /// Those that are started later.
     pub(crate) late: Vec<NodeNumber>,
@@ -91,7 +128,7 @@ const FIRST_HOST: u16 = 201;
 
 impl Topology {
     pub(crate) fn new(plan: &Plan, mut rng: Rng) -> Self {
-        let mut late = Vec::new();
+        let mut late: Vec<NodeNumber> = Vec::new();
         let mut numbers = |first: u16, span: Span, joins: Span| {
             let at_first = rng.within(span.low, span.high);
             let joining = rng.within(joins.low, joins.high);
@@ -111,10 +148,19 @@ impl Topology {
         let Span { low, high } = plan.load_min_ms;
         let load_min = Duration::from_millis(measures.within(low, high));
         let narrow = rng.chance(plan.narrow);
+        let mut racking = Rng::new(rng.clone().next().rotate_left(32));
         let mut key = [0; 16];
         key[..8].copy_from_slice(&rng.next().to_be_bytes());
         let clients = plan.tcp_clients.high + plan.udp_clients.high;
         let fixed_views = rng.chance(plan.fixed_views);
+        let strangers = !fixed_views && rng.chance(500);
+        let racks = if racking.chance(plan.racks) {
+            // What is in no file has no failure domain for others.
+            let is_stranger = |node: &NodeNumber| strangers && late.contains(node);
+            racks(trackers.iter().filter(|it| !is_stranger(it)), &mut racking)
+        } else {
+            BTreeMap::new()
+        };
         let mut beat = |span: Span| Duration::from_millis(rng.within(span.low, span.high));
         Self {
             hash_key: HashKey::new(key),
@@ -130,12 +176,13 @@ impl Topology {
             cache_idle: Duration::from_secs(rng.within(1, 20)),
             max_cached: if rng.chance(200) { 4 } else { 100_000 },
             max_flows: u32::try_from(plan.spare_flows + clients).unwrap_or(u32::MAX),
-            strangers: !fixed_views && rng.chance(500),
+            strangers,
             fixed_views,
             dead_host: rng.chance(700).then_some(DEAD_HOST),
             linger: Duration::from_millis(rng.within(plan.linger_ms.low, plan.linger_ms.high)),
             ingresses,
             trackers,
+            racks,
             hosts,
             late,
             services,
@@ -146,6 +193,18 @@ impl Topology {
     pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeNumber> + '_ {
         let roles = [&self.ingresses, &self.trackers, &self.hosts];
         roles.into_iter().flatten().copied()
+    }
+
+    /// What a tracker fails together with.
+    pub(crate) fn domain(&self, node: NodeNumber) -> Option<FailureDomain> {
+        let rack = self.racks.get(&node)?;
+        Some(FailureDomain::of(rack.label()))
+    }
+
+    /// How many trackers and racks can fail by themselves.
+    pub(crate) fn trackers_apart(&self) -> usize {
+        let racks: BTreeSet<_> = self.racks.values().collect();
+        self.trackers.len() - self.racks.len() + racks.len()
     }
 
     pub(crate) const fn role(node: NodeNumber) -> Role {

@@ -269,7 +269,7 @@ impl World {
             router: topology.ingresses.clone(),
             spread: rng.next(),
             faults: Vec::new(),
-            disturbances: Disturbances::default(),
+            disturbances: Disturbances::new(topology.racks.clone()),
             gone: BTreeSet::new(),
             draining: BTreeSet::new(),
             cuts: 0,

@@ -77,6 +77,13 @@ fn hunts_lose_nothing() {
     assert!(tally.rejected > tally.flows, "{tally:?}");
 }
 
+/// Trackers that fail together are no worse than one tracker that fails.
+#[test]
+fn racks_lose_nothing() {
+    let tally = run("racks", 0, 40);
+    assert!(tally.excused * 4 < tally.flows, "{tally:?}");
+}
+
 #[test]
 fn crowds_lose_nothing() {
     let tally = run("many-flows", 0, 4);

@@ -23,6 +23,7 @@ mod load;
 mod metrics;
 mod overload;
 mod policies;
+mod racks;
 mod reload;
 mod restart;
 mod routes;

@@ -72,6 +72,7 @@ impl Shares {
                 role: jlb_protocol::Role::FlowTracker,
                 state: MemberState::Active,
                 incarnation: 0,
+                domain: None,
             })
         });
         let ranking = Ranking::new(ranker.key, &View::new(members.collect()));

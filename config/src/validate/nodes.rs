@@ -137,6 +137,7 @@ fn node(table: &NodeTable, seen: &mut Seen, findings: &mut Findings) -> Option<N
     let packet_io = packet_io(table, findings);
     let xdp_strip = xdp_strip(table, findings);
     let workers = workers(table, findings);
+    let failure_domain = failure_domain(table, findings);
     let log = match &table.log {
         Some(written) => one_of(written, LOG_LEVELS, "node.log", findings),
         None => Some(LogLevel::Info),
@@ -155,6 +156,7 @@ fn node(table: &NodeTable, seen: &mut Seen, findings: &mut Findings) -> Option<N
         packet_io: packet_io?,
         xdp_strip: xdp_strip?,
         workers: workers?,
+        failure_domain: failure_domain?,
         log: log?,
         drain: table.drain.as_ref().is_some_and(|drain| *drain.get_ref()),
         drain_timeout: drain_timeout?,
@@ -178,6 +180,24 @@ fn workers(table: &NodeTable, findings: &mut Findings) -> Option<u8> {
         return None;
     }
     u8::try_from(number).ok()
+}
+
+/// What a tracker fails together with.
+fn failure_domain(table: &NodeTable, findings: &mut Findings) -> Option<Option<String>> {
+    let Some(written) = &table.failure_domain else {
+        return Some(None);
+    };
+    if table.role.get_ref().0 != Role::FlowTracker.as_str() {
+        let message = "only a flow tracker has a failure domain";
+        findings.error(
+            Problem::at(written.span(), message, "of a node with another role")
+                .and(table.role.span(), "this role")
+                .help("leave `failure_domain` out here: it says which two trackers hold a flow"),
+        );
+        return None;
+    }
+    let path = "node.failure_domain";
+    name(written, "a failure domain", path, findings).map(Some)
 }
 
 fn underlay(table: &NodeTable, seen: &mut Seen, findings: &mut Findings) -> Option<Underlay> {

@@ -348,6 +348,23 @@ pub(crate) const CASES: &[Case] = &[
         help: "leave `workers` out here",
     },
     Case {
+        what: "a failure domain of an ingress",
+        from: "underlay = [\"10.0.0.1\"]",
+        to: "underlay = [\"10.0.0.1\"]\nfailure_domain = \"rack-1\"",
+        message: "only a flow tracker has a failure domain",
+        at: (17, 18),
+        help: "leave `failure_domain` out here: it says which two trackers hold a flow",
+    },
+    Case {
+        what: "a failure domain without a name",
+        from: "underlay = [\"10.0.0.12\"]",
+        to: "underlay = [\"10.0.0.12\"]\nfailure_domain = \"\"",
+        message: "the name of a failure domain cannot be empty",
+        at: (29, 18),
+        help: "a name is 1 to 63 letters, digits, `-`, `_` or `.`, and begins with a letter or digit; name the machine or the rack \
+               that a flow-tracker fails with: failure_domain = \"rack-7\"; or leave the line out",
+    },
+    Case {
         what: "XDP decapsulation without an interface",
         from: "underlay = [\"10.0.0.101\"]",
         to: "underlay = [\"10.0.0.101\"]\nxdp_strip = true",

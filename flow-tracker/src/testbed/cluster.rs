@@ -77,6 +77,7 @@ pub(crate) fn member(number: NodeNumber, role: Role) -> Member {
         role,
         state: MemberState::Active,
         incarnation: u32::from(role == Role::HostAgent),
+        domain: None,
     }
 }
 

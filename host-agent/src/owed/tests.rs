@@ -1,6 +1,6 @@
 use super::*;
 use crate::testbed::{HASH_KEY, client, node, view};
-use jlb_protocol::view::{Member, MemberState};
+use jlb_protocol::view::{FailureDomain, Member, MemberState};
 use std::vec::Vec;
 
 fn hashes() -> impl Iterator<Item = FlowHash> {
@@ -83,4 +83,56 @@ fn what_is_owed_among_more_is_owed_among_fewer() {
         }
     }
     assert!(told > 100);
+}
+
+/// Trackers 10 and up in these racks, `-` for none, of which these are not active.
+fn racks(racks: &str, joining: &[u16]) -> View {
+    let members = racks.chars().zip(10..).map(|(rack, number)| Member {
+        node: node(number),
+        role: Role::FlowTracker,
+        state: if joining.contains(&number) {
+            MemberState::Joining
+        } else {
+            MemberState::Active
+        },
+        incarnation: 0,
+        domain: (rack != '-').then(|| FailureDomain::of(rack.encode_utf8(&mut [0; 4]))),
+    });
+    View::new(members.collect())
+}
+
+/// All ways to stand in racks: a tracker that joins is owed what it holds as soon as it is active, and so is each of
+/// several that join, however many of these become active.
+#[test]
+fn r10_failure_domains_change_nothing_of_what_a_joining_tracker_is_owed() {
+    let mut letters = std::vec![std::string::String::new()];
+    for _ in 0..5 {
+        let longer = letters
+            .iter()
+            .flat_map(|it| "ab-".chars().map(move |c| std::format!("{it}{c}")));
+        letters = longer.collect();
+    }
+    for letters in letters {
+        let all = Owed::new(HASH_KEY, &racks(&letters, &[]));
+        let joining = Owed::new(HASH_KEY, &racks(&letters, &[12]));
+        let numbers: Vec<_> = (10..15).map(node).collect();
+        let fewer = Owed::new(HASH_KEY, &racks(&letters, &[11, 12, 13]));
+        for hash in hashes().take(40) {
+            let holds = all.is_owed(hash, node(12));
+            assert_eq!(joining.is_owed(hash, node(12)), holds, "{letters}");
+            assert_eq!(
+                all.is_owed_among(hash, node(12), &numbers),
+                holds,
+                "{letters}"
+            );
+            assert!(!holds || fewer.is_owed(hash, node(12)), "{letters}");
+            // Nobody else begins to hold a flow when one joins.
+            let before = joining.ranks(hash);
+            let after = all.ranks(hash);
+            for tracker in [after.primary, after.secondary] {
+                let known = [before.primary, before.secondary, Some(node(12))];
+                assert!(known.contains(&tracker), "{letters}");
+            }
+        }
+    }
 }

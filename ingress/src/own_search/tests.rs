@@ -379,6 +379,7 @@ fn r4_a_mid_flow_packet_is_not_reset_when_every_host_leaves_before_it_answers() 
         role: Role::HostAgent,
         state: MemberState::Active,
         incarnation: 0,
+        domain: None,
     };
     let own = alone().member(node(1)).copied().unwrap();
     bed.sees(View::new(vec![own, other]));

@@ -4,6 +4,7 @@ use crate::{Command, Config};
 use core::net::{IpAddr, Ipv4Addr};
 use jlb_protocol::link::Event;
 use jlb_protocol::message::List;
+use jlb_protocol::view::FailureDomain;
 use jlb_protocol::{PacketBuf, Role, wire};
 
 const START: Time = Time::from_millis(10_000);
@@ -398,4 +399,38 @@ fn a_fixed_list_is_what_the_file_says() {
     let members = membership.view().members().iter();
     let nodes: Vec<u16> = members.map(|member| member.node.get()).collect();
     assert_eq!(nodes, [1, 3, 4]);
+}
+
+/// What a file says of what fails together is in the view at once, of others and of the node itself, and while it says so.
+#[test]
+fn failure_domains_are_those_of_the_file() {
+    let mut membership = membership(8, &[1, 2, 101]);
+    let domain =
+        |membership: &Membership, of: u16| membership.view().member(number(of)).unwrap().domain;
+    let rack = |of: u16, label: &str| Known {
+        domain: Some(FailureDomain::of(label)),
+        ..known(of)
+    };
+    commands(&mut membership);
+    let racks = [rack(1, "a"), rack(2, "b"), known(101)];
+    membership.handle_file(START, &racks);
+    assert_eq!(commands(&mut membership), [Command::View]);
+    assert_eq!(domain(&membership, 1), racks[0].domain);
+    assert_eq!(domain(&membership, 2), racks[1].domain);
+    assert_eq!(domain(&membership, 101), None);
+    assert_ne!(racks[0].domain, racks[1].domain);
+    // Nobody else tells it, and where the file names the node no more, nobody does.
+    membership.handle_event(START, &answers(2, 1));
+    commands(&mut membership);
+    membership.handle_file(START, &[101].map(known));
+    assert!(commands(&mut membership).contains(&Command::View));
+    assert_eq!(domain(&membership, 1), None);
+    assert_eq!(domain(&membership, 2), None);
+    membership.handle_event(START, &stranger(3));
+    membership.handle_event(START, &answers(3, 1));
+    assert_eq!(domain(&membership, 3), None);
+    // A node has its own from its start on.
+    let started = Membership::new(config(1), racks.to_vec(), START);
+    assert_eq!(domain(&started, 1), racks[0].domain);
+    assert_eq!(domain(&started, 2), racks[1].domain);
 }

@@ -38,6 +38,7 @@ pub(crate) fn members() -> Vec<MemberLine> {
             role: Role::Ingress,
             state,
             incarnation,
+            domain: None,
         },
         name: name.into(),
         silence,

@@ -185,6 +185,7 @@ fn members(number: u16, peers: &[u16], setting: &Setting) -> Members {
         role,
         v4: underlay(number).v4,
         v6: None,
+        domain: None,
     };
     let config = jlb_membership::Config {
         node: node(number),
@@ -806,6 +807,7 @@ fn reconfiguration(number: u16, peers: &[u16], fingerprint: u64) -> Reconfigurat
                     role: FIXED.role,
                     v4: Some(v4),
                     v6: None,
+                    domain: None,
                 }
             })
             .collect(),

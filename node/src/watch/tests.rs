@@ -57,6 +57,7 @@ fn where_the_membership_tells_who_is_down_only_who_was_never_heard_of_is_silent(
             role: Role::Ingress,
             state: MemberState::Down,
             incarnation: 1,
+            domain: None,
         },
         name: "beta".into(),
         silence: Some(Duration::from_secs(9)),

@@ -7,6 +7,7 @@ fn member(number: u16, role: Role, state: MemberState) -> Member {
         role,
         state,
         incarnation: 0,
+        domain: None,
     }
 }
 
@@ -99,4 +100,23 @@ fn of_two_members_with_one_number_the_first_stays() {
     assert_eq!(view.member(node).unwrap().role, Role::FlowTracker);
     assert_eq!(view.active(Role::FlowTracker).collect::<Vec<_>>(), [node]);
     assert_eq!(view.member(NodeNumber::new(3).unwrap()), None);
+}
+
+/// What nodes must agree on, and no more: domains that make no difference are not in it.
+#[test]
+fn the_ranked_fingerprint_has_the_failure_domains_that_are_shared() {
+    let view = |labels: [Option<&str>; 3]| {
+        let members = labels.iter().zip(10..).map(|(label, number)| Member {
+            domain: label.map(FailureDomain::of),
+            ..member(number, Role::FlowTracker, MemberState::Active)
+        });
+        View::new(members.collect()).ranked_fingerprint(None)
+    };
+    let none = view([None; 3]);
+    assert_eq!(view([Some("a"), None, Some("b")]), none);
+    let first = view([Some("a"), Some("a"), Some("b")]);
+    let last = view([Some("b"), Some("a"), Some("a")]);
+    assert_ne!(first, none);
+    assert_ne!(first, last);
+    assert_ne!(first, view([Some("a"); 3]));
 }

@@ -358,6 +358,7 @@ impl Entry for MemberEntry {
             role,
             state,
             incarnation,
+            domain: _,
         } = self.member;
         bytes[..2].copy_from_slice(&node.get().to_be_bytes());
         bytes[2] = role as u8;
@@ -376,6 +377,7 @@ impl Entry for MemberEntry {
                 role: Role::from_wire(*bytes.get(2)?)?,
                 state: MemberState::from_wire(*bytes.get(3)?)?,
                 incarnation: u32::from_be_bytes(*bytes.get(4..)?.first_chunk()?),
+                domain: None,
             },
             v4: (!v4.is_unspecified()).then_some(v4),
             v6: (!v6.is_unspecified()).then_some(v6),

@@ -364,6 +364,7 @@ fn a_node_that_believes_what_is_not_so_is_found() {
             role: Role::FlowTracker,
             state,
             incarnation,
+            domain: None,
         };
         let members = vec![member(11, state, incarnation), member(12, other, 1)];
         truth.check_view(host(1), &View::new(members))

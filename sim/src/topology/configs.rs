@@ -171,7 +171,10 @@ impl Topology {
             .filter(|peer| is_late || !self.strangers || !self.late.contains(peer));
         let known = known.map(|peer| {
             let address = IpAddr::V4(Self::address(peer));
-            membership::Known::at(peer, Self::role(peer), address)
+            membership::Known {
+                domain: self.domain(peer),
+                ..membership::Known::at(peer, Self::role(peer), address)
+            }
         });
         known.collect()
     }

@@ -48,7 +48,7 @@ impl World {
     }
 
     /// Whether faults excuse that a handshake of the attempt that began then went to two hosts, or
-    /// that a host's half-open connection was overlooked: more than one tracker, or the only one, failed
+    /// that a host's half-open connection was overlooked: more than one tracker (or rack of them), or the only one, failed
     /// or left meanwhile, or one of these hosts was cut off, paused or restarted.
     pub(super) fn is_excused(&self, began: Time, hosts: &[NodeNumber]) -> bool {
         self.excuses(&self.disturbances, began, hosts)
@@ -81,7 +81,7 @@ impl World {
         let failed = disturbances.trackers_lost_since(began);
         // The only tracker is all of them.
         failed > 1
-            || failed >= self.topology.trackers.len()
+            || failed >= self.topology.trackers_apart()
             || hosts
                 .iter()
                 .any(|&host| disturbances.concerned_since(host, began))

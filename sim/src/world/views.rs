@@ -203,6 +203,7 @@ impl World {
                 role: Role::FlowTracker,
                 state: MemberState::Active,
                 incarnation: life.membership.incarnation(),
+                domain: self.topology.domain(node),
             })
         });
         Ranking::new(self.topology.hash_key, &View::new(active.collect()))

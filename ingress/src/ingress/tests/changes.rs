@@ -448,6 +448,7 @@ fn flows_of_a_host_that_is_taken_out_are_asked_for_again_and_others_stay() {
             role: Role::HostAgent,
             state,
             incarnation: 0,
+            domain: None,
         });
         View::new(others.chain(hosts).collect())
     };

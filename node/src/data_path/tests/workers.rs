@@ -255,6 +255,7 @@ fn only_what_a_view_says_of_hosts_ends_shortcuts() {
             role,
             state,
             incarnation: 1,
+            domain: None,
         });
         forwarders.see(&View::new(members.collect()));
         forwarders.publish(&link, || Some(rules(1_300)));
