@@ -94,7 +94,11 @@ impl FlowTracker {
         if Some(primary) == me && another && self.nodes.hears_no_host() {
             return self.not_acting(ingress, message);
         }
-        if Some(primary) == me {
+        // The one that would lead does not rank itself so high, since it does not see who is left out: it has domains
+        // between itself and that one's.
+        let asked_by_lead = ranks.secondary == me && Some(from) == ranks.primary;
+        let is_asked = passed_on && message.path.secondary.is_some() && asked_by_lead;
+        if Some(primary) == me || is_asked {
             let mut question = self.question(message, ingress, message.offer.step);
             question.partner = self.nodes.partner(ranks);
             question.without = message.path.secondary;

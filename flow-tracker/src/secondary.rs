@@ -46,7 +46,7 @@ impl FlowTracker {
         let ranks = self.nodes.ranks(flow);
         if ranks.primary == Some(me) {
             // R1: this view makes it primary, so the Offer is an Open through its own secondary.
-            // Scores are the same in all views: such a chain only descends, and so ends.
+            // Scores are the same in all views: from here on such a chain only descends, and so ends.
             let steps = message.offer.step.saturating_add(1);
             self.out.stats.offers_taken_as_opens += 1;
             let found = self.records.find(&message.key);

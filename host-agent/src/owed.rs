@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 use jlb_protocol::keyed_hash::{FlowHash, HashKey};
+use jlb_protocol::planted::{self, Bug};
 use jlb_protocol::rank::{Ranking, Ranks};
 use jlb_protocol::view::FailureDomain;
 use jlb_protocol::{NodeNumber, Role, View};
@@ -22,7 +23,9 @@ pub(crate) struct Owed {
 impl Owed {
     pub(crate) fn new(key: HashKey, view: &View) -> Self {
         let trackers = view.members().iter();
-        let trackers = trackers.filter(|member| member.role == Role::FlowTracker);
+        let trackers = trackers.filter(|member| {
+            member.role == Role::FlowTracker && !planted::is(Bug::RanksInOneDomain)
+        });
         let domains = trackers.filter_map(|member| Some((member.node, member.domain?)));
         Self {
             key,
@@ -88,17 +91,17 @@ impl Owed {
         others: &[NodeNumber],
     ) -> bool {
         let others = || others.iter().copied().filter(|&other| other != tracker);
-        let scored = others().map(|other| self.score(flow, other));
-        let Some(first) = scored
-            .max()
-            .filter(|&first| first > self.score(flow, tracker))
-        else {
+        let own = self.score(flow, tracker);
+        let beats = |other: NodeNumber| self.score(flow, other) > own;
+        if self.domains.is_empty() {
+            return others().filter(|&other| beats(other)).take(2).count() < 2;
+        }
+        let best = others().map(|other| self.score(flow, other)).max();
+        let Some((_, first)) = best.filter(|&best| best > own) else {
             return true;
         };
-        let (_, first) = first;
         let rest = || others().filter(|&other| other != first);
         let is_apart = |other: &NodeNumber| !self.shared(*other, first);
-        let beats = |other: NodeNumber| self.beats(flow, other, tracker);
         if is_apart(&tracker) {
             !rest().filter(is_apart).any(beats)
         } else {
@@ -115,15 +118,17 @@ impl Owed {
         (self.key.score(flow, tracker), tracker)
     }
 
+    /// What a tracker fails together with.
+    pub(crate) fn domain(&self, tracker: NodeNumber) -> Option<FailureDomain> {
+        let at = self
+            .domains
+            .binary_search_by_key(&tracker, |&(node, _)| node);
+        Some(self.domains.get(at.ok()?)?.1)
+    }
+
     /// Whether these trackers fail together.
     fn shared(&self, one: NodeNumber, other: NodeNumber) -> bool {
-        let domain = |tracker: NodeNumber| {
-            let at = self
-                .domains
-                .binary_search_by_key(&tracker, |&(node, _)| node);
-            Some(self.domains.get(at.ok()?)?.1)
-        };
-        FailureDomain::is_shared(domain(one), domain(other))
+        FailureDomain::is_shared(self.domain(one), self.domain(other))
     }
 }
 

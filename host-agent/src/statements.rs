@@ -143,7 +143,8 @@ impl Statements {
                 .unwrap_or_else(|| Tracker::new(member.node, self.base));
             let life = (tracker.is_alive, tracker.incarnation);
             let fingerprint = view.ranked_fingerprint(Some(member.node));
-            tracker.see(now, member, fingerprint, before.active());
+            let moved = |&node: &NodeNumber| before.domain(node) != self.owed.domain(node);
+            tracker.see(now, member, fingerprint, before.active(), moved);
             has_new |= tracker.is_alive && life != (true, tracker.incarnation);
             trackers.push(tracker);
         }

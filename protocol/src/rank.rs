@@ -4,7 +4,7 @@
 use crate::keyed_hash::{FlowHash, HashKey};
 use crate::number::{NodeNumber, Role};
 use crate::planted::{self, Bug};
-use crate::view::{FailureDomain, MemberState, View};
+use crate::view::{FailureDomain, MemberState, View, shared};
 use alloc::vec::Vec;
 use core::cell::Cell;
 
@@ -13,7 +13,7 @@ use core::cell::Cell;
 pub struct Ranking {
     key: HashKey,
     trackers: Vec<NodeNumber>,
-    /// Their failure domains, in the same order; empty where these make no difference.
+    /// The failure domains that some of them share, in the same order; empty where these make no difference.
     domains: Vec<Option<FailureDomain>>,
     /// The last flow that was ranked: what handles a message needs its ranks again and again.
     last: Cell<Option<(FlowHash, Ranks)>>,
@@ -39,10 +39,10 @@ impl Ranking {
             active.map(|member| (member.node, member.domain)).unzip();
         Self {
             key,
-            domains: if differ(&domains) {
-                domains
-            } else {
+            domains: if planted::is(Bug::RanksInOneDomain) {
                 Vec::new()
+            } else {
+                shared(&domains)
             },
             trackers,
             last: Cell::new(None),
@@ -180,9 +180,7 @@ impl Ranking {
         but: &[NodeNumber],
     ) -> Option<NodeNumber> {
         let at = self.trackers.binary_search(&beside).ok();
-        let domain = at
-            .and_then(|at| self.domains.get(at).copied().flatten())
-            .filter(|_| !planted::is(Bug::RanksInOneDomain));
+        let domain = at.and_then(|at| self.domains.get(at).copied().flatten());
         self.best_but(flow, but, domain)
             .or_else(|| self.best_but(flow, but, None))
     }
@@ -234,23 +232,6 @@ impl Ranking {
         }
         above.map(|(_, node)| node)
     }
-}
-
-/// Whether domains make a difference: two trackers share one, and another is not of it.
-fn differ(domains: &[Option<FailureDomain>]) -> bool {
-    let mut rest = domains;
-    while let [first, others @ ..] = rest {
-        if others
-            .iter()
-            .any(|&other| FailureDomain::is_shared(other, *first))
-        {
-            return domains
-                .iter()
-                .any(|&other| !FailureDomain::is_shared(other, *first));
-        }
-        rest = others;
-    }
-    false
 }
 
 #[cfg(test)]

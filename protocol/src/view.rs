@@ -160,19 +160,31 @@ impl View {
             ranked.hash(&mut hasher);
         }
         // Nothing is said of domains that change no rank, so that these nodes agree with those that know none.
-        for member in ranked() {
-            let is_shared = |other: &Member| {
-                other.node != member.node && FailureDomain::is_shared(other.domain, member.domain)
-            };
-            if let Some(FailureDomain(label)) = member.domain
-                && ranked().any(is_shared)
-            {
+        let domains: Vec<_> = ranked().map(|member| member.domain).collect();
+        for (member, domain) in ranked().zip(shared(&domains)) {
+            if let Some(FailureDomain(label)) = domain {
                 hasher.write(&member.node.get().to_be_bytes());
                 hasher.write(&label.get().to_be_bytes());
             }
         }
         hasher.finish()
     }
+}
+
+/// Those of the trackers' failure domains that matter: which more than one has, but not all. Empty if there are none.
+pub(crate) fn shared(domains: &[Option<FailureDomain>]) -> Vec<Option<FailureDomain>> {
+    let holders = |domain: FailureDomain| {
+        let same = domains.iter().filter(|&&other| other == Some(domain));
+        same.count()
+    };
+    let matter = domains
+        .iter()
+        .map(|domain| domain.filter(|&domain| (2..domains.len()).contains(&holders(domain))));
+    let matter: Vec<_> = matter.collect();
+    if matter.iter().all(Option::is_none) {
+        return Vec::new();
+    }
+    matter
 }
 
 #[cfg(test)]

@@ -54,21 +54,6 @@ impl Rack {
     }
 }
 
-/// Puts trackers in racks; in none if all would stand in one.
-fn racks<'a>(
-    trackers: impl Iterator<Item = &'a NodeNumber>,
-    rng: &mut Rng,
-) -> BTreeMap<NodeNumber, Rack> {
-    let all = [Rack::A, Rack::B, Rack::C];
-    let count = 2 + rng.place(2);
-    let racks: BTreeMap<_, _> = trackers
-        .map(|&node| (node, all[rng.place(count)]))
-        .collect();
-    let mut others = racks.values().skip(1);
-    let differ = others.any(|rack| Some(rack) != racks.values().next());
-    if differ { racks } else { BTreeMap::new() }
-}
-
 /// The cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Topology {
@@ -153,16 +138,8 @@ impl Topology {
         key[..8].copy_from_slice(&rng.next().to_be_bytes());
         let clients = plan.tcp_clients.high + plan.udp_clients.high;
         let fixed_views = rng.chance(plan.fixed_views);
-        let strangers = !fixed_views && rng.chance(500);
-        let racks = if racking.chance(plan.racks) {
-            // What is in no file has no failure domain for others.
-            let is_stranger = |node: &NodeNumber| strangers && late.contains(node);
-            racks(trackers.iter().filter(|it| !is_stranger(it)), &mut racking)
-        } else {
-            BTreeMap::new()
-        };
         let mut beat = |span: Span| Duration::from_millis(rng.within(span.low, span.high));
-        Self {
+        let mut topology = Self {
             hash_key: HashKey::new(key),
             heartbeat: beat(plan.heartbeat_ms),
             host_heartbeat: beat(plan.host_heartbeat_ms),
@@ -176,16 +153,40 @@ impl Topology {
             cache_idle: Duration::from_secs(rng.within(1, 20)),
             max_cached: if rng.chance(200) { 4 } else { 100_000 },
             max_flows: u32::try_from(plan.spare_flows + clients).unwrap_or(u32::MAX),
-            strangers,
+            strangers: !fixed_views && rng.chance(500),
             fixed_views,
             dead_host: rng.chance(700).then_some(DEAD_HOST),
             linger: Duration::from_millis(rng.within(plan.linger_ms.low, plan.linger_ms.high)),
             ingresses,
             trackers,
-            racks,
+            racks: BTreeMap::new(),
             hosts,
             late,
             services,
+        };
+        if racking.chance(plan.racks) {
+            topology.racks = topology.stand_in_racks(&mut racking);
+        }
+        topology
+    }
+
+    /// Puts trackers in two or three racks; in none if all that are there from the begin would stand in one.
+    fn stand_in_racks(&self, rng: &mut Rng) -> BTreeMap<NodeNumber, Rack> {
+        let all = [Rack::A, Rack::B, Rack::C];
+        let count = 2 + rng.place(2);
+        let is_late = |node: &NodeNumber| self.late.contains(node);
+        // What is in no file has no failure domain for others.
+        let known = self
+            .trackers
+            .iter()
+            .filter(|&node| !(self.strangers && is_late(node)));
+        let racks: BTreeMap<_, _> = known.map(|&node| (node, all[rng.place(count)])).collect();
+        let at_first = racks.iter().filter(|&(node, _)| !is_late(node));
+        let at_first: BTreeSet<_> = at_first.map(|(_, rack)| *rack).collect();
+        if at_first.len() > 1 {
+            racks
+        } else {
+            BTreeMap::new()
         }
     }
 
@@ -199,6 +200,14 @@ impl Topology {
     pub(crate) fn domain(&self, node: NodeNumber) -> Option<FailureDomain> {
         let rack = self.racks.get(&node)?;
         Some(FailureDomain::of(rack.label()))
+    }
+
+    /// The rack that a tracker fails with, or that it fails alone.
+    pub(crate) fn fails_with(&self, node: NodeNumber) -> (Option<Rack>, Option<NodeNumber>) {
+        match self.racks.get(&node) {
+            Some(&rack) => (Some(rack), None),
+            None => (None, Some(node)),
+        }
     }
 
     /// How many trackers and racks can fail by themselves.

@@ -101,14 +101,20 @@ impl Tracker {
     }
 
     /// Acts on another view, in which what is owed to it is known by `fingerprint`; `active` were
-    /// ranked until now.
+    /// ranked until now, and `moved` tells whose failure domain is another than it was.
     pub(super) fn see(
         &mut self,
         now: Time,
         member: &Member,
         fingerprint: u64,
         active: &[NodeNumber],
+        moved: impl Fn(&NodeNumber) -> bool,
     ) {
+        // What was told when these failed with others is not what is owed among them now.
+        let told = self.told.iter().flatten();
+        if told.chain(active).any(moved) {
+            self.told = None;
+        }
         let is_joining = member.state == MemberState::Joining;
         if is_joining && !self.is_joining {
             self.channel.put_off_mark(true);

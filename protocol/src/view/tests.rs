@@ -118,5 +118,7 @@ fn the_ranked_fingerprint_has_the_failure_domains_that_are_shared() {
     let last = view([Some("b"), Some("a"), Some("a")]);
     assert_ne!(first, none);
     assert_ne!(first, last);
-    assert_ne!(first, view([Some("a"); 3]));
+    assert_eq!(view([Some("a"); 3]), none);
+    assert_eq!(first, view([Some("a"), Some("a"), Some("c")]));
+    assert_eq!(first, view([Some("a"), Some("a"), None]));
 }

@@ -7,6 +7,7 @@ use crate::disturbances::SETTLES;
 use crate::machine::Machine;
 use core::time::Duration;
 use jlb_protocol::{MemberState, NodeNumber, Protocol, Time};
+use std::collections::BTreeSet;
 
 /// For this long nothing may be repeated once the cluster is quiet.
 const QUIET: Duration = Duration::from_secs(2);
@@ -88,7 +89,34 @@ impl World {
             for tracker in [ranks.primary, ranks.secondary].into_iter().flatten() {
                 self.check_record(rule, client, tracker, owner);
             }
+            self.check_apart(client, owner);
         }
+    }
+
+    /// Where trackers that do not fail together are active, two such know the connection: a reference that looks at
+    /// all their records, and knows nothing of ranks.
+    fn check_apart(&mut self, client: usize, owner: NodeNumber) {
+        let key = self.clients[client].key;
+        let (mut active, mut knowing) = (BTreeSet::new(), BTreeSet::new());
+        for &node in &self.topology.trackers {
+            let Some(life) = self.nodes.get(&node).and_then(|node| node.life.as_ref()) else {
+                continue;
+            };
+            let Machine::Tracker(machine) = &life.machine else {
+                continue;
+            };
+            if life.membership.state() != MemberState::Active {
+                continue;
+            }
+            let unit = self.topology.fails_with(node);
+            active.insert(unit);
+            if machine.owner(&key) == Some(owner) {
+                knowing.insert(unit);
+            }
+        }
+        let wrong = (active.len() > 1 && knowing.len() < 2)
+            .then(|| format!("all trackers that know the flow of host {owner} fail together"));
+        self.violate(Rule::Filled, Some(client), wrong);
     }
 
     /// A tracker that has become active knows every connection that it ranks for now and that was there

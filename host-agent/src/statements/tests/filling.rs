@@ -3,6 +3,7 @@
 use super::*;
 use crate::testbed::trackers;
 use jlb_protocol::message::{Control, FlowKind, Path};
+use jlb_protocol::view::{FailureDomain, Member};
 use jlb_protocol::{MemberState, Message, View};
 use std::collections::BTreeSet;
 
@@ -109,6 +110,43 @@ fn r10_losing_a_tracker_tells_the_next_rank_only() {
     }
     assert!(told(&sent, 12).1.is_empty());
     assert_eq!(bed.stats().trackers_unfilled, 0);
+}
+
+/// The first and the last of the three in one rack: the other has a part in every flow.
+fn in_racks() -> View {
+    let view = with(&[]);
+    let members = view.members().iter().map(|member| Member {
+        domain: match member.node.get() {
+            10 | 12 => Some(FailureDomain::of("a")),
+            11 => Some(FailureDomain::of("b")),
+            _ => None,
+        },
+        ..*member
+    });
+    View::new(members.collect())
+}
+
+/// What was told while trackers failed alone is not what is owed when they fail together, and the other way round: nobody is
+/// marked as filled before it has been told what is newly its own.
+#[test]
+fn r10_other_failure_domains_have_trackers_told_what_is_newly_owed_to_them() {
+    let mut bed = filled(300);
+    let without = bed.view.clone();
+    for view in [in_racks(), without] {
+        let before = bed.view.clone();
+        bed.see(view.clone());
+        let sent = bed.converse(1_000);
+        let mut new = 0;
+        for tracker in [10, 11, 12] {
+            let (keys, marks) = told(&sent, tracker);
+            let (had, has) = (ranked(&before, tracker, 300), ranked(&view, tracker, 300));
+            assert!(keys.is_superset(&(&has - &had)), "{tracker}");
+            assert!(keys.is_subset(&has), "{tracker}");
+            assert!(ends_with(&marks, bed.fingerprint(tracker)), "{marks:?}");
+            new += has.difference(&had).count();
+        }
+        assert!(new > 50, "{new}");
+    }
 }
 
 #[test]
