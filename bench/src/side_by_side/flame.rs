@@ -14,7 +14,7 @@ use crate::error::{Doing, LabError, Result};
 use crate::nginx::find_program;
 
 /// Samples a second of each processor; a prime, so that nothing that comes regularly is always or never met.
-const FREQUENCY: &str = "499";
+const FREQUENCY: &str = "997";
 /// What has less than this share of all samples is left out.
 const LEAST: f64 = 0.002;
 /// Calls of calls that are told.

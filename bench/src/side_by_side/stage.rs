@@ -42,6 +42,9 @@ const SPARES: Counts = Counts {
     hosts: 0,
 };
 
+/// How long stacks are sampled, at least: shorter turns show a handful of them.
+const ENOUGH_TO_SEE: Duration = Duration::from_secs(3);
+
 /// What all namespaces have beside what every lab has.
 const EVERYWHERE: [(&str, &str); 3] = [
     ("net/ipv4/tcp_syncookies", "0"),
@@ -384,7 +387,7 @@ impl Stage {
         ))
     }
 
-    /// One turn of a row that has begun, for nothing but the stacks of its processes.
+    /// Turns of a row that has begun, for nothing but the stacks of its processes: as many as it takes for a picture.
     pub(super) async fn sample(
         &mut self,
         perf: &Path,
@@ -394,9 +397,12 @@ impl Stage {
         let mut groups = self.groups(row);
         groups.retain(|(group, _)| !NOT_THE_BALANCER.contains(group));
         let file = self.lab.plan().directory().join("perf.data");
-        let span = self.options.warm_up() + self.options.measured();
-        let recording = Recording::start(perf, file, &groups, span)?;
-        self.play(row, workload, 0).await?;
+        let turn = self.options.warm_up() + self.options.measured();
+        let turns = ENOUGH_TO_SEE.div_duration_f64(turn).ceil().max(1.0);
+        let recording = Recording::start(perf, file, &groups, turn.mul_f64(turns))?;
+        for _ in 0..turns as u32 {
+            self.play(row, workload, 0).await?;
+        }
         recording.finish(row.name, workload.name())
     }
 
