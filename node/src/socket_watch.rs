@@ -18,10 +18,6 @@ const PART: usize = 1_024;
 /// The most answers that wait for the reader: then the thread waits too.
 pub(crate) const MAX_ANSWERS: usize = 2;
 
-/// How long the thread may run at a time, the most that the kernel takes: all who ask for less cut in on it as soon as they have something
-/// to do, in its first lists, too.
-const SLICE: Duration = Duration::from_millis(100);
-
 /// How much the kernel prefers others to the thread: a long list is no reason for packets or servers to wait.
 const NICE: i32 = 10;
 
@@ -141,8 +137,6 @@ impl Lists {
                 let last = WakeOnDrop(waker);
                 let to_reader = to_reader;
                 let mut complete = 0;
-                // Where the kernel does not know it, lists are made all the same.
-                let _ = process::set_thread_slice(SLICE);
                 while let Ok(scope) = asked.recv() {
                     let mut parts = Parts {
                         to_reader: &to_reader,
