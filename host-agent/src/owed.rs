@@ -56,30 +56,8 @@ impl Owed {
         if ranks.primary == Some(tracker) || ranks.secondary == Some(tracker) {
             return true;
         }
-        match (ranks.primary, ranks.secondary) {
-            (Some(_), Some(_)) if self.ranking.trackers().binary_search(&tracker).is_ok() => false,
-            (Some(first), Some(second)) => self.would_rank(flow, tracker, first, second),
-            _ => true,
-        }
-    }
-
-    /// Whether another tracker would be one of the two beside those that hold the flow now.
-    fn would_rank(
-        &self,
-        flow: FlowHash,
-        tracker: NodeNumber,
-        first: NodeNumber,
-        second: NodeNumber,
-    ) -> bool {
-        if self.domains.is_empty() {
-            return self.beats(flow, tracker, second);
-        }
-        self.beats(flow, tracker, first)
-            || match (self.shared(tracker, first), self.shared(second, first)) {
-                (true, false) => false,
-                (false, true) => true,
-                (true, true) | (false, false) => self.beats(flow, tracker, second),
-            }
+        let active = self.ranking.trackers();
+        active.binary_search(&tracker).is_err() && self.is_owed_among(flow, tracker, active)
     }
 
     /// Whether the flow would be owed to the tracker if these others were active. It is then owed
@@ -107,11 +85,6 @@ impl Owed {
         } else {
             !rest().any(|other| is_apart(&other) || beats(other))
         }
-    }
-
-    /// Whether one tracker ranks before another.
-    fn beats(&self, flow: FlowHash, one: NodeNumber, other: NodeNumber) -> bool {
-        self.score(flow, one) > self.score(flow, other)
     }
 
     fn score(&self, flow: FlowHash, tracker: NodeNumber) -> (u64, NodeNumber) {

@@ -1,9 +1,9 @@
 //! Which nodes faults have struck, and when: what a checker excuses is told from this alone.
 
-use crate::topology::{Rack, Topology};
+use crate::topology::{Racks, Topology};
 use core::time::Duration;
 use jlb_protocol::{NodeNumber, Role, Time};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// After a fault has healed, a node is as good as before within this time: it is heard of again,
 /// joins and is filled.
@@ -38,12 +38,12 @@ pub(crate) type Number = usize;
 pub(crate) struct Disturbances {
     all: Vec<Disturbance>,
     /// Of trackers that fail together.
-    racks: BTreeMap<NodeNumber, Rack>,
+    racks: Racks,
 }
 
 impl Disturbances {
     /// None so far, where trackers stand in these racks.
-    pub(crate) fn new(racks: BTreeMap<NodeNumber, Rack>) -> Self {
+    pub(crate) fn new(racks: Racks) -> Self {
         Self {
             all: Vec::new(),
             racks,
@@ -115,10 +115,7 @@ impl Disturbances {
         let some = self.since(begin).filter(|one| {
             parts.contains(&one.part) && Topology::role(one.node) == Role::FlowTracker
         });
-        let apart = some.map(|one| match self.racks.get(&one.node) {
-            Some(&rack) => (Some(rack), None),
-            None => (None, Some(one.node)),
-        });
+        let apart = some.map(|one| self.racks.fails_with(one.node));
         apart.collect::<BTreeSet<_>>().len()
     }
 

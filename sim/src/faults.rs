@@ -194,7 +194,7 @@ impl Draw<'_> {
             };
             Some(draw.restart(&pair))
         });
-        let racks: BTreeSet<Rack> = topology.racks.values().copied().collect();
+        let racks: BTreeSet<Rack> = topology.racks.0.values().copied().collect();
         let racks: Vec<_> = racks.into_iter().collect();
         self.times(plan.rack_restarts, |draw| {
             let rack = *racks.get(draw.rng.place(racks.len().max(1)))?;
@@ -202,6 +202,7 @@ impl Draw<'_> {
                 |&(node, of): &(&NodeNumber, &Rack)| *of == rack && !topology.late.contains(node);
             let fallen: Vec<_> = topology
                 .racks
+                .0
                 .iter()
                 .filter(in_rack)
                 .map(|(node, _)| *node)

@@ -54,6 +54,20 @@ impl Rack {
     }
 }
 
+/// The racks of those trackers that stand in one.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Racks(pub(crate) BTreeMap<NodeNumber, Rack>);
+
+impl Racks {
+    /// The rack that a tracker fails with, or that it fails alone.
+    pub(crate) fn fails_with(&self, node: NodeNumber) -> (Option<Rack>, Option<NodeNumber>) {
+        match self.0.get(&node) {
+            Some(&rack) => (Some(rack), None),
+            None => (None, Some(node)),
+        }
+    }
+}
+
 /// The cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Topology {
@@ -62,7 +76,7 @@ pub(crate) struct Topology {
     pub(crate) ingresses: Vec<NodeNumber>,
     pub(crate) trackers: Vec<NodeNumber>,
     /// The racks of those trackers that stand in one.
-    pub(crate) racks: BTreeMap<NodeNumber, Rack>,
+    pub(crate) racks: Racks,
     pub(crate) hosts: Vec<NodeNumber>,
     /// Those that are started later.
     pub(crate) late: Vec<NodeNumber>,
@@ -159,7 +173,7 @@ impl Topology {
             linger: Duration::from_millis(rng.within(plan.linger_ms.low, plan.linger_ms.high)),
             ingresses,
             trackers,
-            racks: BTreeMap::new(),
+            racks: Racks::default(),
             hosts,
             late,
             services,
@@ -171,7 +185,7 @@ impl Topology {
     }
 
     /// Puts trackers in two or three racks; in none if all that are there from the begin would stand in one.
-    fn stand_in_racks(&self, rng: &mut Rng) -> BTreeMap<NodeNumber, Rack> {
+    fn stand_in_racks(&self, rng: &mut Rng) -> Racks {
         let all = [Rack::A, Rack::B, Rack::C];
         let count = 2 + rng.place(2);
         let is_late = |node: &NodeNumber| self.late.contains(node);
@@ -184,9 +198,9 @@ impl Topology {
         let at_first = racks.iter().filter(|&(node, _)| !is_late(node));
         let at_first: BTreeSet<_> = at_first.map(|(_, rack)| *rack).collect();
         if at_first.len() > 1 {
-            racks
+            Racks(racks)
         } else {
-            BTreeMap::new()
+            Racks::default()
         }
     }
 
@@ -198,22 +212,17 @@ impl Topology {
 
     /// What a tracker fails together with.
     pub(crate) fn domain(&self, node: NodeNumber) -> Option<FailureDomain> {
-        let rack = self.racks.get(&node)?;
+        let rack = self.racks.0.get(&node)?;
         Some(FailureDomain::of(rack.label()))
-    }
-
-    /// The rack that a tracker fails with, or that it fails alone.
-    pub(crate) fn fails_with(&self, node: NodeNumber) -> (Option<Rack>, Option<NodeNumber>) {
-        match self.racks.get(&node) {
-            Some(&rack) => (Some(rack), None),
-            None => (None, Some(node)),
-        }
     }
 
     /// How many trackers and racks can fail by themselves.
     pub(crate) fn trackers_apart(&self) -> usize {
-        let racks: BTreeSet<_> = self.racks.values().collect();
-        self.trackers.len() - self.racks.len() + racks.len()
+        let apart = self
+            .trackers
+            .iter()
+            .map(|&node| self.racks.fails_with(node));
+        apart.collect::<BTreeSet<_>>().len()
     }
 
     pub(crate) const fn role(node: NodeNumber) -> Role {

@@ -163,6 +163,21 @@ fn node(table: &NodeTable, seen: &mut Seen, findings: &mut Findings) -> Option<N
     })
 }
 
+/// Tells that a setting is not one of the node's role.
+pub(super) fn of_another_role(
+    table: &NodeTable,
+    setting: Range<usize>,
+    message: &str,
+    help: &str,
+    findings: &mut Findings,
+) {
+    findings.error(
+        Problem::at(setting, message, "of a node with another role")
+            .and(table.role.span(), "this role")
+            .help(help),
+    );
+}
+
 /// How many threads move packets: one, where nothing else is said.
 fn workers(table: &NodeTable, findings: &mut Findings) -> Option<u8> {
     let Some(written) = &table.workers else {
@@ -172,11 +187,8 @@ fn workers(table: &NodeTable, findings: &mut Findings) -> Option<u8> {
     let number = within(written, 1..=most, "node.workers", findings)?;
     if number > 1 && table.role.get_ref().0 != Role::Ingress.as_str() {
         let message = "only an ingress has more than one worker";
-        findings.error(
-            Problem::at(written.span(), message, "of a node with another role")
-                .and(table.role.span(), "this role")
-                .help("leave `workers` out here"),
-        );
+        let help = "leave `workers` out here";
+        of_another_role(table, written.span(), message, help, findings);
         return None;
     }
     u8::try_from(number).ok()
@@ -189,11 +201,8 @@ fn failure_domain(table: &NodeTable, findings: &mut Findings) -> Option<Option<S
     };
     if table.role.get_ref().0 != Role::FlowTracker.as_str() {
         let message = "only a flow tracker has a failure domain";
-        findings.error(
-            Problem::at(written.span(), message, "of a node with another role")
-                .and(table.role.span(), "this role")
-                .help("leave `failure_domain` out here: it says which two trackers hold a flow"),
-        );
+        let help = "leave `failure_domain` out here: it says which two trackers hold a flow";
+        of_another_role(table, written.span(), message, help, findings);
         return None;
     }
     let path = "node.failure_domain";

@@ -1,5 +1,6 @@
 //! How packets of clients come in.
 
+use super::nodes::of_another_role;
 use super::{device, one_of, right};
 use crate::cluster::{PacketIo, XdpStrip};
 use crate::problem::{Findings, Problem, quoted};
@@ -28,11 +29,8 @@ pub(super) fn packet_io(table: &NodeTable, findings: &mut Findings) -> Option<Pa
         (Word::AfXdp, Some(written)) => {
             if table.role.get_ref().0 != Role::Ingress.as_str() {
                 let message = "only an ingress takes packets of clients by AF_XDP";
-                findings.error(
-                    Problem::at(written.span(), message, "of a node with another role")
-                        .and(table.role.span(), "this role")
-                        .help("leave `packet_io` out here"),
-                );
+                let help = "leave `packet_io` out here";
+                of_another_role(table, written.span(), message, help, findings);
                 return None;
             }
             if table.xdp_interfaces.is_none() {
@@ -67,11 +65,8 @@ pub(super) fn xdp_strip(table: &NodeTable, findings: &mut Findings) -> Option<Op
     };
     if !is_host(table) {
         let message = "only a host agent has packets decapsulated by XDP";
-        findings.error(
-            Problem::at(written.span(), message, "of a node with another role")
-                .and(table.role.span(), "this role")
-                .help("leave `xdp_strip` out here"),
-        );
+        let help = "leave `xdp_strip` out here";
+        of_another_role(table, written.span(), message, help, findings);
         return None;
     }
     if table.xdp_interfaces.is_none() {

@@ -108,7 +108,7 @@ impl World {
             if life.membership.state() != MemberState::Active {
                 continue;
             }
-            let unit = self.topology.fails_with(node);
+            let unit = self.topology.racks.fails_with(node);
             active.insert(unit);
             if machine.owner(&key) == Some(owner) {
                 knowing.insert(unit);
