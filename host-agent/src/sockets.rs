@@ -17,9 +17,10 @@ const DUMP_SOON: Duration = Duration::from_secs(1);
 /// Between the beginnings of two dumps otherwise: they only find what events have missed.
 const DUMP_LATER: Duration = Duration::from_secs(10);
 
-/// After a dump the next of its scope waits for this many times as long as its making took of a processor: a
-/// hundredth of the time is spent on them.
-const DUMP_REST: u32 = 99;
+/// After a dump the next waits for this many times as long as its making took of a processor: a five-hundredth of the
+/// time is spent on them. What they cost others is more, for a walk of the kernel's table leaves nothing else in the
+/// processor's caches.
+const DUMP_REST: u32 = 499;
 
 /// It waits no longer than so many times as long, ...
 const LONG_DUMP_REST: u32 = 9;
@@ -169,9 +170,9 @@ impl HostAgent {
         } = listing;
         self.dumps.number = number;
         self.dumps.started = started;
-        match scope {
-            DumpScope::All => self.dumps.all_rested = now + rest_after(cost, LONGEST_REST_OF_ALL),
-            DumpScope::Sockets => self.dumps.rested = now + rest_after(cost, LONGEST_REST),
+        self.dumps.rested = now + rest_after(cost, LONGEST_REST);
+        if scope == DumpScope::All {
+            self.dumps.all_rested = now + rest_after(cost, LONGEST_REST_OF_ALL);
         }
         self.post.counters.dumps += 1;
         self.dumps.missing = match scope {
@@ -371,7 +372,7 @@ impl HostAgent {
     }
 }
 
-/// How long there is no other dump of its scope after one that cost so much.
+/// How long there is no other dump after one that cost so much.
 fn rest_after(cost: Duration, longest: Duration) -> Duration {
     let long = cost.saturating_mul(LONG_DUMP_REST).max(longest);
     cost.saturating_mul(DUMP_REST).min(long)

@@ -517,6 +517,38 @@ fn an_open_at_the_wrong_tracker_is_passed_on_once() {
 }
 
 #[test]
+fn an_open_past_one_that_does_not_act_is_led_by_the_second_if_the_first_passes_it_on() {
+    let key = Bed::new(3, 4).flow(0);
+    let packet = packet(&key, Intent::Syn, 5);
+    let asked = open(tracker(2), ingress(), &key, Intent::Syn, 5, &packet);
+    let without = |left| FlowMessage {
+        path: Path {
+            secondary: left,
+            ..asked.path
+        },
+        ..asked
+    };
+    // By its own ranking the first one leads with this tracker, but knows better.
+    let mut bed = Bed::new(3, 4);
+    bed.hand_flow(tracker(2), tracker(1), &without(Some(tracker(3))));
+    let offer = bed.take_one();
+    assert_eq!((offer.kind, offer.from), (FlowKind::Offer, tracker(2)));
+    assert_eq!(offer.path.primary, Some(tracker(2)));
+    assert_eq!(offer.to, tracker(1), "its partner");
+
+    for (from, left) in [
+        (tracker(1), None),
+        (tracker(3), Some(tracker(3))),
+        (host(1), Some(tracker(3))),
+    ] {
+        let mut bed = Bed::new(3, 4);
+        bed.hand_flow(tracker(2), from, &without(left));
+        bed.settle_silent();
+        assert_eq!(bed.dropped(2, DropReason::PassedOn), 1, "{from} {left:?}");
+    }
+}
+
+#[test]
 fn an_open_from_a_node_that_cannot_ask_is_dropped() {
     let mut bed = Bed::new(2, 4);
     let key = bed.flow(0);

@@ -53,3 +53,23 @@ fn idle_time_grows_by_no_more_than_the_time_that_passes() {
     assert!(grown <= passed + Duration::from_millis(20), "{grown:?}");
     assert!(before > Duration::ZERO);
 }
+
+#[test]
+fn a_thread_has_the_slice_that_it_asks_for_and_keeps_its_nice_value() {
+    std::thread::spawn(|| {
+        set_thread_nice(7).unwrap();
+        set_thread_slice(Duration::from_millis(50)).unwrap();
+        assert_eq!(thread_nice().unwrap(), 7);
+        // Only some kernels show it.
+        let shown = std::fs::read_to_string("/proc/thread-self/sched").unwrap_or_default();
+        let slice = shown.lines().find(|line| line.starts_with("se.slice"));
+        if let Some(line) = slice {
+            assert!(
+                line.ends_with("50000000") || line.ends_with("50.000000"),
+                "{line}"
+            );
+        }
+    })
+    .join()
+    .unwrap();
+}

@@ -1,8 +1,9 @@
 use super::destroyed::is_twin;
+use super::dump::{list_all, list_each_family};
 use super::{Endpoints, header, messages};
 use netlink_packet_core::Emitable;
-use netlink_packet_sock_diag::inet::{InetResponseHeader, SocketId};
-use std::net::IpAddr;
+use netlink_packet_sock_diag::inet::{InetResponseHeader, SocketId, StateFlags};
+use std::net::{IpAddr, TcpListener, TcpStream};
 
 /// A netlink message of type 20 with this payload, padded.
 fn message(payload: &[u8]) -> Vec<u8> {
@@ -123,4 +124,38 @@ fn a_socket_that_got_nothing_but_its_syn_is_a_twin_of_the_connections_own() {
     for len in 0..whole.len() {
         is_twin(&whole[..len]);
     }
+}
+
+#[test]
+fn both_kinds_of_list_have_the_connections_of_both_families() {
+    let mut held = Vec::new();
+    let mut ports = Vec::new();
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let listener = TcpListener::bind(address).unwrap();
+        let server = listener.local_addr().unwrap();
+        held.push(TcpStream::connect(server).unwrap());
+        held.push(listener.accept().unwrap().0);
+        ports.push(server.port());
+    }
+    let states = StateFlags::all() - StateFlags::LISTEN;
+    let mut lists = [Vec::new(), Vec::new()];
+    let [all, each] = &mut lists;
+    list_all(&states, |found| {
+        all.push(found.clone());
+        all.len()
+    })
+    .unwrap();
+    list_each_family(&states, |found| {
+        each.push(found.clone());
+        each.len()
+    })
+    .unwrap();
+    for list in &mut lists {
+        list.retain(|found| ports.contains(&found.socket_id.source_port));
+        list.sort_by_key(|found| found.family);
+        let families: Vec<u8> = list.iter().map(|found| found.family).collect();
+        assert_eq!(families, [2, 10], "{list:?}");
+    }
+    let [all, each] = lists;
+    assert_eq!(all, each);
 }
