@@ -96,8 +96,8 @@ impl Poller {
         Ok(epoll::delete(&self.epoll, file)?)
     }
 
-    /// Waits until a file is ready or `timeout` has passed (`None`: for ever) and gives the ready
-    /// files; none after the timeout, or after a signal.
+    /// Waits until a file is ready or `timeout` has passed (`None`: for ever; else in milliseconds, rounded up) and
+    /// gives the ready files; none after the timeout, or after a signal.
     ///
     /// # Errors
     /// Those of `epoll_wait(2)`, none of which happens in practice.

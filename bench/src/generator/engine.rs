@@ -1,6 +1,7 @@
 //! One thread of a job.
 
 use std::collections::VecDeque;
+use std::io;
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use super::outcome::Outcome;
 use super::{Job, now, socket};
 use crate::error::{Doing, Result};
 use crate::load::ErrorKind;
+use crate::timer::Alarm;
 
 /// What is read at once.
 const BUFFER: usize = 256 << 10;
@@ -23,6 +25,9 @@ const BUFFER: usize = 256 << 10;
 const LOOK: u64 = 20_000_000;
 /// How long a connection rests after it failed, so that what fails at once is not tried without end.
 const REST: u64 = 5_000_000;
+
+/// What the alarm is reported as; no slot has that number.
+const ALARM: u64 = u64::MAX;
 
 /// Which part of a job a thread does.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +73,8 @@ pub(super) struct Engine<'a> {
     share: Share,
     begin: Instant,
     poller: Poller,
+    /// In an open loop: an epoll rounds waits up to milliseconds, which is more than most answers take.
+    alarm: Option<Alarm>,
     ready: Vec<Ready>,
     slots: Vec<Slot>,
     /// Slots without a request, in an open loop.
@@ -111,11 +118,20 @@ impl<'a> Engine<'a> {
         } else {
             "Connection: close\r\n"
         };
+        let poller = Poller::new().doing("make an epoll")?;
+        let mut alarm = None;
+        if job.rate.is_some() {
+            let made = Alarm::new().doing("make a timer")?;
+            let added = poller.add(&made, ALARM, Interest::Readable);
+            added.doing("wait for a timer")?;
+            alarm = Some(made);
+        }
         Ok(Self {
             job,
             share,
             begin,
-            poller: Poller::new().doing("make an epoll")?,
+            poller,
+            alarm,
             ready: Vec::with_capacity(64),
             slots: slots.collect(),
             free: VecDeque::with_capacity(count),
@@ -162,12 +178,25 @@ impl<'a> Engine<'a> {
             let wait = Duration::from_nanos(self.next_wake(now, looked).saturating_sub(now));
             let mut ready = std::mem::take(&mut self.ready);
             ready.clear();
-            ready.extend(self.poller.wait(Some(wait)).doing("wait for connections")?);
+            self.wait(wait, &mut ready).doing("wait for connections")?;
             for event in &ready {
-                self.handle(*event);
+                if event.token != ALARM {
+                    self.handle(*event);
+                }
             }
             self.ready = ready;
         }
+    }
+
+    /// Waits until something is ready, or so long: to the microsecond where requests are due at fixed times.
+    fn wait(&mut self, span: Duration, ready: &mut Vec<Ready>) -> io::Result<()> {
+        let mut rounded = Some(span);
+        if let Some(alarm) = self.alarm.as_ref().filter(|_| !span.is_zero()) {
+            alarm.set(span)?;
+            rounded = None;
+        }
+        ready.extend(self.poller.wait(rounded)?);
+        Ok(())
     }
 
     fn start(&mut self) {
