@@ -17,18 +17,20 @@ const DUMP_SOON: Duration = Duration::from_secs(1);
 /// Between the beginnings of two dumps otherwise: they only find what events have missed.
 const DUMP_LATER: Duration = Duration::from_secs(10);
 
-/// After a dump the next waits for this many times as long as its making took of a processor: a five-hundredth of the
-/// time is spent on them. What they cost others is more, for a walk of the kernel's table leaves nothing else in the
-/// processor's caches.
+/// After a dump the next waits for this many times as long as its making took of a processor. What that costs others is
+/// more, for a walk of the kernel's table leaves nothing else in the processor's caches, ...
 const DUMP_REST: u32 = 499;
 
-/// It waits no longer than so many times as long, ...
-const LONG_DUMP_REST: u32 = 9;
-
-/// ... unless that is less than this, so that the kernel's word on live flows comes in time, ...
+/// ... but no longer than this, so that the kernel's word on live flows comes in time, ...
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
-/// ... or than this, so that flows that are over go in time (S5). A kernel lists a hundred thousand entries of
+/// ... unless it took longer than a tenth of that.
+const LONG_DUMP_REST: u32 = 9;
+
+/// After a dump of everything the next of that kind also waits for this many times as long, ...
+const DUMP_OF_ALL_REST: u32 = 99;
+
+/// ... but for that no longer than this, so that flows that are over go in time (S5). A kernel lists a hundred thousand entries of
 /// TIME_WAIT in a quarter of a second.
 const LONGEST_REST_OF_ALL: Duration = Duration::from_secs(5);
 
@@ -170,9 +172,11 @@ impl HostAgent {
         } = listing;
         self.dumps.number = number;
         self.dumps.started = started;
-        self.dumps.rested = now + rest_after(cost, LONGEST_REST);
+        let rested = now + rest_after(cost);
+        self.dumps.rested = rested;
         if scope == DumpScope::All {
-            self.dumps.all_rested = now + rest_after(cost, LONGEST_REST_OF_ALL);
+            let of_all = cost.saturating_mul(DUMP_OF_ALL_REST);
+            self.dumps.all_rested = rested.max(now + of_all.min(LONGEST_REST_OF_ALL));
         }
         self.post.counters.dumps += 1;
         self.dumps.missing = match scope {
@@ -373,8 +377,8 @@ impl HostAgent {
 }
 
 /// How long there is no other dump after one that cost so much.
-fn rest_after(cost: Duration, longest: Duration) -> Duration {
-    let long = cost.saturating_mul(LONG_DUMP_REST).max(longest);
+fn rest_after(cost: Duration) -> Duration {
+    let long = cost.saturating_mul(LONG_DUMP_REST).max(LONGEST_REST);
     cost.saturating_mul(DUMP_REST).min(long)
 }
 

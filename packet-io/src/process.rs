@@ -61,14 +61,17 @@ pub fn set_thread_nice(nice: i32) -> io::Result<()> {
     Ok(setpriority_process(None, nice)?)
 }
 
-/// Tells the scheduler how long the calling thread, one of the ordinary ones, may run at a time before others that wait
+/// Tells the scheduler how long the calling thread may run at a time before others that wait
 /// have their turn (0.1 to 100 ms; the kernel's own value is about 3 ms): whoever asks for less may cut in on whoever asks for more
-/// (Linux 6.12; kernels before that take no notice).
+/// (Linux 6.12; kernels before that take no notice). Its policy and its nice value stay.
 ///
 /// # Errors
-/// `InvalidInput` if the kernel does not know the call that way.
+/// `InvalidInput` if the kernel does not know the call that way, or the thread has a real-time policy; `PermissionDenied` where
+/// a filter of calls forbids it.
 pub fn set_thread_slice(slice: Duration) -> io::Result<()> {
     let nice = thread_nice()?;
+    /// SCHED_FLAG_KEEP_POLICY (Linux 5.3).
+    const KEEP_POLICY: u64 = 8;
     // struct sched_attr, as its first version has it.
     #[repr(C)]
     struct SchedAttr {
@@ -84,7 +87,7 @@ pub fn set_thread_slice(slice: Duration) -> io::Result<()> {
     let attr = SchedAttr {
         size: 48,
         policy: 0,
-        flags: 0,
+        flags: KEEP_POLICY,
         nice,
         priority: 0,
         runtime: u64::try_from(slice.as_nanos()).unwrap_or(u64::MAX),

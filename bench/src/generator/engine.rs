@@ -75,6 +75,8 @@ pub(super) struct Engine<'a> {
     poller: Poller,
     /// In an open loop: an epoll rounds waits up to milliseconds, which is more than most answers take.
     alarm: Option<Alarm>,
+    /// What it is set to, if it has yet to go off.
+    armed: Option<u64>,
     ready: Vec<Ready>,
     slots: Vec<Slot>,
     /// Slots without a request, in an open loop.
@@ -132,6 +134,7 @@ impl<'a> Engine<'a> {
             begin,
             poller,
             alarm,
+            armed: None,
             ready: Vec::with_capacity(64),
             slots: slots.collect(),
             free: VecDeque::with_capacity(count),
@@ -175,12 +178,15 @@ impl<'a> Engine<'a> {
             if now >= self.end() && self.is_done() {
                 return Ok(self.outcome);
             }
-            let wait = Duration::from_nanos(self.next_wake(now, looked).saturating_sub(now));
+            let wake = self.next_wake(now, looked);
             let mut ready = std::mem::take(&mut self.ready);
             ready.clear();
-            self.wait(wait, &mut ready).doing("wait for connections")?;
+            let waited = self.wait(now, wake, &mut ready);
+            waited.doing("wait for connections")?;
             for event in &ready {
-                if event.token != ALARM {
+                if event.token == ALARM {
+                    self.armed = None;
+                } else {
                     self.handle(*event);
                 }
             }
@@ -188,11 +194,15 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Waits until something is ready, or so long: to the microsecond where requests are due at fixed times.
-    fn wait(&mut self, span: Duration, ready: &mut Vec<Ready>) -> io::Result<()> {
+    /// Waits until something is ready, or until `wake`: to the microsecond where requests are due at fixed times.
+    fn wait(&mut self, now: u64, wake: u64, ready: &mut Vec<Ready>) -> io::Result<()> {
+        let span = Duration::from_nanos(wake.saturating_sub(now));
         let mut rounded = Some(span);
         if let Some(alarm) = self.alarm.as_ref().filter(|_| !span.is_zero()) {
-            alarm.set(span)?;
+            if self.armed != Some(wake) {
+                alarm.set(span)?;
+                self.armed = Some(wake);
+            }
             rounded = None;
         }
         ready.extend(self.poller.wait(rounded)?);

@@ -546,6 +546,17 @@ fn an_open_past_one_that_does_not_act_is_led_by_the_second_if_the_first_passes_i
         bed.settle_silent();
         assert_eq!(bed.dropped(2, DropReason::PassedOn), 1, "{from} {left:?}");
     }
+
+    // Nor by one that is not the second.
+    let mut bed = Bed::new(4, 4);
+    let asked = open(tracker(3), ingress(), &key, Intent::Syn, 5, &packet);
+    let path = Path {
+        secondary: Some(tracker(4)),
+        ..asked.path
+    };
+    bed.hand_flow(tracker(3), tracker(1), &FlowMessage { path, ..asked });
+    bed.settle_silent();
+    assert_eq!(bed.dropped(3, DropReason::PassedOn), 1);
 }
 
 #[test]

@@ -107,8 +107,10 @@ fn list(states: StateFlags, mut take: impl FnMut(&InetResponseHeader) -> usize) 
         take(found)
     });
     match both {
-        // Where it is not known, the newer kind is, or else has the better reason.
-        Err(_) if !taken => list_each_family(&states, take),
+        // Where it is not known, the newer kind is, or else has the better reason. One that does not answer won't do so then.
+        Err(error) if !taken && error.kind() != io::ErrorKind::WouldBlock => {
+            list_each_family(&states, take)
+        }
         result => result,
     }
 }
