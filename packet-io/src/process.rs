@@ -62,7 +62,7 @@ pub fn set_thread_nice(nice: i32) -> io::Result<()> {
 }
 
 /// Tells the scheduler how long the calling thread may run at a time before others that wait
-/// have their turn (0.1 to 100 ms; the kernel's own value is about 3 ms): whoever asks for less may cut in on whoever asks for more
+/// have their turn (0.1 to 100 ms; the kernel's own value is 0.7 to 3 ms, by the number of processors): whoever asks for less may cut in on whoever asks for more
 /// (Linux 6.12; kernels before that take no notice). Its policy and its nice value stay.
 ///
 /// # Errors
