@@ -79,6 +79,7 @@ fn every_option_named_exists() {
         &["lab", "detect", "--help"],
         &["bench", "policies", "--help"],
         &["bench", "lab", "--help"],
+        &["bench", "soak", "--help"],
         &["sim", "--help"],
         &["explore", "--help"],
     ];
