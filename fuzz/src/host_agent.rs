@@ -4,7 +4,7 @@ use super::ingress::{VIP4, VIP6, matches};
 use super::role::{Driven, node, play, view};
 use super::script::Script;
 use jlb_host_agent::config::{Admission, Config, Drain, Limits, Service, Timers};
-use jlb_host_agent::{DumpScope, HostAgent, Socket, SocketState};
+use jlb_host_agent::{DumpScope, Found, HostAgent, LookedUp, Socket, SocketState};
 use jlb_protocol::keyed_hash::HashKey;
 use jlb_protocol::{Message, NodeNumber, PacketBuf, Time, Transmit, View};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,13 +15,30 @@ impl Driven for HostAgent {
         self.handle_message(now, from, message);
     }
 
-    /// The first byte says what it is: 0 the end of a socket, anything else a list of all.
+    /// The first byte says what it is: 0 the end of a socket, 3 what was found of what is asked for, anything else a list.
     fn local(&mut self, now: Time, bytes: &[u8]) {
         let mut script = Script(bytes);
         let kind = script.byte();
         if kind == 0 {
             let socket = socket(&mut script);
             self.handle_socket_closed(now, socket.local, socket.remote, socket.cookie);
+            return;
+        }
+        if kind == 3 {
+            self.expect_look_ups();
+            let answers = self.take_look_ups().into_iter().map(|asked| LookedUp {
+                asked,
+                found: match script.byte() {
+                    0 => Found::Nothing,
+                    1 => Found::Unknown,
+                    seconds => Found::Socket {
+                        socket: socket(&mut script),
+                        rest: Some(Duration::from_secs(seconds.into())),
+                    },
+                },
+            });
+            let answers: Vec<_> = answers.collect();
+            self.handle_looked_up(now, now, Duration::ZERO, &answers);
             return;
         }
         // The first that were found are of everything.

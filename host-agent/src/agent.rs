@@ -5,6 +5,7 @@ use crate::drain::Draining;
 use crate::flows::{Due, Flow, Flows, Outcome};
 use crate::hunt::Hunts;
 use crate::life::{Ending, Event, State};
+use crate::look_ups::LookUps;
 use crate::post::Post;
 use crate::rejects::Rejects;
 use crate::services::Services;
@@ -40,7 +41,8 @@ pub enum Verdict {
 /// Any call with `&mut self` may be made at any time; `now` never goes back. After each, drain
 /// [`Self::poll_transmit`] (and give the buffers back with [`Self::recycle`]), then ask
 /// [`Self::poll_timeout`] and [`Self::poll_dump`] when to call [`Self::handle_timeout`] and to
-/// make the next dump of the kernel's sockets at the latest.
+/// make the next dump of the kernel's sockets at the latest. A driver that can look up single connections says
+/// so once, by [`Self::expect_look_ups`], and asks [`Self::poll_look_ups`] too.
 ///
 /// Until the second [`Self::handle_sockets`] the agent answers nothing but what concerns flows that
 /// the first has shown (R4). Destroy events should be listened for before the first dump begins, and handed in with [`Self::handle_socket_closed`]
@@ -56,6 +58,7 @@ pub struct HostAgent {
     pub(crate) statements: Statements,
     pub(crate) post: Post,
     pub(crate) dumps: Dumps,
+    pub(crate) look_ups: LookUps,
     pub(crate) last_birth: Birth,
     /// When Load is due in any case.
     pub(crate) load_at: Time,
@@ -88,6 +91,7 @@ impl HostAgent {
             ),
             post: Post::new(limits.max_outbox, config.hash_key),
             dumps: Dumps::new(now),
+            look_ups: LookUps::new(now),
             last_birth: Birth {
                 incarnation: config.incarnation,
                 counter: 0,
@@ -198,6 +202,7 @@ impl HostAgent {
             match due {
                 Due::Expired => self.advance(now, handle, Event::Expired),
                 Due::Refresh => self.refresh_flow(now, handle),
+                Due::Look => self.look_up(now, handle),
                 Due::Later => {}
             }
         }

@@ -16,6 +16,7 @@ impl Digest for HostAgent {
             statements,
             post: _,
             dumps,
+            look_ups,
             last_birth,
             load_at,
             load_soonest,
@@ -26,6 +27,7 @@ impl Digest for HostAgent {
         rejects.digest(into);
         statements.digest(into);
         dumps.digest(into);
+        look_ups.digest(into);
         into.value(last_birth);
         draining.digest(into);
         into.value(&(hunts.life, &hunts.heard));

@@ -13,13 +13,20 @@ use jlb_protocol::{Birth, FlowKey, NodeNumber, Protocol, ServiceNumber, Time};
 const TICK: Duration = Duration::from_millis(10);
 
 mod began;
+mod coarse;
 mod connections;
+mod deadlines;
 mod digest;
 mod listing;
+mod looking;
 mod stripping;
 mod trail;
 
 use began::Began;
+use coarse::Coarse;
+pub(crate) use deadlines::Due;
+use looking::LOOK_SOON;
+pub(crate) use looking::{LOOK_AGAIN, LOOK_LATER};
 pub(crate) use stripping::Change;
 use stripping::{Mark, Stripping};
 pub(crate) use trail::Point;
@@ -55,10 +62,12 @@ pub(crate) struct Flow {
     /// The ingress through which the client's last packet came, which has an entry for the flow;
     /// `None` if none came since the flow was taken from the kernel's list.
     pub(crate) ingress: Option<NodeNumber>,
-    refresh_at: Time,
+    refresh_at: Coarse,
     /// The number of the last dump that listed it, its low bits: no flow outlives so many dumps that
     /// do not list it.
     dump: u16,
+    /// When the kernel is to be asked for it alone.
+    look_at: Coarse,
 }
 
 impl Flow {
@@ -166,17 +175,6 @@ pub(crate) enum Outcome {
     Ended(FlowKey, Flow, Ending),
 }
 
-/// Why a flow's deadline has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Due {
-    /// Its time is over.
-    Expired,
-    /// Its trackers are to be told of it again.
-    Refresh,
-    /// Nothing: a UDP flow had packets meanwhile.
-    Later,
-}
-
 /// The flows, by key and by socket cookie.
 ///
 /// The index of cookies holds each flow once at most, so the flow table's bound is its own too.
@@ -193,6 +191,8 @@ pub(crate) struct Flows {
     /// The same when the trackers were told last.
     told: Vec<(ServiceNumber, u32)>,
     stripping: Stripping,
+    /// Whether the kernel can be asked for single flows.
+    is_looking: bool,
 }
 
 impl Flows {
@@ -207,6 +207,7 @@ impl Flows {
             open: Vec::new(),
             told: Vec::new(),
             stripping: Stripping::OFF,
+            is_looking: false,
         }
     }
 
@@ -290,7 +291,7 @@ impl Flows {
 
     /// Adds a flow whose key is not in the table.
     pub(crate) fn insert(&mut self, now: Time, new: NewFlow) -> Result<Handle, Full> {
-        let flow = Flow {
+        let mut flow = Flow {
             birth: new.birth,
             began: new.isn.map_or(Began::UNKNOWN, |isn| Began::now(now, isn)),
             protocol: new.protocol,
@@ -303,9 +304,11 @@ impl Flows {
             absent_since: PRESENT,
             last_packet: now,
             ingress: new.ingress,
-            refresh_at: now + self.first_refresh(&new.key),
+            refresh_at: Coarse::not_before(now + self.first_refresh(&new.key)),
             dump: 0,
+            look_at: Coarse::NEVER,
         };
+        flow.plan_look(self.is_looking, now + LOOK_SOON);
         let handle = self.table.insert(new.key, flow)?;
         self.tcp += u32::from(new.protocol == Protocol::Tcp);
         self.count_in(new.key.service(), new.state);
@@ -411,6 +414,7 @@ impl Flows {
             }
             State::Established | State::Closing | State::Released => {}
         }
+        self.look_soon(now, handle);
     }
 
     /// The flow's life is this one.
@@ -420,15 +424,6 @@ impl Flows {
             flow.birth = birth;
             flow.forget_trail();
         }
-    }
-
-    /// Whether a flow that is closing has lingered for long enough when a dump begins: since its
-    /// close, and since the client was last heard of.
-    pub(crate) fn has_lingered(&self, handle: Handle, started: Time) -> bool {
-        self.table.get(handle).is_some_and(|flow| {
-            let quiet = flow.since.max(flow.last_packet);
-            flow.state == State::Closing && started >= quiet + self.timers.linger
-        })
     }
 
     /// A dump lists a socket of the flow's addresses. Returns whether that counts: not if the dump
@@ -462,34 +457,11 @@ impl Flows {
         }
     }
 
-    /// A flow whose deadline has come; to be called until `None`.
-    pub(crate) fn pop_due(&mut self, now: Time) -> Option<(Handle, Due)> {
-        let handle = self.table.pop_expired(now.as_nanos())?;
-        let refresh = self.timers.refresh;
-        let flow = self.table.get_mut(handle)?;
-        let due = if end(flow, &self.timers).is_some_and(|end| end <= now) {
-            Due::Expired
-        } else if flow.refresh_at <= now {
-            flow.refresh_at = now + refresh;
-            Due::Refresh
-        } else {
-            Due::Later
-        };
-        if due != Due::Expired {
-            self.arm(handle);
-        }
-        Some((handle, due))
-    }
-
-    /// When [`Self::pop_due`] is worth calling next.
-    pub(crate) fn next_deadline(&self) -> Option<Time> {
-        self.table.next_deadline().map(Time::from_nanos)
-    }
-
     fn become_state(&mut self, now: Time, handle: Handle, next: State) {
         let Some(key) = self.table.key(handle).copied() else {
             return;
         };
+        let is_looking = self.is_looking;
         let Some(flow) = self.table.get_mut(handle) else {
             return;
         };
@@ -497,29 +469,10 @@ impl Flows {
         let before = core::mem::replace(&mut flow.state, next);
         flow.since = now;
         flow.absent_since = PRESENT;
+        flow.plan_look(is_looking, now + LOOK_SOON);
         self.count_out(key.service(), before);
         self.count_in(key.service(), next);
         self.arm(handle);
-    }
-
-    /// Between one half and the whole of the interval, by the flow's hash: what came at once is
-    /// not refreshed at once.
-    fn first_refresh(&self, key: &FlowKey) -> Duration {
-        let half = u64::try_from(self.timers.refresh.as_nanos() / 2).unwrap_or(u64::MAX / 2);
-        Duration::from_nanos(half.saturating_add(self.table.hash_of(key) % half.max(1)))
-    }
-
-    fn arm(&mut self, handle: Handle) {
-        let Some(flow) = self.table.get(handle) else {
-            return;
-        };
-        if !flow.state.is_owned() {
-            self.table.clear_deadline(handle);
-            return;
-        }
-        let end = end(flow, &self.timers);
-        let next = end.map_or(flow.refresh_at, |end| end.min(flow.refresh_at));
-        self.table.set_deadline(handle, next.as_nanos());
     }
 
     /// The flow is in doubt no more.
@@ -564,18 +517,6 @@ impl Flows {
                 self.open.remove(at);
             }
         }
-    }
-}
-
-/// When a flow ends by itself. Established and closing ones of TCP do by what dumps show.
-fn end(flow: &Flow, timers: &Timers) -> Option<Time> {
-    match (flow.protocol, flow.state) {
-        (Protocol::Tcp, State::Accepted) => Some(flow.since + timers.handshake),
-        (Protocol::Tcp, State::Established | State::Closing | State::Released) => None,
-        (
-            Protocol::Udp,
-            State::Accepted | State::Established | State::Closing | State::Released,
-        ) => Some(flow.last_packet + timers.udp_idle),
     }
 }
 

@@ -17,6 +17,9 @@ const DUMP_SOON: Duration = Duration::from_secs(1);
 /// Between the beginnings of two dumps otherwise: they only find what events have missed.
 const DUMP_LATER: Duration = Duration::from_secs(10);
 
+/// The same where single flows are looked up instead of what waits for a proof.
+const DUMP_LATEST: Duration = Duration::from_secs(30);
+
 /// After a dump the next waits for this many times as long as its making took of a processor. What that costs others is
 /// more, for a walk of the kernel's table leaves nothing else in the processor's caches, ...
 const DUMP_REST: u32 = 499;
@@ -182,7 +185,7 @@ impl HostAgent {
         self.dumps.missing = match scope {
             DumpScope::All => {
                 self.dumps.events_lost.take_if(|lost| *lost < started);
-                let (gone, missing) = self.flows.unlisted(number, started);
+                let (gone, missing) = self.flows.unlisted(now, number, started);
                 for handle in gone {
                     self.advance(now, handle, Event::Absent);
                 }
@@ -252,18 +255,21 @@ impl HostAgent {
         if !self.is_ready() {
             return Some(started);
         }
-        let to_show = missing
+        let look_ups = self.look_ups.do_work();
+        let waits = missing
             || self.flows.unproven() > 0
             || self.flows.in_doubt() > 0
             || self.flows.in_state(State::Accepted) > 0;
-        let to_end = events_lost.is_some()
-            || missing
+        let closes = missing
             || self.flows.in_state(State::Closing) > 0
             || self.flows.in_state(State::Released) > 0;
+        let to_show = waits && !look_ups;
+        let to_end = events_lost.is_some() || (closes && !look_ups);
         let soon = started + DUMP_SOON;
         let show = to_show.then(|| soon.max(rested.min(all_rested)));
         let end = to_end.then(|| soon.max(all_rested));
-        let later = (started + DUMP_LATER).max(all_rested);
+        let later = if look_ups { DUMP_LATEST } else { DUMP_LATER };
+        let later = (started + later).max(all_rested);
         Some([show, end].into_iter().flatten().fold(later, Time::min))
     }
 
@@ -304,6 +310,11 @@ impl HostAgent {
         if !self.flows.listed(handle, number, started) {
             return;
         }
+        self.seen(now, handle, started, socket);
+    }
+
+    /// The kernel shows what it has of a flow, since that time.
+    pub(crate) fn seen(&mut self, now: Time, handle: Handle, started: Time, socket: &Socket) {
         let flow = self.flows.get(handle);
         let other = flow.is_some_and(|flow| flow.is_other_socket(socket.cookie));
         let event = match socket.state {
@@ -366,7 +377,7 @@ impl HostAgent {
 
     /// The flow that a connection of this machine is, if it is a service's. One that the machine
     /// itself made to a VIP of its own did not come through the load balancer.
-    fn flow_of(&self, local: SocketAddr, remote: SocketAddr) -> Option<FlowKey> {
+    pub(crate) fn flow_of(&self, local: SocketAddr, remote: SocketAddr) -> Option<FlowKey> {
         let (vip, client) = (local.ip().to_canonical(), remote.ip().to_canonical());
         if remote.port() == 0 || self.services.is_vip(client) {
             return None;

@@ -64,6 +64,10 @@ pub struct Counters {
     pub sockets_without_room: u64,
     /// Complete lists of sockets.
     pub dumps: u64,
+    /// Single connections for which the kernel was asked.
+    pub look_ups: u64,
+    /// Those of which it had no word.
+    pub look_ups_unknown: u64,
     /// Destroyed sockets of flows of this host.
     pub destroyed: u64,
     /// Destroyed sockets that belong to no flow, or to its former life.

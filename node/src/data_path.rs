@@ -289,6 +289,7 @@ impl<M: Machine> Turn<M> {
             self.path.link.poll_timeout(),
             self.path.members.poll_timeout(),
             self.dump_due(),
+            self.look_ups_due(),
             self.frames_due(now),
             self.sweep_due(),
             self.ends,
@@ -305,6 +306,13 @@ impl<M: Machine> Turn<M> {
     fn dump_due(&self) -> Option<Time> {
         let sockets = self.path.sockets.as_ref()?;
         sockets.lists.due(self.path.machine.poll_dump())
+    }
+
+    /// When the kernel is to be asked for single connections.
+    fn look_ups_due(&self) -> Option<Time> {
+        let sockets = self.path.sockets.as_ref()?;
+        let wanted = self.path.machine.poll_look_ups();
+        sockets.lists.look_ups_due(wanted)
     }
 
     fn woken(&mut self, now: Time) -> Result<(), Error> {
@@ -334,10 +342,11 @@ impl<M: Machine> Turn<M> {
         self.handle_lists(now)
     }
 
-    /// Hands on what there is of a list of sockets, which comes in parts so that packets do not wait for all of it,
-    /// and asks for the next.
+    /// Hands on what there is of a list of sockets, which comes in parts so that packets do not wait for all of it, or of
+    /// look-ups, and asks for the next.
     fn handle_lists(&mut self, now: Time) -> Result<(), Error> {
         let ask = self.dump_due().is_some_and(|due| due <= now);
+        let look_up = self.look_ups_due().is_some_and(|due| due <= now);
         let Some(SocketWatch { lists, .. }) = &mut self.path.sockets else {
             return Ok(());
         };
@@ -354,6 +363,16 @@ impl<M: Machine> Turn<M> {
                     self.notify(Notice::DumpFailed(error));
                     return Ok(());
                 }
+                Some(Answer::LookedUp {
+                    started,
+                    cost,
+                    answers,
+                }) => machine.handle_looked_up(now, started, cost, &answers),
+                Some(Answer::LookUpsFailed(error)) => {
+                    machine.handle_look_ups_failed();
+                    self.notify(Notice::LookUpsFailed(error));
+                    return Ok(());
+                }
                 Some(Answer::ThreadEnded) => {
                     let what = "the thread that lists sockets panicked; its last words are above";
                     return Err(Error::DataThread(what.into()));
@@ -363,6 +382,8 @@ impl<M: Machine> Turn<M> {
         }
         if ask {
             lists.ask(machine.dump_scope(now));
+        } else if look_up {
+            lists.look_up(machine.take_look_ups());
         }
         Ok(())
     }

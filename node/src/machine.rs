@@ -31,7 +31,7 @@ mod ingress;
 
 use crate::report::Report;
 use jlb_host_agent::signals::Signal;
-use jlb_host_agent::{DumpScope, Ends, Socket, Strip, Until};
+use jlb_host_agent::{DumpScope, Ends, LookUp, LookedUp, Socket, Strip, Until};
 use jlb_ingress::{Packet, Rules, Shortcut};
 use jlb_packet_io::xsk::Frame;
 use jlb_protocol::{
@@ -125,6 +125,25 @@ pub(crate) trait Machine: Send {
     }
     /// Some of the kernel's closes were not told.
     fn handle_events_lost(&mut self, _now: Time) {}
+    /// When the kernel is to be asked for single connections.
+    fn poll_look_ups(&self) -> Option<Time> {
+        None
+    }
+    /// For which.
+    fn take_look_ups(&mut self) -> Vec<LookUp> {
+        Vec::new()
+    }
+    /// What it said, from `started` on; that took so long of a processor.
+    fn handle_looked_up(
+        &mut self,
+        _now: Time,
+        _started: Time,
+        _cost: Duration,
+        _answers: &[LookedUp],
+    ) {
+    }
+    /// It could not be asked.
+    fn handle_look_ups_failed(&mut self) {}
     /// When the next list of sockets is wanted.
     fn poll_dump(&self) -> Option<Time> {
         None

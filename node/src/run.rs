@@ -348,6 +348,9 @@ async fn listen(told: &mut mpsc::Receiver<Notice>, status: &Status) -> Result<()
                 );
             }
             Notice::DumpFailed(error) => error!(%error, "can't list the machine's sockets"),
+            Notice::LookUpsFailed(error) => {
+                warn!(%error, "can't look connections up; all are listed instead");
+            }
             Notice::Failed(action, why) => warn!(why, "can't {action}"),
         }
     }

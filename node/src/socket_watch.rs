@@ -1,9 +1,9 @@
-//! The kernel's sockets on a host: destroy events in the data thread, whole lists on a thread of
-//! their own, so that a long list never stalls packets.
+//! The kernel's sockets on a host: destroy events in the data thread, whole lists and look-ups of single connections on a
+//! thread of their own, so that a long list never stalls packets.
 
 use crate::clock;
 use crate::error::Error;
-use crate::kernel::sock_diag::{self, Destroyed, DumpScope, Socket};
+use crate::kernel::sock_diag::{self, Destroyed, DumpScope, LookUp, LookedUp, Socket};
 use jlb_packet_io::process;
 use jlb_packet_io::wait::Waker;
 use jlb_protocol::Time;
@@ -47,19 +47,27 @@ impl SocketWatch {
     /// are when a list is begun. Both belong to the network namespace of the calling thread.
     pub(crate) fn start(vips: Arc<Mutex<Vec<IpAddr>>>, waker: Waker) -> Result<Self, Error> {
         let events = Destroyed::open().map_err(Error::Setup)?;
-        let lists = Lists::start(waker, move |scope, parts| {
+        let list = move |scope, parts: &mut Parts<'_>| {
             let vips = vips.lock().unwrap_or_else(PoisonError::into_inner).clone();
             sock_diag::dump(scope, |socket| {
                 if vips.contains(&socket.local.ip()) {
                     parts.add(socket);
                 }
             })
-        })?;
+        };
+        let lists = Lists::start(waker, list, sock_diag::look_up)?;
         Ok(Self { events, lists })
     }
 }
 
-/// What there is of a list that was asked for.
+/// What the thread is asked for.
+#[derive(Debug)]
+enum Request {
+    List(DumpScope),
+    LookUps(Vec<LookUp>),
+}
+
+/// What there is of what was asked for.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// It is begun.
@@ -78,7 +86,18 @@ pub(crate) enum Answer {
     },
     /// There will be no more of it; the next may be asked for after a pause.
     Failed(crate::kernel::Error),
-    /// There will never be one again.
+    /// All of the look-ups.
+    LookedUp {
+        /// When they began.
+        started: Time,
+        /// What they took of a processor.
+        cost: Duration,
+        /// What was found.
+        answers: Vec<LookedUp>,
+    },
+    /// There are none of the look-ups; others may be asked for after a pause.
+    LookUpsFailed(crate::kernel::Error),
+    /// There will never be any again.
     ThreadEnded,
 }
 
@@ -116,23 +135,45 @@ impl Parts<'_> {
     }
 }
 
-/// The thread that makes lists, one at a time.
+/// The thread that makes lists and look-ups, one thing at a time.
 pub(crate) struct Lists {
-    requests: SyncSender<DumpScope>,
+    requests: SyncSender<Request>,
     answers: Receiver<Answer>,
     asked: bool,
-    /// No list is asked for before.
-    pause: Time,
-    retry: Duration,
+    lists: Pause,
+    look_ups: Pause,
+}
+
+/// When one kind of request may be made again after one that failed.
+struct Pause {
+    until: Time,
+    next: Duration,
+}
+
+impl Pause {
+    const NONE: Self = Self {
+        until: Time::ZERO,
+        next: FIRST_RETRY,
+    };
+
+    fn failed(&mut self, now: Time) {
+        self.until = now + self.next;
+        self.next = (self.next * 2).min(LONGEST_RETRY);
+    }
+
+    fn worked(&mut self) {
+        self.next = FIRST_RETRY;
+    }
 }
 
 impl Lists {
     /// Starts the thread; `waker` is woken when there is an answer.
     fn start(
         waker: Waker,
-        mut make: impl FnMut(DumpScope, &mut Parts<'_>) -> crate::kernel::Result<()> + Send + 'static,
+        mut list: impl FnMut(DumpScope, &mut Parts<'_>) -> crate::kernel::Result<()> + Send + 'static,
+        mut look_up: impl FnMut(&[LookUp]) -> crate::kernel::Result<Vec<LookedUp>> + Send + 'static,
     ) -> Result<Self, Error> {
-        let (requests, asked) = sync_channel::<DumpScope>(1);
+        let (requests, asked) = sync_channel::<Request>(1);
         let (to_reader, answers) = sync_channel(MAX_ANSWERS);
         std::thread::Builder::new()
             .name("sockets".into())
@@ -143,23 +184,37 @@ impl Lists {
                 let mut complete = 0;
                 // Where the kernel does not know it, lists are made all the same.
                 let _ = process::set_thread_slice(SLICE);
-                while let Ok(scope) = asked.recv() {
+                while let Ok(request) = asked.recv() {
                     let mut parts = Parts {
                         to_reader: &to_reader,
                         waker: &last.0,
                         part: Vec::new(),
                     };
                     let started = clock::now();
-                    parts.send(Answer::Begun { started, scope });
                     let before = process::thread_time();
-                    let made = make(scope, &mut parts);
-                    complete += u32::from(made.is_ok());
-                    if complete == LISTS_IN_A_HURRY {
-                        // Where it is not allowed, lists are made all the same.
-                        let _ = process::set_thread_nice(NICE);
+                    let cost = || process::thread_time().saturating_sub(before);
+                    match request {
+                        Request::List(scope) => {
+                            parts.send(Answer::Begun { started, scope });
+                            let made = list(scope, &mut parts);
+                            complete += u32::from(made.is_ok());
+                            if complete == LISTS_IN_A_HURRY {
+                                // Where it is not allowed, lists are made all the same.
+                                let _ = process::set_thread_nice(NICE);
+                            }
+                            parts.end(made, cost());
+                        }
+                        Request::LookUps(asked) => {
+                            let made = look_up(&asked);
+                            let cost = cost();
+                            let looked_up = |answers| Answer::LookedUp {
+                                started,
+                                cost,
+                                answers,
+                            };
+                            parts.send(made.map_or_else(Answer::LookUpsFailed, looked_up));
+                        }
                     }
-                    let cost = process::thread_time().saturating_sub(before);
-                    parts.end(made, cost);
                 }
             })
             .map_err(Error::system("start a thread"))?;
@@ -167,25 +222,37 @@ impl Lists {
             requests,
             answers,
             asked: false,
-            pause: Time::ZERO,
-            retry: FIRST_RETRY,
+            lists: Pause::NONE,
+            look_ups: Pause::NONE,
         })
     }
 
-    /// When to ask, if a list is wanted at `wanted`: not while one is being made, and after
+    /// When to ask, if a list is wanted at `wanted`: not while something is being made, and after
     /// failures only now and then.
     pub(crate) fn due(&self, wanted: Option<Time>) -> Option<Time> {
-        if self.asked {
-            None
-        } else {
-            wanted.map(|wanted| wanted.max(self.pause))
-        }
+        let wanted = wanted.filter(|_| !self.asked)?;
+        Some(wanted.max(self.lists.until))
     }
 
-    /// Asks for a list; one at a time. That the thread has ended is told by [`Self::poll`].
+    /// The same for look-ups.
+    pub(crate) fn look_ups_due(&self, wanted: Option<Time>) -> Option<Time> {
+        let wanted = wanted.filter(|_| !self.asked)?;
+        Some(wanted.max(self.look_ups.until))
+    }
+
+    /// Asks for a list, if nothing is being made. That the thread has ended is told by [`Self::poll`].
     pub(crate) fn ask(&mut self, scope: DumpScope) {
+        self.request(Request::List(scope));
+    }
+
+    /// Asks for look-ups, if nothing is being made.
+    pub(crate) fn look_up(&mut self, connections: Vec<LookUp>) {
+        self.request(Request::LookUps(connections));
+    }
+
+    fn request(&mut self, request: Request) {
         if !self.asked {
-            self.asked = self.requests.try_send(scope).is_ok();
+            self.asked = self.requests.try_send(request).is_ok();
         }
     }
 
@@ -197,17 +264,13 @@ impl Lists {
             Err(TryRecvError::Disconnected) => return Some(Answer::ThreadEnded),
         };
         match answer {
-            Answer::Complete { .. } => {
-                self.asked = false;
-                self.retry = FIRST_RETRY;
-            }
-            Answer::Failed(_) => {
-                self.asked = false;
-                self.pause = now + self.retry;
-                self.retry = (self.retry * 2).min(LONGEST_RETRY);
-            }
-            Answer::Begun { .. } | Answer::Part(_) | Answer::ThreadEnded => {}
+            Answer::Complete { .. } => self.lists.worked(),
+            Answer::Failed(_) => self.lists.failed(now),
+            Answer::LookedUp { .. } => self.look_ups.worked(),
+            Answer::LookUpsFailed(_) => self.look_ups.failed(now),
+            Answer::Begun { .. } | Answer::Part(_) | Answer::ThreadEnded => return Some(answer),
         }
+        self.asked = false;
         Some(answer)
     }
 }

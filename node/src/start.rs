@@ -162,6 +162,7 @@ impl Start<'_> {
                 }
                 let (members, view, now) = self.membership();
                 let mut machine = HostAgent::new(settings, view, seed, now);
+                machine.expect_look_ups();
                 if stripper.is_some() {
                     machine.begin_stripping();
                 }

@@ -254,6 +254,7 @@ pub fn occasion(bug: Bug) -> Option<Occasion> {
         Bug::SynAsData
         | Bug::SynNotOfferedToOwner
         | Bug::EventEndsFlowAtOnce
+        | Bug::OneLookUpProves
         | Bug::CountsTwice => in_worlds("rough", rough()),
         Bug::PausedHostTakesOldOffers | Bug::AcceptsReplays | Bug::IgnoresReceiverIncarnation => {
             in_worlds("restarts", restarts())

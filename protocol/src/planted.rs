@@ -96,6 +96,9 @@ bugs! {
     /// R8, host.
     EventEndsFlowAtOnce = 8,
         "The kernel's destroy event ends a flow at once, without closing and linger.";
+    /// R8, host.
+    OneLookUpProves = 8,
+        "One look-up that finds no socket of a flow ends it.";
     /// R9, ingress and tracker.
     AnybodyCloses = 9,
         "A flow ends by what another host, or an older life of it, says.";

@@ -50,6 +50,11 @@ impl Sock {
         !matches!(self.phase, Phase::TimeWait)
     }
 
+    /// How long it stays as it is, if nothing comes.
+    pub(crate) const fn rest(&self, now: Time) -> Duration {
+        self.due.since(now)
+    }
+
     /// Whether the connection is open, and neither side has begun to close it.
     pub(crate) const fn is_established(&self) -> bool {
         matches!(self.phase, Phase::Open)

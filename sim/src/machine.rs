@@ -92,6 +92,14 @@ impl Machine {
         }
     }
 
+    /// When a host agent wants to ask for single connections.
+    pub(crate) fn poll_look_ups(&self) -> Option<Time> {
+        match self {
+            Self::Host(agent) => agent.poll_look_ups(),
+            Self::Ingress(_) | Self::Tracker(_) => None,
+        }
+    }
+
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
         match self {
             Self::Ingress(ingress) => ingress.poll_transmit(),

@@ -241,6 +241,12 @@ impl Node {
         Some(self.clock.when(clock))
     }
 
+    /// When a host agent wants to ask for single connections, in the world's time.
+    pub(crate) fn poll_look_ups(&self) -> Option<Time> {
+        let clock = self.life.as_ref()?.machine.poll_look_ups()?;
+        Some(self.clock.when(clock))
+    }
+
     /// What it has in its books, in all its lives.
     pub(crate) fn sums(&self) -> Sums {
         let mut sums = self.retired;

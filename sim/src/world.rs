@@ -19,7 +19,7 @@ use crate::rng::Rng;
 use crate::topology::{LONGEST_MEMORY, Topology};
 use crate::trace::Trace;
 use core::time::Duration;
-use jlb_host_agent::{DumpScope, Socket};
+use jlb_host_agent::{DumpScope, Found, LookUp, Socket};
 use jlb_protocol::{FlowKey, NodeNumber, PacketBuf, ServiceNumber, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,6 +31,7 @@ mod delivery;
 mod dumps;
 mod faults;
 mod hosts;
+mod look_ups;
 mod phases;
 mod recovery;
 mod shell;
@@ -110,6 +111,17 @@ enum Event {
         begun: Time,
         sockets: Vec<Socket>,
     },
+    LookUpsBegin {
+        host: NodeNumber,
+        life: u32,
+    },
+    /// What was asked for, with what is known of it already.
+    LookUpsEnd {
+        host: NodeNumber,
+        life: u32,
+        started: Time,
+        answers: Vec<(LookUp, Option<Found>)>,
+    },
     /// One of the faults that were drawn.
     Fault(usize),
     Start(NodeNumber),
@@ -153,7 +165,8 @@ struct HostSide {
     /// The services for which it was so at the last look.
     closed: BTreeSet<ServiceNumber>,
     dump_armed: Option<Time>,
-    /// The cookies of the sockets that the last dump missed: none is missed twice in a row.
+    look_ups_armed: Option<Time>,
+    /// The cookies of the sockets that the last dump missed, or a look-up since: none is missed twice in a row.
     missed: BTreeSet<u64>,
 }
 
@@ -415,6 +428,13 @@ impl World {
                 begun,
                 sockets,
             } => self.hand_listed(host, life, begun, sockets),
+            Event::LookUpsBegin { host, life } => self.begin_look_ups(host, life),
+            Event::LookUpsEnd {
+                host,
+                life,
+                started,
+                answers,
+            } => self.end_look_ups(host, life, started, answers),
             Event::Fault(at) => self.fault(at),
             Event::Start(node) => self.start(node),
             Event::Stop(node) => self.stop(node),

@@ -1,6 +1,7 @@
 //! What of the flows decides the future.
 
 use super::{Doubt, Flow, Flows, PRESENT};
+use jlb_protocol::Time;
 use jlb_protocol::digest::{Digest, Digester};
 
 impl Digest for Flows {
@@ -17,6 +18,8 @@ impl Digest for Flows {
             told: _,
             // Off wherever this is asked for.
             stripping: _,
+            // On or off for good.
+            is_looking: _,
         } = self;
         into.value(&table.len());
         for (handle, key, flow) in table.sorted() {
@@ -47,6 +50,7 @@ impl Digest for Flow {
             refresh_at,
             // Every dump writes it before it is read.
             dump: _,
+            look_at,
         } = self;
         into.value(&(birth, protocol, state, cookie, ingress));
         into.value(&self.doubt().map(|Doubt { isn, answered }| (isn, answered)));
@@ -55,6 +59,8 @@ impl Digest for Flow {
         let is_absent = *absent_since != PRESENT;
         into.deadline(is_absent.then_some(absent_since.as_nanos()));
         into.time(*last_packet);
-        into.time(*refresh_at);
+        for at in [refresh_at, look_at] {
+            into.deadline(at.time(*last_packet).map(Time::as_nanos));
+        }
     }
 }

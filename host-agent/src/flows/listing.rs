@@ -2,6 +2,7 @@
 
 use super::{Flow, Flows, PRESENT};
 use alloc::vec::Vec;
+use core::time::Duration;
 use jlb_flow_table::Handle;
 use jlb_protocol::{Protocol, Time};
 
@@ -11,20 +12,23 @@ impl Flows {
     /// dump proves nothing: the kernel walks its table while sockets come and go, and may step
     /// over one that is there. For an open flow a dump must have begun `socketless` after it came
     /// into its state, for the packet that makes the socket may have been on its way to the stack.
-    pub(crate) fn unlisted(&mut self, dump: u32, started: Time) -> (Vec<Handle>, bool) {
+    pub(crate) fn unlisted(&mut self, now: Time, dump: u32, started: Time) -> (Vec<Handle>, bool) {
         let not_shown = self.not_shown(dump, started);
         let mut missing: Vec<_> = not_shown.map(|(handle, _)| handle).collect();
-        let mut first_time = false;
+        let mut first_time = Vec::new();
         missing.retain(|&handle| match self.table.get_mut(handle) {
             Some(flow) if flow.absent_since == PRESENT => {
                 flow.absent_since = started;
-                first_time = true;
+                first_time.push(handle);
                 false
             }
             Some(_) => true,
             None => false,
         });
-        (missing, first_time)
+        for &handle in &first_time {
+            self.look_soon(now, handle);
+        }
+        (missing, !first_time.is_empty())
     }
 
     /// Whether there is an open flow that this dump, of sockets alone, did not list though it would have. That proves
@@ -40,12 +44,17 @@ impl Flows {
             .iter()
             .map(|(handle, _, flow)| (handle, flow))
             .filter(move |(_, flow)| flow.protocol == Protocol::Tcp && flow.dump != dump as u16)
-            .filter(move |(_, flow)| {
-                if flow.state.is_open() {
-                    started >= flow.since + margin
-                } else {
-                    started > flow.since
-                }
-            })
+            .filter(move |(_, flow)| flow.can_miss(started, margin))
+    }
+}
+
+impl Flow {
+    /// Whether it would have been there for the kernel to show, at that time.
+    pub(super) fn can_miss(&self, started: Time, margin: Duration) -> bool {
+        if self.state.is_open() {
+            started >= self.since + margin
+        } else {
+            started > self.since
+        }
     }
 }

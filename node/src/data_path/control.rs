@@ -68,6 +68,8 @@ pub(crate) enum Notice {
     Undrained(u32),
     /// The list of the machine's sockets can't be read.
     DumpFailed(crate::kernel::Error),
+    /// Connections could not be looked up.
+    LookUpsFailed(crate::kernel::Error),
     /// What was tried, and why it failed. How often is counted elsewhere; this tells the reason, at
     /// most once a [`COMPLAINT_INTERVAL`].
     Failed(&'static str, String),

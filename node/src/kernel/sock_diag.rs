@@ -2,10 +2,12 @@
 
 mod destroyed;
 mod dump;
+mod look_up;
 
 pub use destroyed::{BUFFER_SIZE, Destroyed, DestroyedSocket, Event};
 pub use dump::{Listener, dump, listeners};
-pub use jlb_host_agent::{DumpScope, Socket, SocketState};
+pub use jlb_host_agent::{DumpScope, Found, LookUp, LookedUp, Socket, SocketState};
+pub use look_up::look_up;
 
 use netlink_packet_core::NetlinkBuffer;
 use netlink_packet_sock_diag::inet::{InetResponseHeader, SocketId};

@@ -3,7 +3,7 @@
 use super::{Machine, RoleConfig, Taken};
 use crate::report::Report;
 use jlb_host_agent::signals::Signal;
-use jlb_host_agent::{DumpScope, Ends, HostAgent, Socket, Strip, Until, Verdict};
+use jlb_host_agent::{DumpScope, Ends, HostAgent, LookUp, LookedUp, Socket, Strip, Until, Verdict};
 use jlb_ingress::Packet;
 use jlb_protocol::{Ledger, Message, NodeNumber, PacketBuf, ServiceNumber, Time, Transmit, View};
 use std::net::SocketAddr;
@@ -47,6 +47,22 @@ impl Machine for HostAgent {
 
     fn handle_events_lost(&mut self, now: Time) {
         Self::handle_events_lost(self, now);
+    }
+
+    fn poll_look_ups(&self) -> Option<Time> {
+        Self::poll_look_ups(self)
+    }
+
+    fn take_look_ups(&mut self) -> Vec<LookUp> {
+        Self::take_look_ups(self)
+    }
+
+    fn handle_looked_up(&mut self, now: Time, started: Time, cost: Duration, answers: &[LookedUp]) {
+        Self::handle_looked_up(self, now, started, cost, answers);
+    }
+
+    fn handle_look_ups_failed(&mut self) {
+        Self::handle_look_ups_failed(self);
     }
 
     fn poll_dump(&self) -> Option<Time> {
@@ -164,6 +180,16 @@ impl Machine for HostAgent {
                 "jlb_host_socket_lists_total",
                 "Lists of sockets that came to their end, with TIME_WAIT and without.",
                 counts.dumps,
+            ),
+            (
+                "jlb_host_socket_look_ups_total",
+                "Connections of flows for which the kernel was asked alone.",
+                counts.look_ups,
+            ),
+            (
+                "jlb_host_socket_look_ups_unknown_total",
+                "Those of which it had no word, as where no server listens any more: lists are made instead.",
+                counts.look_ups_unknown,
             ),
             (
                 "jlb_host_sockets_destroyed_total",

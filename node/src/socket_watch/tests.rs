@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernel::sock_diag::SocketState;
+use crate::kernel::sock_diag::{Found, SocketState};
 use jlb_packet_io::wait::{Interest, Poller};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ impl Bed {
         let waker = Waker::new().unwrap();
         let poller = Poller::new().unwrap();
         poller.add(&waker, 0, Interest::Readable).unwrap();
-        let lists = Lists::start(waker.clone(), make).unwrap();
+        let lists = Lists::start(waker.clone(), make, look_up).unwrap();
         Self {
             lists,
             poller,
@@ -40,6 +40,18 @@ impl Bed {
             self.waker.clear();
         }
     }
+}
+
+/// Finds nothing of the first port; nothing else can be asked for.
+fn look_up(asked: &[LookUp]) -> crate::kernel::Result<Vec<LookedUp>> {
+    let answer = |&asked: &LookUp| match asked.remote.port() {
+        4_000 => Ok(LookedUp {
+            asked,
+            found: Found::Nothing,
+        }),
+        _ => Err(failure()),
+    };
+    asked.iter().map(answer).collect()
 }
 
 fn failure() -> crate::kernel::Error {
@@ -129,6 +141,44 @@ fn a_list_comes_in_parts_and_waits_for_a_slow_reader() {
     }
     assert!(cookies.into_iter().eq(0..SOCKETS as u64));
     assert_eq!(bed.lists.due(Some(now)), Some(now));
+}
+
+#[test]
+fn look_ups_and_lists_are_made_one_after_the_other_and_fail_each_for_themselves() {
+    let mut bed = Bed::new(|_, _| Err(failure()));
+    let ask = |port| {
+        let Socket { local, remote, .. } = socket(1);
+        let remote = SocketAddr::new(remote.ip(), port);
+        vec![LookUp { local, remote }]
+    };
+    let mut now = Time::from_millis(1);
+    for wait in [1, 2, 4] {
+        assert_eq!(bed.lists.look_ups_due(Some(now)), Some(now));
+        bed.lists.look_up(ask(1));
+        assert_eq!(bed.lists.look_ups_due(Some(now)), None);
+        assert_eq!(bed.lists.due(Some(now)), None);
+        // Nothing comes of it while something is being made.
+        bed.lists.ask(DumpScope::All);
+        assert!(matches!(bed.answer(now), Answer::LookUpsFailed(_)));
+        assert_eq!(bed.lists.due(Some(now)), Some(now), "lists go on");
+        let due = bed.lists.look_ups_due(Some(now)).unwrap();
+        assert_eq!(due.since(now).as_secs(), wait);
+        now = due;
+    }
+    bed.lists.ask(DumpScope::All);
+    assert_eq!(bed.lists.look_ups_due(Some(now)), None);
+    assert!(matches!(bed.answer(now), Answer::Failed(_)));
+    bed.lists.look_up(ask(4_000));
+    let Answer::LookedUp { answers, .. } = bed.answer(now) else {
+        panic!("no answers");
+    };
+    let found: Vec<_> = answers.iter().map(|answer| answer.found).collect();
+    assert_eq!(found, [Found::Nothing]);
+    assert_eq!(bed.lists.look_ups_due(None), None);
+    bed.lists.look_up(ask(1));
+    assert!(matches!(bed.answer(now), Answer::LookUpsFailed(_)));
+    let due = bed.lists.look_ups_due(Some(now)).unwrap();
+    assert_eq!(due.since(now), FIRST_RETRY, "what worked counts");
 }
 
 fn socket(cookie: u64) -> Socket {

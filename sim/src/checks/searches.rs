@@ -13,6 +13,8 @@ struct Search {
     accepted: Option<NodeNumber>,
     /// When the last Offer was made that repeats none.
     last: Time,
+    /// When the last one came, repeats and all.
+    shown: Time,
     /// Whether a tracker led it, and not an ingress that sees no tracker (R13).
     by_tracker: bool,
 }
@@ -113,6 +115,7 @@ impl Searches {
             offers: Vec::new(),
             accepted: None,
             last: now,
+            shown: now,
             by_tracker,
         };
         let search = self
@@ -125,7 +128,10 @@ impl Searches {
         if before.is_some_and(|before| before != isn) {
             *search = new.clone();
         }
-        let restless = search.last <= changed || now.since(changed) < CLIMB;
+        // The last that came, too, may be of a record from before the change, if its host did not take it.
+        let may_be_old = search.accepted.is_none() && search.shown <= changed + CLIMB;
+        let restless = search.last <= changed || now.since(changed) < CLIMB || may_be_old;
+        search.shown = now;
         // What repeats an Offer of before is of a record that is as old as that.
         let missed = self.missed.get(&attempt).copied();
         let mut made = missed

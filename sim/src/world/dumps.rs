@@ -39,9 +39,10 @@ impl World {
         self.settle(host);
     }
 
-    /// Sees to a host's next dump, and notes whether the host has room (S3).
+    /// Sees to a host's next dump and look-ups, and notes whether the host has room (S3).
     pub(super) fn watch_host(&mut self, host: NodeNumber) {
         let now = self.now;
+        self.watch_look_ups(host);
         let Some(node) = self.nodes.get(&host) else {
             return;
         };
@@ -238,7 +239,7 @@ impl World {
         sockets
     }
 
-    fn agent(&mut self, host: NodeNumber) -> Option<&mut HostAgent> {
+    pub(super) fn agent(&mut self, host: NodeNumber) -> Option<&mut HostAgent> {
         match &mut self.nodes.get_mut(&host)?.life.as_mut()?.machine {
             Machine::Host(agent) => Some(agent),
             Machine::Ingress(_) | Machine::Tracker(_) => None,
@@ -246,18 +247,18 @@ impl World {
     }
 
     /// The time on the clock of a host whose agent is up, not paused, and in this life.
-    fn agent_clock(&self, host: NodeNumber, life: u32) -> Option<Time> {
+    pub(super) fn agent_clock(&self, host: NodeNumber, life: u32) -> Option<Time> {
         let node = self.nodes.get(&host)?;
         let runs = node.is_up() && !node.is_paused() && node.incarnation == life;
         runs.then(|| node.clock.shows(self.now))
     }
 
-    fn shows(&self, host: NodeNumber, world: Time) -> Option<Time> {
+    pub(super) fn shows(&self, host: NodeNumber, world: Time) -> Option<Time> {
         Some(self.nodes.get(&host)?.clock.shows(world))
     }
 
     /// The local and the remote address of a flow's socket.
-    fn addresses(&self, key: &FlowKey) -> (SocketAddr, SocketAddr) {
+    pub(super) fn addresses(&self, key: &FlowKey) -> (SocketAddr, SocketAddr) {
         let service = self.topology.service(key.service());
         let vip = service.map_or(key.client(), |service| service.matching.vip);
         (

@@ -86,6 +86,7 @@ impl World {
         self.disturb(number, Part::Struck);
         if let Some(side) = self.hosts.get_mut(&number) {
             side.dump_armed = None;
+            side.look_ups_armed = None;
             // The next agent finds what the kernel has, whatever this one has said.
             for dossier in &mut self.dossiers {
                 if dossier.sockets.contains(&number) && !dossier.got_syns.contains(&number) {
@@ -223,6 +224,7 @@ impl World {
         }
         if let Some(side) = self.hosts.get_mut(&number) {
             side.dump_armed = None;
+            side.look_ups_armed = None;
         }
         self.watch_host(number);
         self.look_at_router();

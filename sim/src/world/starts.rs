@@ -92,7 +92,12 @@ impl World {
             }
             Role::HostAgent => {
                 let config = topology.host_config(number, incarnation);
-                Machine::Host(Box::new(HostAgent::new(config, view, seed, clock)))
+                let mut agent = HostAgent::new(config, view, seed, clock);
+                // One in four has nothing but lists.
+                if !seed.is_multiple_of(4) {
+                    agent.expect_look_ups();
+                }
+                Machine::Host(Box::new(agent))
             }
         }
     }

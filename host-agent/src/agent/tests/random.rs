@@ -2,7 +2,7 @@
 //! in the end nothing is left (S5, S6).
 
 use crate::testbed::*;
-use crate::{Config, DumpScope, Socket, SocketState, Verdict};
+use crate::{Config, DumpScope, Found, LookedUp, Socket, SocketState, Verdict};
 use core::time::Duration;
 use jlb_protocol::message::{Control, FlowKind, Intent};
 use jlb_protocol::packet::TcpFlags;
@@ -64,6 +64,9 @@ enum Step {
     DumpPart(Vec<(usize, u64, u8)>),
     DumpEnds(u64),
     EventsLost,
+    /// What waits for a look-up is asked for, and answered in some way, as of so long ago.
+    LookUps(u64, Vec<(u64, u8)>),
+    LookUpsFailed,
     /// Trackers, and ingress nodes with numbers below 10.
     View(Vec<u16>),
     /// Trackers in states and lives, and whether this host drains.
@@ -120,6 +123,10 @@ fn any_step() -> impl Strategy<Value = Step> {
         3 => prop::collection::vec((who, 0..8_u64, 0..3_u8), 0..6).prop_map(Step::DumpPart),
         2 => (0..1_000_u64).prop_map(Step::DumpEnds),
         1 => Just(Step::EventsLost),
+        6 => (prop_oneof![Just(0), 0..3_000_u64], prop::collection::vec((0..8_u64, 0..5_u8), 1..12)).prop_map(
+            |(ago, found)| Step::LookUps(ago, found)
+        ),
+        1 => Just(Step::LookUpsFailed),
         1 => prop::collection::vec(prop_oneof![1..3_u16, 10..14_u16], 0..6).prop_map(Step::View),
         2 => (prop::collection::vec((10..14_u16, 0..4_usize, 0..3_u32), 0..5), any::<bool>())
             .prop_map(|(all, draining)| Step::Trackers(all, draining)),
@@ -155,6 +162,33 @@ fn socket((who, cookie, state): (usize, u64, u8)) -> Socket {
         _ => SocketState::TimeWait,
     };
     clients()[who].socket(cookie, state)
+}
+
+/// Answers what is asked for, in turn as `found` says: a cookie and what there is.
+fn look_up(bed: &mut Bed, began: Time, found: &[(u64, u8)]) {
+    let asked = bed.agent.take_look_ups();
+    assert!(asked.len() <= 64);
+    let answers = asked.into_iter().zip(found.iter().cycle());
+    let answers = answers.map(|(asked, &(cookie, state))| LookedUp {
+        asked,
+        found: match state {
+            0 => Found::Unknown,
+            1 => Found::Nothing,
+            _ => {
+                let socket = Socket {
+                    local: asked.local,
+                    remote: asked.remote,
+                    cookie,
+                    state: socket((0, 0, state - 2)).state,
+                };
+                let rest = (cookie > 0).then_some(Duration::from_secs(cookie * 20));
+                Found::Socket { socket, rest }
+            }
+        },
+    });
+    let answers: Vec<_> = answers.collect();
+    let cost = Duration::from_millis(1);
+    bed.agent.handle_looked_up(bed.now, began, cost, &answers);
 }
 
 fn take(bed: &mut Bed, step: &Step) {
@@ -249,6 +283,11 @@ fn take(bed: &mut Bed, step: &Step) {
             bed.agent.end_sockets(bed.now, Duration::from_millis(cost));
         }
         Step::EventsLost => bed.agent.handle_events_lost(bed.now),
+        Step::LookUps(ago, found) => {
+            let began = Time::from_nanos(bed.now.as_nanos() - ago * 1_000_000);
+            look_up(bed, began, found);
+        }
+        Step::LookUpsFailed => bed.agent.handle_look_ups_failed(),
         Step::View(trackers) => {
             bed.view = view(trackers);
             bed.agent.handle_view(bed.now, bed.view.clone());
@@ -342,20 +381,30 @@ fn check_bounds(bed: &Bed) {
 proptest! {
     #[test]
     fn books_balance_bounds_hold_and_in_the_end_nothing_is_left(
+        looks in any::<bool>(),
         steps in prop::collection::vec(any_step(), 1..120)
     ) {
         let mut bed = Bed::unready(tight());
+        if looks {
+            bed.agent.expect_look_ups();
+        }
         for step in &steps {
             take(&mut bed, step);
             check_bounds(&bed);
             bed.drain();
         }
-        // Everything closes: no sockets, no packets, trackers and ingress nodes that answer.
+        // Everything closes: no sockets, no packets, trackers and ingress nodes that answer; lists tell it, or
+        // look-ups, with few of them.
         bed.view = view(&[1, 2, 10, 11, 12]);
         bed.agent.handle_view(bed.now, bed.view.clone());
-        for _ in 0..120 {
+        for round in 0..180 {
             bed.run_acked(1_001);
-            bed.dump(&[]);
+            if looks && bed.agent.is_ready() && round % 30 > 0 {
+                let now = bed.now;
+                look_up(&mut bed, now, &[(0, 1)]);
+            } else {
+                bed.dump(&[]);
+            }
         }
         bed.run_acked(2_000);
         prop_assert_eq!(bed.flows(), [0; 4]);
@@ -363,6 +412,10 @@ proptest! {
         prop_assert_eq!(stats.statements_pending, 0);
         prop_assert!(stats.services.iter().all(|one| one.connections == 0));
         prop_assert_eq!(bed.agent.flows.unproven(), 0);
+        if looks {
+            prop_assert_eq!(bed.agent.poll_look_ups(), None);
+            return Ok(());
+        }
         prop_assert_eq!(bed.agent.poll_dump(), Some(Time::from_nanos(bed.now.as_nanos() - 2_000_000_000) + Duration::from_secs(10)));
     }
 }

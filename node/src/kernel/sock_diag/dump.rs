@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Types of messages that netlink itself defines.
-const NLMSG_ERROR: u16 = 2;
+pub(super) const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 
 /// The request for the TCP connections of all families at once, and its answers.
@@ -219,7 +219,8 @@ fn code(payload: &[u8]) -> Option<io::Error> {
     (code < 0).then(|| io::Error::from_raw_os_error(code.saturating_neg()))
 }
 
-fn socket(header: &InetResponseHeader) -> Option<Socket> {
+/// What the message is about, if it is a connection that is no attempt of this machine.
+pub(super) fn socket(header: &InetResponseHeader) -> Option<Socket> {
     use netlink_packet_sock_diag::constants as tcp;
     let state = match (&header.timer, header.state) {
         // Only what is left after a socket has this timer, whatever state it names.

@@ -1,9 +1,10 @@
 use super::destroyed::is_twin;
 use super::dump::{list_all, list_each_family};
-use super::{Endpoints, header, messages};
+use super::{Endpoints, Found, LookUp, Socket, SocketState, header, look_up, messages};
 use netlink_packet_core::Emitable;
 use netlink_packet_sock_diag::inet::{InetResponseHeader, SocketId, StateFlags};
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
 /// A netlink message of type 20 with this payload, padded.
 fn message(payload: &[u8]) -> Vec<u8> {
@@ -158,4 +159,93 @@ fn both_kinds_of_list_have_the_connections_of_both_families() {
     }
     let [all, each] = lists;
     assert_eq!(all, each);
+}
+
+#[test]
+fn a_connection_is_looked_up_by_its_ends() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let listener = TcpListener::bind(address).unwrap();
+        let local = listener.local_addr().unwrap();
+        let client = TcpStream::connect(local).unwrap();
+        let server = listener.accept().unwrap().0;
+        let remote = client.local_addr().unwrap();
+        let open = LookUp { local, remote };
+        // What is not there is found by what listens, and nothing where nothing does.
+        let nowhere = LookUp {
+            local,
+            remote: SocketAddr::new(remote.ip(), 1),
+        };
+        let unheard = LookUp {
+            local: SocketAddr::new(local.ip(), 1),
+            remote,
+        };
+        let asked = [open, nowhere, unheard];
+        let answers = look_up(&asked).unwrap();
+        let asked_for: Vec<_> = answers.iter().map(|answer| answer.asked).collect();
+        assert_eq!(asked_for, asked);
+        let found: Vec<_> = answers.iter().map(|answer| answer.found).collect();
+        let Found::Socket { socket, rest: None } = found[0] else {
+            panic!("{found:?}");
+        };
+        let Socket {
+            cookie, ref state, ..
+        } = socket;
+        assert_eq!((socket.local, socket.remote), (local, remote));
+        assert_ne!(cookie, 0);
+        assert_eq!(*state, SocketState::Open);
+        assert_eq!(found[1..], [Found::Nothing, Found::Unknown]);
+
+        // The side that closes first has something left for a minute.
+        drop(server);
+        drop(client);
+        let mut found = look_up(&[open]).unwrap()[0].found;
+        while matches!(found, Found::Socket { socket, .. } if socket.state != SocketState::TimeWait)
+        {
+            std::thread::yield_now();
+            found = look_up(&[open]).unwrap()[0].found;
+        }
+        let Found::Socket { rest, .. } = found else {
+            panic!("{found:?}");
+        };
+        let rest = rest.expect("how long it stays");
+        assert!(
+            rest > Duration::ZERO && rest <= Duration::from_secs(60),
+            "{rest:?}"
+        );
+
+        drop(listener);
+        assert_eq!(look_up(&[nowhere]).unwrap()[0].found, Found::Unknown);
+    }
+}
+
+#[test]
+fn as_many_connections_as_wanted_are_looked_up_and_answered_in_order() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let local = listener.local_addr().unwrap();
+    let held: Vec<_> = (0..200)
+        .map(|_| {
+            let client = TcpStream::connect(local).unwrap();
+            (
+                client.local_addr().unwrap(),
+                client,
+                listener.accept().unwrap().0,
+            )
+        })
+        .collect();
+    let all: Vec<_> = held
+        .iter()
+        .map(|(remote, ..)| LookUp {
+            local,
+            remote: *remote,
+        })
+        .collect();
+    let answers = look_up(&all).unwrap();
+    assert_eq!(answers.len(), all.len());
+    for (answer, asked) in answers.iter().zip(&all) {
+        let Found::Socket { socket, .. } = answer.found else {
+            panic!("{answer:?}");
+        };
+        assert_eq!((socket.local, socket.remote), (asked.local, asked.remote));
+    }
+    assert_eq!(look_up(&[]).unwrap(), []);
 }
