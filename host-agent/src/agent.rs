@@ -158,6 +158,13 @@ impl HostAgent {
         self.statements.set_timers(&config.timers);
         self.timers = config.timers;
         self.load_at = now;
+        if self
+            .services
+            .numbers()
+            .any(|service| !before.contains(&service))
+        {
+            self.want_dump(now);
+        }
         let services = &self.services;
         // The table is large: it is walked for services that are gone only.
         if before.iter().all(|&service| services.has(service)) {

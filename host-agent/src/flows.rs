@@ -441,19 +441,23 @@ impl Flows {
     }
 
     /// The flow's socket has this cookie.
-    pub(crate) fn learn_cookie(&mut self, handle: Handle, cookie: u64) {
+    pub(crate) fn learn_cookie(&mut self, now: Time, handle: Handle, cookie: u64) {
         let known = cookie == 0 || self.by_cookie(cookie) == Some(handle);
         if known || self.get(handle).is_none() {
             return;
         }
         if let Some(other) = self.by_cookie(cookie) {
             self.forget_cookie(other);
+            self.look_soon(now, other);
         }
         self.forget_cookie(handle);
         if self.by_cookie.insert(cookie, handle).is_ok()
             && let Some(flow) = self.table.get_mut(handle)
         {
             flow.cookie = NonZeroU64::new(cookie);
+            if !flow.wants_look() {
+                flow.look_at = Coarse::NEVER;
+            }
         }
     }
 
@@ -485,7 +489,8 @@ impl Flows {
         }
     }
 
-    fn forget_cookie(&mut self, handle: Handle) {
+    /// The flow's socket is not known by a cookie any more.
+    pub(crate) fn forget_cookie(&mut self, handle: Handle) {
         let cookie = self
             .table
             .get_mut(handle)

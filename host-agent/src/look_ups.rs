@@ -16,13 +16,16 @@ use core::time::Duration;
 use jlb_flow_table::Handle;
 use jlb_protocol::digest::{Digest, Digester};
 use jlb_protocol::planted::{self, Bug};
-use jlb_protocol::{FlowKey, Protocol, Time};
+use jlb_protocol::{FlowKey, Protocol, ServiceNumber, Time};
 
 /// Look-ups that are asked for at a time.
 const AT_ONCE: usize = 64;
 
 /// Flows that wait for their look-up at most (R14). Those that find no room come again later.
 const MAX_WAITING: usize = 8_192;
+
+/// Lists in which a flow that is over is not: two, and one that may have begun before that was known.
+const LISTS_TO_PROVE: u8 = 3;
 
 /// After look-ups the next wait for this many times as long as these took of a processor.
 const REST: u32 = 9;
@@ -68,8 +71,12 @@ pub(crate) struct LookUps {
     waiting: VecDeque<Handle>,
     /// Before this there are none.
     rested: Time,
-    /// Whether all that were made last were answered.
+    /// Whether those that were made last were answered at all.
     work: bool,
+    /// Lists that are to be made soon: of some flow the kernel had no word.
+    lists: u8,
+    /// The services of which a look-up has found some connection.
+    found: Vec<ServiceNumber>,
 }
 
 impl LookUps {
@@ -78,12 +85,31 @@ impl LookUps {
             waiting: VecDeque::new(),
             rested: now,
             work: false,
+            lists: 0,
+            found: Vec::new(),
         }
     }
 
     /// Whether flows need no list to be proven.
     pub(crate) const fn do_work(&self) -> bool {
-        self.work
+        self.work && self.lists == 0
+    }
+
+    /// A list of everything is complete.
+    pub(crate) const fn listed(&mut self) {
+        self.lists = self.lists.saturating_sub(1);
+    }
+
+    /// Of some flow there is no word: lists have to tell.
+    const fn unknown(&mut self) {
+        self.lists = LISTS_TO_PROVE;
+    }
+
+    /// A look-up has found a connection of the service.
+    fn finds(&mut self, service: ServiceNumber) {
+        if let Err(at) = self.found.binary_search(&service) {
+            self.found.insert(at, service);
+        }
     }
 }
 
@@ -94,6 +120,7 @@ impl HostAgent {
             self.look_ups.waiting.push_back(handle);
         } else {
             self.flows.look_at(handle, now + LOOK_AGAIN);
+            self.look_ups.unknown();
         }
     }
 
@@ -118,19 +145,31 @@ impl HostAgent {
         let count = self.look_ups.waiting.len().min(AT_ONCE);
         let taken = self.look_ups.waiting.drain(..count);
         let keys = taken.filter_map(|handle| self.flows.key(handle));
-        keys.filter_map(|key| {
-            let vip = self.services.vip(key.service())?;
-            let service = self.services.find(vip, Protocol::Tcp, key.vip_port())?;
-            (service == key.service()).then_some(LookUp {
-                local: SocketAddr::new(vip, key.vip_port()),
-                remote: SocketAddr::new(key.client(), key.client_port()),
-            })
-        })
-        .collect()
+        let mut asked = Vec::with_capacity(count);
+        let mut is_one_strange = false;
+        for key in keys {
+            let local = self.services.vip(key.service()).map(|vip| {
+                let service = self.services.find(vip, Protocol::Tcp, key.vip_port());
+                let is_its_own = service == Some(key.service());
+                (SocketAddr::new(vip, key.vip_port()), is_its_own)
+            });
+            match local {
+                Some((local, true)) => asked.push(LookUp {
+                    local,
+                    remote: SocketAddr::new(key.client(), key.client_port()),
+                }),
+                // Its address is another service's now.
+                Some((_, false)) | None => is_one_strange = true,
+            }
+        }
+        if is_one_strange {
+            self.look_ups.unknown();
+        }
+        asked
     }
 
     /// Takes what the kernel said of connections for which it was asked from `started` on, which took so long of a
-    /// processor. What waits for a proof after an answer that says nothing is listed.
+    /// processor. Of what an answer says nothing is listed.
     pub fn handle_looked_up(
         &mut self,
         now: Time,
@@ -140,9 +179,7 @@ impl HostAgent {
     ) {
         let started = started.min(now);
         self.look_ups.rested = now + cost.saturating_mul(REST);
-        if !answers.is_empty() {
-            self.look_ups.work = answers.iter().all(|answer| answer.found != Found::Unknown);
-        }
+        self.look_ups.work |= !answers.is_empty();
         for answer in answers {
             self.post.counters.look_ups += 1;
             let LookUp { local, remote } = answer.asked;
@@ -154,7 +191,13 @@ impl HostAgent {
             };
             match answer.found {
                 Found::Socket { socket, rest } => {
+                    self.look_ups.finds(key.service());
                     self.looked(now, started, &key, handle, &socket, rest);
+                }
+                // A connection that is bound to a device, as all of a service may be, is not found so.
+                Found::Nothing if !self.may_find(handle, &key) => {
+                    self.look_ups.unknown();
+                    self.flows.look_at(handle, now + LOOK_LATER);
                 }
                 Found::Nothing => {
                     let is_gone = self.flows.looked_in_vain(now, handle, started);
@@ -164,6 +207,7 @@ impl HostAgent {
                 }
                 Found::Unknown => {
                     self.post.counters.look_ups_unknown += 1;
+                    self.look_ups.unknown();
                     self.flows.look_at(handle, now + LOOK_LATER);
                 }
             }
@@ -173,6 +217,14 @@ impl HostAgent {
     /// The kernel could not be asked: what waits for a proof is listed, until it can.
     pub fn handle_look_ups_failed(&mut self) {
         self.look_ups.work = false;
+    }
+
+    /// Whether a look-up would find the flow's connection if there is one. Not if it may take an open flow, of a service of which none
+    /// has found any yet.
+    fn may_find(&self, handle: Handle, key: &FlowKey) -> bool {
+        let state = self.flows.get(handle).map(|flow| flow.state);
+        let is_established = state == Some(State::Established);
+        !is_established || self.look_ups.found.binary_search(&key.service()).is_ok()
     }
 
     /// The kernel has something of a flow.
@@ -200,8 +252,9 @@ impl HostAgent {
                 let linger = until.map_or(LOOK_AGAIN, |until| until.since(now));
                 rest.unwrap_or(LOOK_AGAIN).min(linger)
             }
-            (SocketState::Open, _) => LOOK_LATER,
-            (SocketState::HalfOpen | SocketState::TimeWait, _) => LOOK_AGAIN,
+            // The server's accept queue is full.
+            (SocketState::HalfOpen, Some(State::Established)) => LOOK_AGAIN,
+            (SocketState::Open | SocketState::HalfOpen | SocketState::TimeWait, _) => LOOK_LATER,
         };
         self.flows.look_at(handle, now + wait.max(LOOK_AGAIN));
     }
@@ -209,13 +262,14 @@ impl HostAgent {
 
 impl Digest for LookUps {
     fn digest(&self, into: &mut Digester<'_>) {
-        // Which flows wait comes again from their own times.
         let Self {
-            waiting: _,
+            waiting,
             rested,
             work,
+            lists,
+            found,
         } = self;
-        into.value(work);
+        into.value(&(waiting, work, lists, found));
         into.time(*rested);
     }
 }

@@ -86,8 +86,10 @@ pub(crate) struct Dumps {
     rested: Time,
     /// Before this there is none of everything.
     all_rested: Time,
-    /// When destroy events were lost, if no dump of everything has begun since.
-    events_lost: Option<Time>,
+    /// When destroy events were lost, or services came, if no dump of everything has begun since.
+    wanted: Option<Time>,
+    /// The last one showed connections for which there was no room.
+    left_out: bool,
     /// The last one of everything was the first that did not list some flow, or one of sockets since did not list an
     /// open one.
     missing: bool,
@@ -112,7 +114,8 @@ impl Dumps {
             started: now,
             rested: now,
             all_rested: now,
-            events_lost: None,
+            wanted: None,
+            left_out: false,
             missing: false,
             listing: None,
         }
@@ -151,6 +154,7 @@ impl HostAgent {
             scope,
             loading: !self.is_ready(),
         });
+        self.dumps.left_out = false;
     }
 
     /// A part of the list that was begun last.
@@ -184,7 +188,8 @@ impl HostAgent {
         self.post.counters.dumps += 1;
         self.dumps.missing = match scope {
             DumpScope::All => {
-                self.dumps.events_lost.take_if(|lost| *lost < started);
+                self.dumps.wanted.take_if(|since| *since < started);
+                self.look_ups.listed();
                 let (gone, missing) = self.flows.unlisted(now, number, started);
                 for handle in gone {
                     self.advance(now, handle, Event::Absent);
@@ -236,7 +241,12 @@ impl HostAgent {
     /// Destroy events were lost: a dump has to find what they said.
     pub fn handle_events_lost(&mut self, now: Time) {
         self.post.counters.destroyed_lost += 1;
-        self.dumps.events_lost = Some(now);
+        self.dumps.wanted = Some(now);
+    }
+
+    /// There may be connections of services that were not this host's before.
+    pub(crate) const fn want_dump(&mut self, now: Time) {
+        self.dumps.wanted = Some(now);
     }
 
     /// When the next dump should begin: at once before the first two, soon while flows wait for
@@ -248,7 +258,8 @@ impl HostAgent {
             started,
             rested,
             all_rested,
-            events_lost,
+            wanted,
+            left_out,
             missing,
             ..
         } = self.dumps;
@@ -264,11 +275,15 @@ impl HostAgent {
             || self.flows.in_state(State::Closing) > 0
             || self.flows.in_state(State::Released) > 0;
         let to_show = waits && !look_ups;
-        let to_end = events_lost.is_some() || (closes && !look_ups);
+        let to_end = wanted.is_some() || (closes && !look_ups);
         let soon = started + DUMP_SOON;
         let show = to_show.then(|| soon.max(rested.min(all_rested)));
         let end = to_end.then(|| soon.max(all_rested));
-        let later = if look_ups { DUMP_LATEST } else { DUMP_LATER };
+        let later = if look_ups && !left_out {
+            DUMP_LATEST
+        } else {
+            DUMP_LATER
+        };
         let later = (started + later).max(all_rested);
         Some([show, end].into_iter().flatten().fold(later, Time::min))
     }
@@ -326,7 +341,7 @@ impl HostAgent {
             SocketState::TimeWait => Event::SeenTimeWait,
         };
         self.advance(now, handle, event);
-        self.learn_cookie(handle, socket);
+        self.learn_cookie(now, handle, socket);
     }
 
     fn adopt(&mut self, now: Time, listing: Listing, key: FlowKey, socket: &Socket) {
@@ -346,6 +361,7 @@ impl HostAgent {
         };
         let Ok(handle) = self.flows.insert(now, new) else {
             self.post.counters.sockets_without_room += 1;
+            self.dumps.left_out = true;
             return;
         };
         if listing.loading {
@@ -354,19 +370,22 @@ impl HostAgent {
             self.post.counters.adopted += 1;
         }
         self.flows.listed(handle, listing.number, listing.started);
-        self.learn_cookie(handle, socket);
+        self.learn_cookie(now, handle, socket);
         // A long first list is told by the walk that begins when it is complete.
         if !listing.loading {
             self.own(now, handle);
         }
     }
 
-    fn learn_cookie(&mut self, handle: Handle, socket: &Socket) {
-        match socket.state {
-            SocketState::HalfOpen | SocketState::Open => {
-                self.flows.learn_cookie(handle, socket.cookie);
+    fn learn_cookie(&mut self, now: Time, handle: Handle, socket: &Socket) {
+        let state = self.flows.get(handle).map(|flow| flow.state);
+        match (socket.state, state) {
+            // That it expires is told by no event: without a cookie it is looked for again.
+            (SocketState::HalfOpen, Some(State::Established)) => self.flows.forget_cookie(handle),
+            (SocketState::HalfOpen | SocketState::Open, _) => {
+                self.flows.learn_cookie(now, handle, socket.cookie);
             }
-            SocketState::TimeWait => {}
+            (SocketState::TimeWait, _) => {}
         }
     }
 

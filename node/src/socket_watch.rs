@@ -3,11 +3,12 @@
 
 use crate::clock;
 use crate::error::Error;
-use crate::kernel::sock_diag::{self, Destroyed, DumpScope, LookUp, LookedUp, Socket};
+use crate::kernel::sock_diag::{self, Destroyed, DumpScope, Found, LookUp, LookedUp, Socket};
 use jlb_packet_io::process;
 use jlb_packet_io::wait::Waker;
 use jlb_protocol::Time;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -47,16 +48,39 @@ impl SocketWatch {
     /// are when a list is begun. Both belong to the network namespace of the calling thread.
     pub(crate) fn start(vips: Arc<Mutex<Vec<IpAddr>>>, waker: Waker) -> Result<Self, Error> {
         let events = Destroyed::open().map_err(Error::Setup)?;
+        // Whether the last list had connections that are bound to a device, which look-ups do not find.
+        let bound = Arc::new(AtomicBool::new(false));
+        let some_are_bound = Arc::clone(&bound);
         let list = move |scope, parts: &mut Parts<'_>| {
             let vips = vips.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            sock_diag::dump(scope, |socket| {
+            let mut one_is_bound = false;
+            let made = sock_diag::dump(scope, |socket, is_bound| {
                 if vips.contains(&socket.local.ip()) {
+                    one_is_bound |= is_bound;
                     parts.add(socket);
                 }
-            })
+            });
+            bound.store(one_is_bound, Ordering::Relaxed);
+            made
         };
-        let lists = Lists::start(waker, list, sock_diag::look_up)?;
+        let look_up = move |asked: &[LookUp]| {
+            let mut answers = sock_diag::look_up(asked)?;
+            if some_are_bound.load(Ordering::Relaxed) {
+                doubt_absence(&mut answers);
+            }
+            Ok(answers)
+        };
+        let lists = Lists::start(waker, list, look_up)?;
         Ok(Self { events, lists })
+    }
+}
+
+/// That nothing was found says nothing.
+fn doubt_absence(answers: &mut [LookedUp]) {
+    for answer in answers {
+        if answer.found == Found::Nothing {
+            answer.found = Found::Unknown;
+        }
     }
 }
 

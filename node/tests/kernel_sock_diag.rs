@@ -27,7 +27,7 @@ use std::time::Duration;
 /// The connections whose local end is wanted.
 fn dump(scope: DumpScope, wanted: impl Fn(SocketAddr) -> bool) -> Vec<Socket> {
     let mut sockets = Vec::new();
-    let take = |socket: Socket| sockets.extend(wanted(socket.local).then_some(socket));
+    let take = |socket: Socket, _| sockets.extend(wanted(socket.local).then_some(socket));
     sock_diag::dump(scope, take).unwrap();
     sockets
 }

@@ -31,11 +31,8 @@ impl Flows {
         let due = if end(flow, &self.timers).is_some_and(|end| end <= now) {
             Due::Expired
         } else if is_due(flow.look_at) {
-            if flow.take_look(now) {
-                Due::Look
-            } else {
-                Due::Later
-            }
+            flow.take_look(now);
+            Due::Look
         } else if is_due(flow.refresh_at) {
             flow.refresh_at = Coarse::not_before(now + refresh);
             Due::Refresh

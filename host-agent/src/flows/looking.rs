@@ -10,6 +10,9 @@ use jlb_protocol::{Protocol, Time};
 /// look-up does for their beginning and their end.
 pub(super) const LOOK_SOON: Duration = Duration::from_secs(1);
 
+/// Between the beginnings of two look-ups that prove something together, at least.
+const APART: Duration = Duration::from_millis(500);
+
 /// Between two look-ups that showed what has to change sooner or later.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -28,15 +31,14 @@ impl Flow {
         }
     }
 
-    /// Its look-up is due: the next is later, lest an answer is lost. Returns whether it is wanted still.
-    pub(super) fn take_look(&mut self, now: Time) -> bool {
+    /// Its look-up is due: the next is later, lest an answer is lost.
+    pub(super) fn take_look(&mut self, now: Time) {
         self.plan_look(true, now + LOOK_LATER);
-        self.look_at != Coarse::NEVER
     }
 
-    /// It is to be looked up then, if the kernel's word is wanted, and can be had.
+    /// It is to be looked up then, if that can be.
     pub(super) fn plan_look(&mut self, is_looking: bool, time: Time) {
-        self.look_at = if is_looking && self.wants_look() {
+        self.look_at = if is_looking && self.protocol == Protocol::Tcp {
             Coarse::not_before(time)
         } else {
             Coarse::NEVER
@@ -50,9 +52,14 @@ impl Flows {
         self.is_looking = true;
     }
 
-    /// What is known of the flow has changed.
+    /// What is known of the flow has changed. What was to happen before, does.
     pub(super) fn look_soon(&mut self, now: Time, handle: Handle) {
-        self.look_at(handle, now + LOOK_SOON);
+        let soon = now + LOOK_SOON;
+        let planned = self
+            .table
+            .get(handle)
+            .and_then(|flow| flow.look_at.time(now));
+        self.look_at(handle, planned.map_or(soon, |planned| planned.min(soon)));
     }
 
     /// The flow is to be looked up then.
@@ -60,7 +67,7 @@ impl Flows {
         if self.is_looking
             && let Some(flow) = self.table.get_mut(handle)
         {
-            flow.plan_look(true, time);
+            flow.plan_look(flow.wants_look(), time);
             self.arm(handle);
         }
     }
@@ -85,8 +92,8 @@ impl Flows {
             return false;
         };
         let counts = flow.can_miss(started, margin);
-        let is_second = flow.absent_since != PRESENT && started > flow.absent_since;
-        if counts && !is_second {
+        let is_second = flow.absent_since != PRESENT && started >= flow.absent_since + APART;
+        if counts && flow.absent_since == PRESENT {
             flow.absent_since = started;
         }
         let wait = if is_second { LOOK_LATER } else { LOOK_SOON };

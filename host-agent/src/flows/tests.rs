@@ -27,11 +27,11 @@ fn cookies_follow_their_flow() {
         .insert(Time::ZERO, new_flow(2, State::Established))
         .unwrap();
     assert_eq!(flows.unproven(), 2);
-    flows.learn_cookie(one, 7);
+    flows.learn_cookie(Time::ZERO, one, 7);
     assert_eq!(flows.by_cookie(7), Some(one));
-    flows.learn_cookie(one, 8);
+    flows.learn_cookie(Time::ZERO, one, 8);
     assert_eq!((flows.by_cookie(7), flows.by_cookie(8)), (None, Some(one)));
-    flows.learn_cookie(two, 8);
+    flows.learn_cookie(Time::ZERO, two, 8);
     assert_eq!(flows.by_cookie(8), Some(two));
     assert!(!flows.get(one).unwrap().has_cookie());
     assert_eq!(flows.unproven(), 1);
@@ -49,7 +49,7 @@ fn a_stale_handle_finds_nothing() {
         .unwrap();
     flows.remove(handle);
     assert!(flows.remove(handle).is_none());
-    flows.learn_cookie(handle, 1);
+    flows.learn_cookie(Time::ZERO, handle, 1);
     assert_eq!(flows.by_cookie(1), None);
     flows.touch(Time::ZERO, handle);
     flows.syn_delivered(Time::ZERO, handle, 1);

@@ -203,13 +203,18 @@ fn an_answer_from_before_the_flow_came_into_its_state_says_nothing() {
 #[test]
 fn a_flow_whose_close_was_missed_vanishes() {
     let mut bed = looking();
+    answer(&mut bed, &[there(client(2), 8, OPEN)]);
+    bed.establish(client(2), 500);
+    answer(&mut bed, &[there(client(2), 8, OPEN)]);
     bed.establish(client(1), 500);
+    bed.wait(1);
+    answer(&mut bed, &[there(client(2), 8, OPEN)]);
     for _ in 0..2 {
         bed.run_acked(1_000 + 2 * ROUNDING);
         assert_eq!(asked(&mut bed), [ask(client(1))]);
         answer(&mut bed, &[not_there(client(1))]);
     }
-    assert_eq!(bed.flows(), [0; 4]);
+    assert_eq!(bed.flows(), [0, 1, 0, 0]);
     assert_eq!(bed.stats().counters.ended_vanished, 1);
 }
 
@@ -244,17 +249,92 @@ fn lists_come_rarely_while_look_ups_are_answered_and_often_while_they_are_not() 
     bed.dump(&[]);
     let listed = bed.now;
     assert_eq!(bed.agent.poll_dump(), Some(listed + second(30)));
-    // Nothing listens, or the kernel does not know such requests.
+    // Nothing listens: lists have to tell.
     asked(&mut bed);
     answer(&mut bed, &[unknown(client(1))]);
     assert_eq!(bed.agent.poll_dump(), Some(listed + second(1)));
     assert_eq!(bed.stats().counters.look_ups_unknown, 1);
-    answer(&mut bed, &[]);
+    // What is found of others does not change that.
+    answer(&mut bed, &[there(client(2), 77, TIME_WAIT)]);
     assert_eq!(bed.agent.poll_dump(), Some(listed + second(1)));
-    answer(&mut bed, &[there(client(1), 77, TIME_WAIT)]);
+    for _ in 0..3 {
+        bed.wait(1_000);
+        bed.dump(&[]);
+        assert_eq!(bed.flows(), [0; 4]);
+    }
+    let listed = bed.now;
     assert_eq!(bed.agent.poll_dump(), Some(listed + second(30)));
+    // The kernel does not know such requests.
+    bed.establish(client(1), 700);
     bed.agent.handle_look_ups_failed();
     assert_eq!(bed.agent.poll_dump(), Some(listed + second(1)));
+    answer(&mut bed, &[]);
+    assert_eq!(bed.agent.poll_dump(), Some(listed + second(1)));
+    answer(&mut bed, &[there(client(2), 77, TIME_WAIT)]);
+    assert_eq!(bed.agent.poll_dump(), Some(listed + second(30)));
+}
+
+#[test]
+fn lists_come_after_a_configuration_with_more_services_and_while_there_is_no_room() {
+    let second = |seconds| Duration::from_secs(seconds);
+    let mut bed = looking();
+    let listed = bed.now;
+    let mut fewer = config();
+    fewer.services.truncate(1);
+    bed.agent.handle_config(bed.now, fewer.clone());
+    assert_eq!(bed.agent.poll_dump(), Some(listed + second(30)));
+    bed.agent.handle_config(bed.now, config());
+    assert_eq!(bed.agent.poll_dump(), Some(listed + second(1)));
+
+    let mut small = config();
+    small.limits.max_flows = 1;
+    let mut bed = Bed::unready(small);
+    bed.agent.expect_look_ups();
+    bed.load(&[client(1).socket(8, OPEN), client(2).socket(9, OPEN)]);
+    assert_eq!(bed.agent.poll_dump(), Some(bed.now + second(10)));
+    bed.run_acked(10_000);
+    bed.dump(&[client(1).socket(8, OPEN)]);
+    assert_eq!(bed.agent.poll_dump(), Some(bed.now + second(30)));
+}
+
+#[test]
+fn s4_nothing_ends_no_established_flow_of_a_service_of_which_look_ups_find_nothing_at_all() {
+    let mut bed = looking();
+    bed.establish(client(1), 500);
+    for _ in 0..5 {
+        bed.run_acked(1_000 + 2 * ROUNDING);
+        for _ in asked(&mut bed) {
+            answer(&mut bed, &[not_there(client(1))]);
+        }
+    }
+    assert_eq!(bed.flows(), [0, 1, 0, 0], "it may be bound to a device");
+    let due = bed.agent.poll_dump().expect("a list");
+    assert!(due <= bed.now, "a list has to tell");
+    bed.dump(&[client(1).socket(9, OPEN)]);
+    assert_eq!(bed.flows(), [0, 1, 0, 0]);
+}
+
+#[test]
+fn an_established_flow_whose_socket_is_half_open_is_looked_up_until_it_is_open_or_gone() {
+    let mut bed = looking();
+    bed.accept(client(1), 500);
+    pass(&mut bed, 1_000);
+    assert_eq!(asked(&mut bed).len(), 1);
+    answer(&mut bed, &[there(client(1), 9, HALF_OPEN)]);
+    bed.data(client(1), &client(1).ack());
+    assert_eq!(bed.flows(), [0, 1, 0, 0]);
+    for _ in 0..3 {
+        bed.run_acked(2_000 + ROUNDING);
+        assert_eq!(asked(&mut bed), [ask(client(1))]);
+        answer(&mut bed, &[there(client(1), 9, HALF_OPEN)]);
+    }
+    // The kernel gives up, which no event tells.
+    for _ in 0..2 {
+        bed.run_acked(2_000 + ROUNDING);
+        assert_eq!(asked(&mut bed), [ask(client(1))]);
+        answer(&mut bed, &[not_there(client(1))]);
+    }
+    assert_eq!(bed.flows(), [0; 4]);
 }
 
 #[test]

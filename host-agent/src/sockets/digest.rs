@@ -11,12 +11,13 @@ impl Digest for Dumps {
             started,
             rested,
             all_rested,
-            events_lost,
+            wanted,
+            left_out,
             missing,
             listing,
         } = self;
-        into.value(&((*number).min(DUMPS_TO_LOAD), missing, listing));
-        into.deadline(events_lost.map(Time::as_nanos));
+        into.value(&((*number).min(DUMPS_TO_LOAD), missing, left_out, listing));
+        into.deadline(wanted.map(Time::as_nanos));
         into.time(*started);
         into.time(*rested);
         into.time(*all_rested);

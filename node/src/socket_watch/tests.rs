@@ -1,8 +1,8 @@
 use super::*;
-use crate::kernel::sock_diag::{Found, SocketState};
+use crate::kernel::sock_diag::SocketState;
 use jlb_packet_io::wait::{Interest, Poller};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -174,6 +174,9 @@ fn look_ups_and_lists_are_made_one_after_the_other_and_fail_each_for_themselves(
     };
     let found: Vec<_> = answers.iter().map(|answer| answer.found).collect();
     assert_eq!(found, [Found::Nothing]);
+    let mut answers = answers;
+    doubt_absence(&mut answers);
+    assert_eq!(answers[0].found, Found::Unknown);
     assert_eq!(bed.lists.look_ups_due(None), None);
     bed.lists.look_up(ask(1));
     assert!(matches!(bed.answer(now), Answer::LookUpsFailed(_)));

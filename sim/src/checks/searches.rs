@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug)]
 struct Search {
     offers: Vec<(u8, NodeNumber)>,
+    /// Those that were made while another may have led the search: they are no part of it, but may be repeated (R6: a
+    /// hunt whose answer is lost is asked for from its first host on).
+    older: Vec<(u8, NodeNumber)>,
     accepted: Option<NodeNumber>,
     /// When the last Offer was made that repeats none.
     last: Time,
@@ -113,6 +116,7 @@ impl Searches {
         let taker = self.takers.get(&attempt).copied();
         let new = Search {
             offers: Vec::new(),
+            older: Vec::new(),
             accepted: None,
             last: now,
             shown: now,
@@ -141,7 +145,12 @@ impl Searches {
             if search.offers.contains(&(step, host)) {
                 made = search.last;
             }
-            *search = new.clone();
+            let mut older = core::mem::take(&mut search.older);
+            older.append(&mut search.offers);
+            *search = Search {
+                older,
+                ..new.clone()
+            };
         }
         if search.offers.contains(&(step, host)) {
             return None;
@@ -151,7 +160,7 @@ impl Searches {
             *search = new;
         }
         if let Some(owner) = search.accepted {
-            if owner == host {
+            if owner == host || search.older.contains(&(step, host)) {
                 return None;
             }
             if has_flow(owner) {

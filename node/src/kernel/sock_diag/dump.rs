@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Types of messages that netlink itself defines.
-pub(super) const NLMSG_ERROR: u16 = 2;
+const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 
 /// The request for the TCP connections of all families at once, and its answers.
@@ -52,14 +52,15 @@ pub struct Listener {
 
 /// Lists the TCP connections of the calling thread's namespace, one after the other: incoming and outgoing, but
 /// neither listeners nor unanswered outgoing ones. By [`DumpScope::Sockets`] the
-/// kernel leaves out what is in TIME_WAIT; what it keeps of an orphan in FIN_WAIT2 it lists all the same.
+/// kernel leaves out what is in TIME_WAIT; what it keeps of an orphan in FIN_WAIT2 it lists all the same. With each `take` gets
+/// whether it is bound to a device.
 ///
 /// The kernel walks its table while connections come and go: one may be listed twice or, rarely,
 /// be missed. Do not take one dump for proof that a connection has ended; take two.
 ///
 /// # Errors
 /// `NotFound` if the kernel has no `inet_diag`. What was listed before an error is not all.
-pub fn dump(scope: DumpScope, mut take: impl FnMut(Socket)) -> Result<()> {
+pub fn dump(scope: DumpScope, mut take: impl FnMut(Socket, bool)) -> Result<()> {
     let states = StateFlags::all() - StateFlags::LISTEN - StateFlags::CLOSE - StateFlags::SYN_SENT;
     let states = match scope {
         DumpScope::Sockets => states - StateFlags::TIME_WAIT,
@@ -69,7 +70,7 @@ pub fn dump(scope: DumpScope, mut take: impl FnMut(Socket)) -> Result<()> {
     list(states, |found| {
         if let Some(socket) = socket(found) {
             count += 1;
-            take(socket);
+            take(socket, found.socket_id.interface_id != 0);
         }
         count
     })

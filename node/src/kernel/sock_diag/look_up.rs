@@ -1,6 +1,6 @@
 //! Single connections, which the kernel finds as it does for packets: without a walk of its table.
 
-use super::dump::{NLMSG_ERROR, socket};
+use super::dump::socket;
 use super::{header, messages};
 use crate::kernel::{Error, Result};
 use jlb_host_agent::{Found, LookUp, LookedUp, SocketState};
@@ -21,6 +21,9 @@ const AT_ONCE: usize = 64;
 
 /// Room for an answer.
 const ANSWER: usize = 4 << 10;
+
+/// The error of a socket whose buffer was full.
+const ENOBUFS: i32 = rustix::io::Errno::NOBUFS.raw_os_error();
 
 /// Any cookie will do.
 const NO_COOKIE: [u8; 8] = [0xff; 8];
@@ -64,6 +67,8 @@ fn look_up_some(asked: &[LookUp], answers: &mut Vec<LookedUp>) -> io::Result<()>
         let from = match netlink.recv_from(&mut part, 0) {
             Ok((_, from)) => from,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            // Some answers found no room; the others are there.
+            Err(error) if error.raw_os_error() == Some(ENOBUFS) => continue,
             Err(error) => return Err(error),
         };
         if from.port_number() != 0 {
@@ -72,12 +77,11 @@ fn look_up_some(asked: &[LookUp], answers: &mut Vec<LookedUp>) -> io::Result<()>
         for message in messages(&part) {
             let place = usize::try_from(message.sequence_number()).ok();
             let place = place.and_then(|nth| answers.get_mut(first + nth));
+            // An error says that there is nothing, not even what listens, or that it could not be looked.
             if let Some(answer) = place
                 && message.message_type() == SOCK_DIAG_BY_FAMILY
             {
                 answer.found = found(&answer.asked, message.payload());
-            } else if message.message_type() == NLMSG_ERROR {
-                // It has found nothing, not even what listens, or could not look.
             }
         }
     }
