@@ -32,7 +32,7 @@ use stripping::{Mark, Stripping};
 pub(crate) use trail::Point;
 use trail::{Doubt, Holds};
 
-/// Not absent from the last dump.
+/// Not absent from the last answer.
 const PRESENT: Time = Time::from_nanos(u64::MAX);
 
 /// One flow.
@@ -44,7 +44,7 @@ pub(crate) struct Flow {
     began: Began,
     pub(crate) protocol: Protocol,
     pub(crate) state: State,
-    /// The kernel's name for the socket, once a dump has shown it.
+    /// The kernel's name for the socket, once it has shown it.
     cookie: Option<NonZeroU64>,
     /// The flow's doubt, its trail, or what a driver was told, never two of them: a million flows count each byte.
     numbers: [u32; 2],
@@ -53,10 +53,10 @@ pub(crate) struct Flow {
     /// Whether it was reset since the time that a drain gave it was over, or the kernel may decapsulate its
     /// packets.
     mark: Mark,
-    /// When it came into its state, or its latest SYN was delivered: dumps begun before that say
+    /// When it came into its state, or its latest SYN was delivered: answers asked for before that say
     /// nothing of it.
     pub(crate) since: Time,
-    /// When the dump of everything began that first did not list it; [`PRESENT`] if any has since.
+    /// When the dump of everything, or the look-up, began that first did not show it; [`PRESENT`] if any has since.
     absent_since: Time,
     last_packet: Time,
     /// The ingress through which the client's last packet came, which has an entry for the flow;
@@ -76,7 +76,7 @@ impl Flow {
         self.began.isn()
     }
 
-    /// Whether a dump has shown the socket's cookie.
+    /// Whether the kernel has shown the socket's cookie.
     pub(crate) const fn has_cookie(&self) -> bool {
         self.cookie.is_some()
     }
@@ -90,7 +90,7 @@ impl Flow {
         }
     }
 
-    /// Whether it is closing and one dump has not shown it: most likely over, and its client's port in
+    /// Whether it is closing and one answer has not shown it: most likely over, and its client's port in
     /// use again, elsewhere.
     pub(crate) fn is_vanishing(&self) -> bool {
         match self.state {
@@ -221,7 +221,7 @@ impl Flows {
         self.in_state[state as usize]
     }
 
-    /// TCP flows whose socket no dump has shown yet.
+    /// TCP flows whose socket the kernel has not shown yet.
     pub(crate) fn unproven(&self) -> u32 {
         self.tcp.saturating_sub(self.by_cookie.len())
     }

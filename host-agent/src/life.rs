@@ -7,7 +7,7 @@
 //!  Accepted ─── socket destroyed (by cookie) ─────────────►   │
 //!     ▲                          ▲                            │
 //!     └── half-open socket ──────┴── open socket ─────────────┤
-//!     │                          │                            │ no socket in two dumps;
+//!     │                          │                            │ no socket in two answers;
 //!     │ handshake timer          │ no socket; UDP idle        │ TIME_WAIT after the linger
 //!     ▼                          ▼                            ▼
 //!   ended                      ended                        ended
@@ -15,7 +15,7 @@
 //!  Accepted, Established, Closing ── Release ──► Released ── no socket, socket destroyed ──► ended
 //! ```
 //!
-//! A TCP flow that was established ends by what dumps show, never by a timer or an event alone:
+//! A TCP flow that was established ends by what the kernel's answers (dumps and look-ups) show, never by a timer or an event alone:
 //! either may be about the life before this one.
 //!
 //! When a SYN of another attempt is delivered to an established flow, the kernel may have the old
@@ -65,19 +65,19 @@ impl State {
 pub(crate) enum Event {
     /// The client's part of the handshake passed by.
     Handshake,
-    /// A dump shows its half-open socket.
+    /// The kernel shows its half-open socket.
     SeenHalfOpen,
-    /// A dump shows its open socket.
+    /// The kernel shows its open socket.
     SeenOpen,
-    /// A dump shows a half-open socket that is not the one that the flow had.
+    /// The kernel shows a half-open socket that is not the one that the flow had.
     OtherHalfOpen,
-    /// A dump shows an open socket that is not the one that the flow had.
+    /// The kernel shows an open socket that is not the one that the flow had.
     OtherOpen,
-    /// A dump shows its TIME_WAIT entry.
+    /// The kernel shows its TIME_WAIT entry.
     SeenTimeWait,
-    /// A dump that began after the linger shows its TIME_WAIT entry.
+    /// An answer that was asked for after the linger shows its TIME_WAIT entry.
     LingerOver,
-    /// Two dumps in a row show nothing of it.
+    /// Two answers in a row show nothing of it.
     Absent,
     /// The kernel destroyed its socket, known by the cookie.
     Destroyed,
@@ -196,13 +196,13 @@ pub(crate) const fn step(state: State, event: Event) -> Step {
     }
 }
 
-/// The step of an established flow to which a SYN of another attempt was delivered, before a dump
-/// that began later has shown its socket. `answered`: the client has sent an ACK since that SYN,
+/// The step of an established flow to which a SYN of another attempt was delivered, before an answer
+/// that was asked for later has shown its socket. `answered`: the client has sent an ACK since that SYN,
 /// which may belong to either life.
 pub(crate) const fn step_in_doubt(answered: bool, event: Event) -> Step {
     match event {
         // The old socket is there: the stack answers the SYN for it. And an event whose cookie is
-        // not known may be of any life: the dump that this waits for tells.
+        // not known may be of any life: the answer that this waits for tells.
         Event::Handshake
         | Event::SeenHalfOpen
         | Event::SeenOpen

@@ -206,7 +206,7 @@ impl HostAgent {
     /// Takes a destroy event: the kernel gave the socket up. `remote` has port 0 if the
     /// connection was aborted.
     ///
-    /// The socket is known by its cookie, or else by its addresses, if no dump has shown the
+    /// The socket is known by its cookie, or else by its addresses, if no dump or look-up has shown the
     /// flow's cookie yet. An event whose cookie is not the flow's is about a former life of it.
     /// One that comes so late that it hits the next life before a dump has shown that one's
     /// cookie makes a live flow look closing: it is delivered all the same until dumps prove that

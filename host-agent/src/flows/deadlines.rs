@@ -76,7 +76,7 @@ impl Flows {
     }
 }
 
-/// When a flow ends by itself. Established and closing ones of TCP do by what dumps show.
+/// When a flow ends by itself. Established and closing ones of TCP do by what the kernel shows.
 fn end(flow: &Flow, timers: &Timers) -> Option<Time> {
     match (flow.protocol, flow.state) {
         (Protocol::Tcp, State::Accepted) => Some(flow.since + timers.handshake),
