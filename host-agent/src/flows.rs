@@ -433,11 +433,7 @@ impl Flows {
             return false;
         };
         flow.dump = dump as u16;
-        if started <= flow.since {
-            return false;
-        }
-        flow.absent_since = PRESENT;
-        true
+        self.looked(handle, started)
     }
 
     /// The flow's socket has this cookie.

@@ -9,6 +9,7 @@ use crate::agent::HostAgent;
 use crate::flows::{LOOK_AGAIN, LOOK_LATER};
 use crate::life::{Event, State};
 use crate::sockets::{Socket, SocketState};
+use crate::strip::Ends;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -143,23 +144,22 @@ impl HostAgent {
     /// never comes, they are asked for again.
     pub fn take_look_ups(&mut self) -> Vec<LookUp> {
         let count = self.look_ups.waiting.len().min(AT_ONCE);
-        let taken = self.look_ups.waiting.drain(..count);
-        let keys = taken.filter_map(|handle| self.flows.key(handle));
+        let taken: Vec<_> = self.look_ups.waiting.drain(..count).collect();
         let mut asked = Vec::with_capacity(count);
         let mut is_one_strange = false;
-        for key in keys {
-            let local = self.services.vip(key.service()).map(|vip| {
-                let service = self.services.find(vip, Protocol::Tcp, key.vip_port());
-                let is_its_own = service == Some(key.service());
-                (SocketAddr::new(vip, key.vip_port()), is_its_own)
-            });
-            match local {
-                Some((local, true)) => asked.push(LookUp {
-                    local,
-                    remote: SocketAddr::new(key.client(), key.client_port()),
-                }),
+        for key in taken
+            .into_iter()
+            .filter_map(|handle| self.flows.key(handle))
+        {
+            match self.ends_of(&key) {
+                Some(Ends { client, vip }) if self.is_service_of(&key, vip) => {
+                    asked.push(LookUp {
+                        local: vip,
+                        remote: client,
+                    });
+                }
                 // Its address is another service's now.
-                Some((_, false)) | None => is_one_strange = true,
+                Some(_) | None => is_one_strange = true,
             }
         }
         if is_one_strange {
@@ -217,6 +217,10 @@ impl HostAgent {
     /// The kernel could not be asked: what waits for a proof is listed, until it can.
     pub fn handle_look_ups_failed(&mut self) {
         self.look_ups.work = false;
+    }
+
+    fn is_service_of(&self, key: &FlowKey, vip: SocketAddr) -> bool {
+        self.services.find(vip.ip(), Protocol::Tcp, vip.port()) == Some(key.service())
     }
 
     /// Whether a look-up would find the flow's connection if there is one. Not if it may take an open flow, of a service of which none

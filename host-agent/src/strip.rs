@@ -83,7 +83,8 @@ impl HostAgent {
         self.flows.not_stripped(&key);
     }
 
-    fn ends_of(&self, key: &FlowKey) -> Option<Ends> {
+    /// Both ends of a flow, if its service is there.
+    pub(crate) fn ends_of(&self, key: &FlowKey) -> Option<Ends> {
         let vip = self.services.vip(key.service())?;
         Some(Ends {
             client: SocketAddr::new(key.client(), key.client_port()),

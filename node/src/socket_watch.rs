@@ -254,14 +254,17 @@ impl Lists {
     /// When to ask, if a list is wanted at `wanted`: not while something is being made, and after
     /// failures only now and then.
     pub(crate) fn due(&self, wanted: Option<Time>) -> Option<Time> {
-        let wanted = wanted.filter(|_| !self.asked)?;
-        Some(wanted.max(self.lists.until))
+        self.not_before(&self.lists, wanted)
     }
 
     /// The same for look-ups.
     pub(crate) fn look_ups_due(&self, wanted: Option<Time>) -> Option<Time> {
+        self.not_before(&self.look_ups, wanted)
+    }
+
+    fn not_before(&self, pause: &Pause, wanted: Option<Time>) -> Option<Time> {
         let wanted = wanted.filter(|_| !self.asked)?;
-        Some(wanted.max(self.look_ups.until))
+        Some(wanted.max(pause.until))
     }
 
     /// Asks for a list, if nothing is being made. That the thread has ended is told by [`Self::poll`].

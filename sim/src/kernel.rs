@@ -5,6 +5,7 @@
 use crate::conversation::{Answer, Ending, KEEPALIVE, Reply, TIME_WAIT, server_takes};
 use crate::segment::{belongs, covers_fin};
 use core::time::Duration;
+use jlb_host_agent::SocketState;
 use jlb_protocol::packet::TcpFlags;
 use jlb_protocol::{FlowKey, Time};
 use std::collections::BTreeMap;
@@ -48,6 +49,15 @@ impl Sock {
     /// Whether the connection lives: it is what S1 protects.
     pub(crate) const fn is_live(&self) -> bool {
         !matches!(self.phase, Phase::TimeWait)
+    }
+
+    /// What the kernel says of it.
+    pub(crate) const fn state(&self) -> SocketState {
+        match self.phase {
+            Phase::HalfOpen => SocketState::HalfOpen,
+            Phase::Open | Phase::CloseWait | Phase::FinWait | Phase::LastAck => SocketState::Open,
+            Phase::TimeWait => SocketState::TimeWait,
+        }
     }
 
     /// How long it stays as it is, if nothing comes.

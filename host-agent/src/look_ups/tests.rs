@@ -19,6 +19,20 @@ fn looking() -> Bed {
     bed
 }
 
+/// The same, with so many flows whose sockets are half-open.
+fn crowded(count: u16) -> Bed {
+    let mut config = config();
+    config.limits.max_flows = 20_000;
+    config.limits.max_statements = 40_000;
+    let mut bed = Bed::unready(config);
+    bed.agent.expect_look_ups();
+    let all: Vec<_> = (1..=count)
+        .map(|port| client(port).socket(port.into(), HALF_OPEN))
+        .collect();
+    bed.load(&all);
+    bed
+}
+
 fn ask(client: Client) -> LookUp {
     let socket = client.socket(1, OPEN);
     LookUp {
@@ -339,16 +353,8 @@ fn an_established_flow_whose_socket_is_half_open_is_looked_up_until_it_is_open_o
 
 #[test]
 fn look_ups_rest_by_what_they_cost_and_come_in_parts() {
-    let mut limits = config();
-    limits.limits.max_flows = 10_000;
-    limits.limits.max_statements = 20_000;
-    let mut bed = Bed::unready(limits);
-    bed.agent.expect_look_ups();
     let count = 3 * AT_ONCE as u16 / 2;
-    let all: Vec<_> = (1..=count)
-        .map(|port| client(port).socket(port.into(), HALF_OPEN))
-        .collect();
-    bed.load(&all);
+    let mut bed = crowded(count);
     bed.wait(1_200);
     let mut parts = vec![asked(&mut bed)];
     let took = Duration::from_millis(2);
@@ -371,16 +377,8 @@ fn look_ups_rest_by_what_they_cost_and_come_in_parts() {
 
 #[test]
 fn as_many_flows_wait_for_look_ups_as_there_is_room_and_the_others_come_later() {
-    let mut limits = config();
-    limits.limits.max_flows = 20_000;
-    limits.limits.max_statements = 40_000;
-    let mut bed = Bed::unready(limits);
-    bed.agent.expect_look_ups();
     let count = 2 * MAX_WAITING as u16;
-    let all: Vec<_> = (1..=count)
-        .map(|port| client(port).socket(port.into(), HALF_OPEN))
-        .collect();
-    bed.load(&all);
+    let mut bed = crowded(count);
     let mut found = std::collections::BTreeSet::new();
     for _ in 0..40 {
         bed.run_acked(100);

@@ -1,7 +1,6 @@
 //! What an agent learns of its host's kernel: destroy events and dumps.
 
 use super::{Event, Told, World};
-use crate::kernel::Phase;
 use crate::machine::Machine;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -211,7 +210,7 @@ impl World {
             return sockets;
         };
         for (key, sock) in side.kernel.sockets() {
-            if scope == DumpScope::Sockets && sock.phase == Phase::TimeWait {
+            if scope == DumpScope::Sockets && sock.state() == SocketState::TimeWait {
                 continue;
             }
             let again = side.missed.contains(&sock.cookie);
@@ -224,13 +223,7 @@ impl World {
                 local,
                 remote,
                 cookie: sock.cookie,
-                state: match sock.phase {
-                    Phase::HalfOpen => SocketState::HalfOpen,
-                    Phase::Open | Phase::CloseWait | Phase::FinWait | Phase::LastAck => {
-                        SocketState::Open
-                    }
-                    Phase::TimeWait => SocketState::TimeWait,
-                },
+                state: sock.state(),
             });
         }
         if let Some(side) = self.hosts.get_mut(&host) {

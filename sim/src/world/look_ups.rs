@@ -1,7 +1,6 @@
 //! What an agent learns of its host's kernel by asking for single connections.
 
 use super::{Event, World};
-use crate::kernel::Phase;
 use core::time::Duration;
 use jlb_host_agent::{Found, LookUp, LookedUp, Socket, SocketState};
 use jlb_protocol::{FlowKey, NodeNumber, Protocol, Time};
@@ -130,11 +129,7 @@ impl World {
         let Some(sock) = side.kernel.socket(&key) else {
             return Found::Nothing;
         };
-        let state = match sock.phase {
-            Phase::HalfOpen => SocketState::HalfOpen,
-            Phase::Open | Phase::CloseWait | Phase::FinWait | Phase::LastAck => SocketState::Open,
-            Phase::TimeWait => SocketState::TimeWait,
-        };
+        let state = sock.state();
         let rest = (state == SocketState::TimeWait).then(|| sock.rest(now));
         let cookie = sock.cookie;
         // As lists do: the kernel replaces one socket by another meanwhile.
