@@ -109,7 +109,7 @@ timers! {
     dead_host_reset: SpanOrNever as Option<Duration> = Some(millis(15_000));
     /// How long a tracker that is being stopped still answers, after it has told its peers.
     leave: TimeSpan as Duration = millis(500);
-    /// The longest that a packet thread which has to wait for processors holds still so that more comes at once;
-    /// `None` for never.
+    /// The longest that a packet thread which has to wait for processors holds still so that more comes at once, where
+    /// packets of established connections come; `None` for never.
     coalesce: SpanOrNever as Option<Duration> = Some(Duration::from_micros(500));
 }

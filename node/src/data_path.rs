@@ -12,7 +12,7 @@ mod strip;
 mod to_stack;
 mod workers;
 
-use coalesce::Coalescing;
+use coalesce::{Coalescing, Work};
 pub(crate) use control::{Channels, Command, DataThread, Notice, Reconfiguration};
 pub(crate) use draining::{Allowance, Draining, FileDrain};
 pub(crate) use life::{Fresh, Life};
@@ -134,7 +134,7 @@ impl<M: Machine> DataPath<M> {
                 IdleTime::open().ok(),
                 clock::now(),
             ),
-            taken: 0,
+            taken: Work::default(),
             has_more: false,
             path: self,
             packets,
@@ -184,8 +184,8 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 struct Turn<M> {
     path: DataPath<M>,
     coalescing: Coalescing,
-    /// Packets and messages that this turn has taken in.
-    taken: usize,
+    /// What this turn has taken in.
+    taken: Work,
     /// Whether more is there than it took in.
     has_more: bool,
     packets: Vec<Packet>,
@@ -230,7 +230,7 @@ impl<M: Machine> Turn<M> {
                 .wait(Some(wait))
                 .map_err(Error::system("wait for packets"))?;
             ready.extend(found.map(|file| file.token));
-            (self.taken, self.has_more) = (0, false);
+            (self.taken, self.has_more) = (Work::default(), false);
             for &token in &ready {
                 let now = self.look();
                 match token {
@@ -257,7 +257,7 @@ impl<M: Machine> Turn<M> {
 
     /// Where processors are short, waits for more to come, unless it is there.
     fn hold_still(&mut self) {
-        if self.taken == 0 || self.has_more {
+        if self.taken.all == 0 || self.has_more {
             return;
         }
         let now = clock::now();
@@ -412,7 +412,8 @@ impl<M: Machine> Turn<M> {
     }
 
     fn handle_datagram(&mut self, now: Time, bytes: &[u8], origin: &Origin, local: IpAddr) {
-        self.taken += 1;
+        self.taken.all += 1;
+        self.taken.setup += usize::from(!wire::is_data(bytes));
         if origin.truncated {
             self.path.link.truncated();
             return;

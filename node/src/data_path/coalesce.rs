@@ -5,6 +5,10 @@
 //! somebody. So the thread holds still where it has to wait for a processor anyway, and for a time of that kind;
 //! where processors are free it does not, and nothing waits. Waits alone do not tell: a thread may wait for the processor
 //! that it had last while another is free.
+//!
+//! A packet of an established connection is waited for by somebody who asks again once it is there; a connection is set up
+//! and ended once, in many small messages that each wake somebody. Where many of what comes are those, it holds still for
+//! longer.
 
 use jlb_packet_io::process::{IdleTime, RunDelay, Waited};
 use jlb_protocol::Time;
@@ -28,6 +32,15 @@ const FACTOR: u32 = 12;
 /// Packets and messages that must be expected meanwhile.
 const LEAST_GAIN: u128 = 2;
 
+/// So many times as long it may hold still where what comes is about setting up and ending flows, ...
+const SETUP_TIMES: u128 = 6;
+
+/// ... which it is where one in so many is. Where fewer are, a part of the time is added.
+const SETUP_SHARE: u128 = 8;
+
+/// It never holds still for longer, whatever comes: the largest that the configuration may say.
+const LONGEST: Duration = Duration::from_millis(5);
+
 /// What is shorter is not worth a sleep.
 const SHORTEST: Duration = Duration::from_micros(50);
 
@@ -39,6 +52,13 @@ const SHORT: u128 = 150;
 
 /// ... and so much at least where they are not. Between the two a part of the time is held still.
 const FREE: u128 = 300;
+
+/// The same for what is added for setting up and ending flows: where a message passes many threads, one after the other,
+/// no processor is to be idle because all of them hold still.
+const SETUP_SHORT: u128 = 30;
+
+/// See [`SETUP_SHORT`].
+const SETUP_FREE: u128 = 100;
 
 /// How much of the processors' time nobody wants.
 #[derive(Debug)]
@@ -67,7 +87,8 @@ impl Idle {
             && let Ok(idle) = self.meter.read()
         {
             let idle_since = idle.saturating_sub(self.last);
-            self.share = idle_since.as_nanos() * 1_000 / elapsed.as_nanos().max(1);
+            let share = idle_since.as_nanos() * 1_000 / elapsed.as_nanos().max(1);
+            self.share = (self.share.min(1_000) + share) / 2;
             (self.last, self.looked) = (idle, now);
         }
         self.share
@@ -75,23 +96,61 @@ impl Idle {
 }
 
 /// What remains of a time to hold still where so many thousandths of the processors' time are idle.
-fn where_idle(hold: Duration, share: u128) -> Duration {
-    let short = FREE.saturating_sub(share).min(FREE - SHORT);
-    let nanos = hold.as_nanos() * short / (FREE - SHORT);
+fn where_idle(hold: Duration, share: u128, short: u128, free: u128) -> Duration {
+    let part = free.saturating_sub(share).min(free - short);
+    let nanos = hold.as_nanos() * part / (free - short);
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+/// What remains of a time to hold still where this is what comes, `max` is the longest for packets of established flows,
+/// and so many thousandths of the processors' time are idle.
+fn bounded(hold: Duration, max: Duration, taken: Work, idle: Option<u128>) -> Duration {
+    let added = hold.saturating_sub(max).min(taken.added(max));
+    let hold = hold.min(max);
+    match idle {
+        Some(share) => {
+            where_idle(hold, share, SHORT, FREE) + where_idle(added, share, SETUP_SHORT, SETUP_FREE)
+        }
+        None => hold,
+    }
+}
+
+/// Packets and messages that were taken in.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Work {
+    /// All of them.
+    pub(super) all: usize,
+    /// Those among them that are no packets of established flows.
+    pub(super) setup: usize,
+}
+
+impl Work {
+    fn add(&mut self, more: Self) {
+        self.all += more.all;
+        self.setup += more.setup;
+    }
+
+    /// How much longer than `max` it may hold still if this is what comes.
+    fn added(self, max: Duration) -> Duration {
+        let (all, setup) = (self.all.max(1) as u128, self.setup as u128);
+        let share = (SETUP_SHARE * setup).min(all);
+        let nanos = max.as_nanos() * (SETUP_TIMES - 1) * share / all;
+        let added = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        added.min(LONGEST.saturating_sub(max))
+    }
 }
 
 /// How long to hold still.
 #[derive(Debug)]
 pub(super) struct Coalescing {
-    /// `None`: never.
+    /// Of packets of established flows; `None`: never.
     max: Option<Duration>,
     meter: Option<RunDelay>,
     /// `None`: nobody knows, and waits alone count.
     idle: Option<Idle>,
     last: Waited,
-    /// Packets and messages taken in since then.
-    taken: usize,
+    /// What was taken in since then.
+    taken: Work,
     looked: Time,
     mean: Duration,
     hold: Duration,
@@ -112,7 +171,7 @@ impl Coalescing {
             meter,
             idle: idle.map(|meter| Idle::new(meter, now)),
             last: Waited::default(),
-            taken: 0,
+            taken: Work::default(),
             looked: now,
             mean: Duration::ZERO,
             hold: Duration::ZERO,
@@ -127,8 +186,8 @@ impl Coalescing {
     }
 
     /// After a turn that took in so much, all that there was: how long to hold still, zero for not at all.
-    pub(super) fn hold(&mut self, now: Time, taken: usize) -> Duration {
-        self.taken += taken;
+    pub(super) fn hold(&mut self, now: Time, taken: Work) -> Duration {
+        self.taken.add(taken);
         if now.since(self.looked) >= INTERVAL {
             self.look(now);
         }
@@ -146,7 +205,7 @@ impl Coalescing {
         if let (Some(max), Some(waited)) = (self.max, waited) {
             self.learn(now, max, waited);
         } else {
-            (self.looked, self.taken) = (now, 0);
+            (self.looked, self.taken) = (now, Work::default());
             (self.mean, self.hold) = (Duration::ZERO, Duration::ZERO);
         }
     }
@@ -159,7 +218,7 @@ impl Coalescing {
         if times < LEAST_WAITS && elapsed < SELDOM {
             return;
         }
-        let taken = std::mem::take(&mut self.taken) as u128;
+        let taken = std::mem::take(&mut self.taken);
         (self.looked, self.last) = (now, waited);
         if times < LEAST_WAITS {
             (self.mean, self.hold) = (Duration::ZERO, Duration::ZERO);
@@ -167,11 +226,12 @@ impl Coalescing {
         }
         self.mean = (3 * self.mean + span / times) / 4;
         let hold = self.mean.saturating_sub(USUAL).saturating_mul(FACTOR);
-        let mut hold = hold.min(max);
-        if let Some(idle) = self.idle.as_mut().filter(|_| !hold.is_zero()) {
-            hold = where_idle(hold, idle.share(now));
-        }
-        let expected = taken * hold.as_nanos() / elapsed.as_nanos().max(1);
+        let share = match &mut self.idle {
+            Some(idle) if !hold.is_zero() => Some(idle.share(now)),
+            _ => None,
+        };
+        let hold = bounded(hold, max, taken, share);
+        let expected = taken.all as u128 * hold.as_nanos() / elapsed.as_nanos().max(1);
         self.hold = if hold < SHORTEST || expected < LEAST_GAIN {
             Duration::ZERO
         } else {

@@ -18,7 +18,7 @@ impl<M: Machine> Turn<M> {
         };
         let mut packets = std::mem::take(&mut self.frame_packets);
         let count = frames.receive(at, &mut packets);
-        self.taken += count;
+        self.taken.all += count;
         self.has_more |= count == BATCH;
         self.stack.received += count as u64;
         let taken = self.path.machine.process_frames(now, &mut packets);

@@ -68,7 +68,7 @@ impl<M: Machine> Turn<M> {
             };
             self.handle_large(now, large.packet(len), segments);
             self.offload.large = Some(large);
-            self.taken += 1;
+            self.taken.all += 1;
         }
         self.has_more = true;
         Ok(())
@@ -116,7 +116,7 @@ impl<M: Machine> Turn<M> {
 
     /// Has the role look at the first `count` packets, and does what it says.
     pub(super) fn process(&mut self, now: Time, count: usize) {
-        self.taken += count;
+        self.taken.all += count;
         self.stack.received += count as u64;
         if !self.path.machine.process(now, &mut self.packets[..count]) {
             for _ in 0..count {
