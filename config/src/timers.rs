@@ -56,6 +56,10 @@ macro_rules! timers {
     };
 }
 
+/// The longest that [`Timers::coalesce`] may be, and that a packet thread holds still: what heartbeats, timers of TCP and
+/// rings bear.
+pub const LONGEST_COALESCE: Duration = Duration::from_millis(5);
+
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }

@@ -413,7 +413,6 @@ impl<M: Machine> Turn<M> {
 
     fn handle_datagram(&mut self, now: Time, bytes: &[u8], origin: &Origin, local: IpAddr) {
         self.taken.all += 1;
-        self.taken.setup += usize::from(!wire::is_data(bytes));
         if origin.truncated {
             self.path.link.truncated();
             return;
@@ -423,6 +422,8 @@ impl<M: Machine> Turn<M> {
         let Ok(Opened::Message(node)) = opened else {
             return;
         };
+        // Only of a node's own messages: nobody else decides how long packets wait.
+        self.taken.setup += usize::from(!wire::is_data(bytes));
         let message = match wire::decode(bytes) {
             Ok(message) => message,
             Err(reason) => {

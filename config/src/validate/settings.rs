@@ -5,7 +5,7 @@ use crate::cluster::{Membership, Node, Service};
 use crate::overhead;
 use crate::problem::{Findings, Problem};
 use crate::schema::{ClusterTable, Document, Table};
-use crate::timers::Timers;
+use crate::timers::{LONGEST_COALESCE, Timers};
 use jlb_protocol::wire::data_overhead;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
@@ -33,8 +33,8 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// Time spans longer than this are surely mistakes.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a packet thread may hold still: from what is worth a sleep to what heartbeats, timers of TCP and rings bear.
-const COALESCE: RangeInclusive<Duration> = Duration::from_micros(50)..=Duration::from_millis(5);
+/// What a packet thread may hold still: from what is worth a sleep on.
+const COALESCE: RangeInclusive<Duration> = Duration::from_micros(50)..=LONGEST_COALESCE;
 
 /// `[cluster]` without its keys.
 pub(crate) struct Settings {

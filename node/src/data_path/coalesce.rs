@@ -10,6 +10,7 @@
 //! and ended once, in many small messages that each wake somebody. Where many of what comes are those, it holds still for
 //! longer.
 
+use jlb_config::timers::LONGEST_COALESCE;
 use jlb_packet_io::process::{IdleTime, RunDelay, Waited};
 use jlb_protocol::Time;
 use std::time::Duration;
@@ -37,9 +38,6 @@ const SETUP_TIMES: u128 = 6;
 
 /// ... which it is where one in so many is. Where fewer are, a part of the time is added.
 const SETUP_SHARE: u128 = 8;
-
-/// It never holds still for longer, whatever comes: the largest that the configuration may say.
-const LONGEST: Duration = Duration::from_millis(5);
 
 /// What is shorter is not worth a sleep.
 const SHORTEST: Duration = Duration::from_micros(50);
@@ -88,7 +86,7 @@ impl Idle {
         {
             let idle_since = idle.saturating_sub(self.last);
             let share = idle_since.as_nanos() * 1_000 / elapsed.as_nanos().max(1);
-            self.share = (self.share.min(1_000) + share) / 2;
+            self.share = (self.share + share) / 2;
             (self.last, self.looked) = (idle, now);
         }
         self.share
@@ -98,7 +96,10 @@ impl Idle {
 /// What remains of a time to hold still where so many thousandths of the processors' time are idle.
 fn where_idle(hold: Duration, share: u128, short: u128, free: u128) -> Duration {
     let part = free.saturating_sub(share).min(free - short);
-    let nanos = hold.as_nanos() * part / (free - short);
+    of_nanos(hold.as_nanos() * part / (free - short))
+}
+
+fn of_nanos(nanos: u128) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
@@ -120,7 +121,7 @@ fn bounded(hold: Duration, max: Duration, taken: Work, idle: Option<u128>) -> Du
 pub(super) struct Work {
     /// All of them.
     pub(super) all: usize,
-    /// Those among them that are no packets of established flows.
+    /// Messages of other nodes among them that carry no packet of an established flow.
     pub(super) setup: usize,
 }
 
@@ -130,13 +131,12 @@ impl Work {
         self.setup += more.setup;
     }
 
-    /// How much longer than `max` it may hold still if this is what comes.
+    /// How much longer than `max` it may hold still if this is what comes: never longer than the configuration may say.
     fn added(self, max: Duration) -> Duration {
         let (all, setup) = (self.all.max(1) as u128, self.setup as u128);
         let share = (SETUP_SHARE * setup).min(all);
-        let nanos = max.as_nanos() * (SETUP_TIMES - 1) * share / all;
-        let added = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        added.min(LONGEST.saturating_sub(max))
+        let added = of_nanos(max.as_nanos() * (SETUP_TIMES - 1) * share / all);
+        added.min(LONGEST_COALESCE.saturating_sub(max))
     }
 }
 

@@ -49,8 +49,8 @@ fn it_holds_still_for_longer_where_flows_are_set_up_and_ended() {
     assert_eq!(added(160, 10), MAX * 5 / 2);
     assert_eq!([added(80, 10), added(10, 10)], [MAX * 5; 2]);
     let setup = Work { all: 10, setup: 10 };
-    assert_eq!(setup.added(LONGEST), Duration::ZERO);
-    assert_eq!(setup.added(LONGEST / 2), LONGEST / 2);
+    assert_eq!(setup.added(LONGEST_COALESCE), Duration::ZERO);
+    assert_eq!(setup.added(LONGEST_COALESCE / 2), LONGEST_COALESCE / 2);
 
     let wanted = Duration::from_secs(1);
     let held = |setup, idle| bounded(wanted, MAX, Work { all: 80, setup }, idle);
