@@ -6,12 +6,13 @@
 
 mod bare;
 mod figures;
+mod large;
 mod programs;
 mod rig;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,9 +20,11 @@ use clap::Args;
 
 use crate::error::{Doing, LabError, Result};
 use crate::run::{say, write_file};
+use crate::side_by_side::{Program, Programs};
 use bare::{Loop, Running};
-use figures::Document;
+use figures::{Document, Huge};
 use jlb_packet_io::process::{allowed_cpus, pin_to_cpu, set_thread_nice};
+use large::Large;
 use programs::{Counted, Generator, What};
 use rig::{INPUT, NICE, Rig, VIP, pause};
 
@@ -29,6 +32,18 @@ use rig::{INPUT, NICE, Rig, VIP, pause};
 const RATES: [u32; 7] = [
     150_000, 250_000, 400_000, 600_000, 900_000, 1_300_000, 1_900_000,
 ];
+
+/// Large packets a second that are offered.
+const LARGE_RATES: [u32; 7] = [10_000, 15_000, 20_000, 25_000, 32_000, 45_000, 60_000];
+
+/// What is on its way has come after this time, ...
+const SETTLE: Duration = Duration::from_millis(30);
+
+/// ... unless more packets than this came meanwhile.
+const FEW: f64 = 100.0;
+
+/// The way of large packets by TUN.
+const TUN_LARGE: &str = "tun_large";
 
 /// SYNs of flows that nobody repeats.
 const SYN_FLOWS: u32 = 1 << 24;
@@ -48,8 +63,8 @@ pub(crate) struct PacketsOptions {
     /// Milliseconds for which each rate is offered
     #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u64).range(50..=60_000))]
     milliseconds: u64,
-    /// Measure these ways only, of kernel, af_xdp, tun and udp
-    #[arg(long, value_name = "WAY", value_delimiter = ',', value_parser = ["kernel", "af_xdp", "tun", "udp"])]
+    /// Measure these ways only, of kernel, af_xdp, tun, tun_large (packets of 64 KiB, to be cut into segments) and udp
+    #[arg(long, value_name = "WAY", value_delimiter = ',', value_parser = ["kernel", "af_xdp", "tun", TUN_LARGE, "udp"])]
     only: Vec<String>,
     /// Write all figures as JSON to this file
     #[arg(long, value_name = "FILE")]
@@ -93,6 +108,7 @@ struct Station {
     middle: Middle,
     datagrams: Generator,
     syns: Generator,
+    large: Option<Large>,
     flows: u32,
 }
 
@@ -102,17 +118,28 @@ impl Station {
         middle: &str,
         options: &PacketsOptions,
         cpus: [usize; 2],
+        nft: &Path,
     ) -> Result<Self> {
         let whole = middle == "ingress";
-        let by_xdp = way == "af_xdp";
-        let mut rig = Rig::build(&format!("{way}-{middle}"), by_xdp)?;
+        let is_large = way == TUN_LARGE;
+        // A program there would have the kernel cut large packets.
+        let is_bare = way == "af_xdp" || is_large;
+        let mut rig = Rig::build(&format!("{way}-{middle}"), is_bare)?;
         let (out, hardware) = rig.out()?;
         let generator = |what| {
             let ends = [hardware, INPUT];
             rig.source.run(|| Generator::new(out, ends, VIP, what))
         };
         let (datagrams, syns) = (generator(What::Datagram)?, generator(What::Syn)?);
+        let mut large = None;
         let middle = match (way, whole) {
+            (TUN_LARGE, true) => {
+                let started = rig.start_nodes(way, cpus);
+                let opened = started.and_then(|()| Large::of_connections(&rig, nft));
+                large =
+                    Some(opened.map_err(|error| LabError::new(format!("{error}{}", rig.logs())))?);
+                Middle::Ingress
+            }
             (_, true) => {
                 rig.start_nodes(way, cpus)
                     .map_err(|error| LabError::new(format!("{error}{}", rig.logs())))?;
@@ -130,23 +157,29 @@ impl Station {
             (way, _) => {
                 let kind = match way {
                     "af_xdp" => Loop::AfXdp,
-                    "tun" => Loop::Tun,
+                    "tun" | TUN_LARGE => Loop::Tun,
                     _ => Loop::Udp,
                 };
+                if is_large {
+                    large = Some(Large::of_nobody(&rig, nft)?);
+                }
                 Middle::Bare(Running::start(kind, &rig, cpus[1])?)
             }
         };
-        rig.count(if whole {
-            Counted::Messages
-        } else {
-            Counted::All
-        })?;
+        if !is_large {
+            rig.count(if whole {
+                Counted::Messages
+            } else {
+                Counted::All
+            })?;
+        }
         Ok(Self {
             way,
             rig,
             middle,
             datagrams,
             syns,
+            large,
             flows: options.flows,
         })
     }
@@ -155,9 +188,37 @@ impl Station {
     fn count(&self, taken: bool) -> Result<f64> {
         if taken {
             self.rig.metric("jlb_ingress_packets_total")
+        } else if self.large.is_some() {
+            Ok(self.rig.arrived()? as f64)
         } else {
             Ok(self.rig.counted()? as f64)
         }
+    }
+
+    /// Waits until nothing comes any more: a queue of large packets takes a while.
+    fn drain(&self) -> Result<()> {
+        let mut last = self.count(false)?;
+        loop {
+            pause(SETTLE);
+            let now = self.count(false)?;
+            // Heartbeats come all the time.
+            if now - last < FEW {
+                return Ok(());
+            }
+            last = now;
+        }
+    }
+
+    /// What the ingress read in large packets.
+    fn huge(&self) -> Result<Option<Huge>> {
+        if self.large.is_none() || !matches!(self.middle, Middle::Ingress) {
+            return Ok(None);
+        }
+        Ok(Some(Huge {
+            large: self.rig.metric("jlb_stack_large_received_total")?,
+            huge: self.rig.metric("jlb_stack_huge_received_total")?,
+            segments: self.rig.metric("jlb_stack_large_received_segments_total")?,
+        }))
     }
 
     /// The most packets a second that came through, over all rates.
@@ -169,13 +230,26 @@ impl Station {
             Row::Syns => (&self.syns, 0..SYN_FLOWS),
         };
         let mut best: f64 = 0.0;
-        for rate in RATES {
+        let rates = if self.large.is_some() {
+            LARGE_RATES
+        } else {
+            RATES
+        };
+        for rate in rates {
             let before = self.count(taken)?;
-            let seconds = offer(&self.rig, generator, rate, span, flows.clone())?;
-            // What is on its way arrives.
-            pause(Duration::from_millis(30));
+            let seconds = match &self.large {
+                Some(large) => from_source(&self.rig, || large.send(rate, span))?,
+                None => offer(&self.rig, generator, rate, span, flows.clone())?,
+            };
+            if self.large.is_none() {
+                // What is on its way arrives.
+                pause(SETTLE);
+            }
             let through = self.count(taken)? - before;
             best = best.max(through / seconds);
+            if self.large.is_some() {
+                self.drain()?;
+            }
         }
         if row == Row::Syns {
             pause(FORGOTTEN);
@@ -183,8 +257,9 @@ impl Station {
         Ok(best)
     }
 
-    const fn rows(&self) -> &'static [Row] {
+    fn rows(&self) -> &'static [Row] {
         match self.middle {
+            Middle::Ingress if self.large.is_some() => &[Row::Established],
             Middle::Ingress => &[Row::Established, Row::OneFlow, Row::Syns],
             Middle::Kernel | Middle::Bare(_) => &[Row::Bare],
         }
@@ -199,13 +274,18 @@ fn offer(
     span: Duration,
     flows: Range<u32>,
 ) -> Result<f64> {
+    from_source(rig, || generator.send(rate, span, flows))
+}
+
+/// Works where packets are made, on the first processor.
+fn from_source<T: Send>(rig: &Rig, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     rig.source.run(|| {
         let cpus = allowed_cpus().doing("ask for processors")?;
         let first = cpus.first().copied().unwrap_or(0);
         pin_to_cpu(first).doing("keep a thread on a processor")?;
         // Without the privilege all threads are alike.
         let _ = set_thread_nice(NICE);
-        generator.send(rate, span, flows)
+        work()
     })
 }
 
@@ -226,14 +306,32 @@ pub(crate) fn run(options: &PacketsOptions) -> Result<ExitCode> {
         ("af_xdp", "ingress"),
         ("tun", "loop"),
         ("tun", "ingress"),
+        (TUN_LARGE, "loop"),
+        (TUN_LARGE, "ingress"),
         ("udp", "loop"),
     ];
-    let mut stations = Vec::new();
     let is_wanted =
         |way: &str| options.only.is_empty() || options.only.iter().any(|one| one == way);
-    for (way, middle) in plan.into_iter().filter(|(way, _)| is_wanted(way)) {
+    let (nft, missing) = match Programs::find().nft {
+        Program::Here { path, .. } => (path, None),
+        Program::Missing(words) => (PathBuf::new(), Some(words)),
+    };
+    if let Some(words) = &missing
+        && is_wanted(TUN_LARGE)
+    {
+        if !options.only.is_empty() {
+            return Err(LabError::new(format!("{TUN_LARGE} needs nft: {words}")));
+        }
+        eprintln!("left out: {TUN_LARGE}, {words}");
+    }
+    let is_there = |way: &str| way != TUN_LARGE || missing.is_none();
+    let plan = plan
+        .into_iter()
+        .filter(|(way, _)| is_wanted(way) && is_there(way));
+    let mut stations = Vec::new();
+    for (way, middle) in plan {
         eprintln!("building: {way}, {middle}");
-        stations.push(Station::build(way, middle, options, ends)?);
+        stations.push(Station::build(way, middle, options, ends, &nft)?);
     }
     let mut rates: BTreeMap<(&'static str, &'static str), Vec<f64>> = BTreeMap::new();
     let span = Duration::from_millis(options.milliseconds);
@@ -249,8 +347,12 @@ pub(crate) fn run(options: &PacketsOptions) -> Result<ExitCode> {
             }
         }
     }
+    let mut huge = None;
+    for station in &stations {
+        huge = huge.or(station.huge()?);
+    }
     drop(stations);
-    let document = Document::new(options.flows, &rates);
+    let document = Document::new(options.flows, &rates, huge);
     say(format_args!("{document}"))?;
     if let Some(path) = &options.json {
         let json = serde_json::to_string_pretty(&document).doing("write JSON")?;

@@ -34,8 +34,10 @@ pub(crate) use args::SideBySideOptions;
 use document::RowFacts;
 pub(crate) use document::{Document, KIND};
 pub(crate) use figures::Spread;
+pub(crate) use kernel::nft_reads;
 use machine::Machine;
-use row::{Programs, Row};
+use row::Row;
+pub(crate) use row::{Program, Programs};
 use run::Run;
 use stage::Stage;
 

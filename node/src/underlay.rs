@@ -208,18 +208,19 @@ impl Underlay {
         first
     }
 
-    /// Sends datagrams of two parts each, none larger than the first and at most
+    /// Sends datagrams of `size` bytes each that stand one behind the other, the last perhaps shorter, at most
     /// [`MAX_RUN`](jlb_packet_io::udp::MAX_RUN) of them, from socket `at`. Says how many the kernel
     /// took, and why not the others. What waits for [`Self::flush`] is overtaken.
     pub(crate) fn send_run(
         &mut self,
         at: usize,
         to: SocketAddr,
-        datagrams: &[[&[u8]; 2]],
+        datagrams: &[u8],
+        size: usize,
     ) -> (usize, Option<SendError>) {
-        self.spread.count(datagrams.len());
+        self.spread.count(datagrams.len().div_ceil(size.max(1)));
         let mut runs = std::mem::take(&mut self.runs);
-        let sent = runs.send_one(self.socket(at), to, datagrams);
+        let sent = runs.send_one(self.socket(at), to, datagrams, size);
         self.runs = runs;
         sent
     }

@@ -22,6 +22,7 @@ mod harness;
 mod load;
 mod metrics;
 mod overload;
+mod packets;
 mod policies;
 mod racks;
 mod reload;

@@ -13,11 +13,12 @@ use jlb_node::kernel::netlink::Netlink;
 use jlb_node::kernel::steering::{Steering, Vips};
 use jlb_packet_io::ebpf::Mode;
 use jlb_packet_io::process::{pin_to_cpu, set_thread_nice};
-use jlb_packet_io::tun::LargeBuf;
-use jlb_packet_io::udp::{Origin, Run, UdpSocket};
+use jlb_packet_io::tun::{LargeBuf, Received};
+use jlb_packet_io::udp::{MAX_RUN, MAX_RUN_BYTES, Origin, Run, UdpSocket};
 use jlb_packet_io::wait::{Interest, Poller};
 use jlb_packet_io::xsk::{self, Options, Queue};
 use jlb_protocol::PacketBuf;
+use jlb_protocol::packet::offload::Segments;
 
 use super::rig::{NICE, Rig, SINK, UNDER, VIP, WIRE};
 use crate::error::{Doing, LabError, Result};
@@ -32,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(10);
 pub(super) enum Loop {
     /// `AF_XDP` to `AF_XDP`.
     AfXdp,
-    /// TUN to UDP.
+    /// TUN to UDP, large packets in runs.
     Tun,
     /// UDP to UDP.
     Udp,
@@ -148,6 +149,36 @@ fn send_all(socket: &UdpSocket, packets: &[PacketBuf], to: SocketAddr) {
     let _ = socket.send_runs(&parts[..count], &[run; BATCH][..count]);
 }
 
+/// Sends as many datagrams as the packet has segments, in runs, and the bytes as they are.
+fn send_large(socket: &UdpSocket, packet: &[u8], segments: Option<Segments>, to: SocketAddr) {
+    let Some(segments) = segments else { return };
+    let payload = packet
+        .len()
+        .saturating_sub(usize::from(segments.header_len));
+    let count = payload.div_ceil(usize::from(segments.size.get())).max(1);
+    let datagram = packet.len().div_ceil(count).max(1);
+    let together = MAX_RUN.min(MAX_RUN_BYTES / datagram).max(1);
+    let mut parts = [IoSlice::new(&[]); BATCH];
+    let mut runs = [Run {
+        to,
+        buffers: 1,
+        segment: datagram as u16,
+    }; BATCH];
+    let mut used = 0;
+    for (bytes, (part, run)) in packet
+        .chunks(together * datagram)
+        .zip(parts.iter_mut().zip(&mut runs))
+    {
+        *part = IoSlice::new(bytes);
+        if bytes.len() <= datagram {
+            run.segment = 0;
+        }
+        used += 1;
+    }
+    // What the kernel does not take is lost, as in a node.
+    let _ = socket.send_runs(&parts[..used], &runs[..used]);
+}
+
 fn tun(stop: &AtomicBool, ready: std::sync::mpsc::Sender<()>) -> Result<()> {
     let setup = IngressSetup::new(vec![VIP.into()], 1_388);
     let tun = setup.apply().doing("set up a TUN device")?;
@@ -159,11 +190,17 @@ fn tun(stop: &AtomicBool, ready: std::sync::mpsc::Sender<()>) -> Result<()> {
     let mut large = LargeBuf::default();
     while !stop.load(Ordering::Relaxed) {
         poller.wait(Some(LOOK)).doing("poll")?.for_each(drop);
-        let mut count = 0;
-        while count < BATCH && tun.receive(&mut packets[count], &mut large).is_ok() {
-            count += 1;
+        let (mut count, to) = (0, SocketAddr::from((SINK, 6_081)));
+        for _ in 0..BATCH {
+            match tun.receive(&mut packets[count], &mut large) {
+                Ok(Received::Packet(_)) => count += 1,
+                Ok(Received::Large(len, offload)) => {
+                    send_large(&socket, large.packet(len), offload.segments, to);
+                }
+                Err(_) => break,
+            }
         }
-        send_all(&socket, &packets[..count], SocketAddr::from((SINK, 6_081)));
+        send_all(&socket, &packets[..count], to);
     }
     Ok(())
 }

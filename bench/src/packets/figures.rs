@@ -5,6 +5,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::TUN_LARGE;
+use super::large::{SEGMENTS, WHOLE_SEGMENT};
+
 /// The least, the middle and the largest of some values.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub(super) struct Spread {
@@ -50,11 +53,23 @@ pub(super) struct Line {
     turns: Vec<f64>,
 }
 
+/// What an ingress read in packets that are to be cut into segments.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub(super) struct Huge {
+    /// Such packets.
+    pub(super) large: f64,
+    /// Those of more than 32 KiB.
+    pub(super) huge: f64,
+    /// Segments that all of them were cut into.
+    pub(super) segments: f64,
+}
+
 /// All of them.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub(super) struct Document {
     flows: u32,
     rows: Vec<Line>,
+    large: Option<Huge>,
 }
 
 impl Document {
@@ -62,11 +77,13 @@ impl Document {
     pub(super) fn new(
         flows: u32,
         rates: &BTreeMap<(&'static str, &'static str), Vec<f64>>,
+        large: Option<Huge>,
     ) -> Self {
         let kernel = rates.get(&("kernel", "bare"));
         let rows = rates.iter().filter_map(|(&(way, what), turns)| {
             let bare = rates.get(&(way, "bare")).filter(|_| what != "bare");
-            let kernel = kernel.filter(|_| way != "kernel");
+            // The kernel forwards small packets.
+            let kernel = kernel.filter(|_| way != "kernel" && way != TUN_LARGE);
             Some(Line {
                 way,
                 what,
@@ -79,6 +96,7 @@ impl Document {
         Self {
             flows,
             rows: rows.collect(),
+            large,
         }
     }
 }
@@ -92,7 +110,7 @@ impl fmt::Display for Document {
         )?;
         writeln!(
             f,
-            "{:<8}{:<13}{:>22}  {:>20}  {:>20}",
+            "{:<10}{:<13}{:>22}  {:>20}  {:>20}",
             "way", "what", "", "of its bare loop", "of the kernel"
         )?;
         let ratio = |spread: Option<Spread>| {
@@ -112,8 +130,23 @@ impl fmt::Display for Document {
             let (bare, kernel) = (ratio(line.of_bare), ratio(line.of_kernel));
             writeln!(
                 f,
-                "{:<8}{:<13}{rates:>22}  {bare:>20}  {kernel:>20}",
+                "{:<10}{:<13}{rates:>22}  {bare:>20}  {kernel:>20}",
                 line.way, line.what
+            )?;
+        }
+        if let Some(Huge {
+            large,
+            huge,
+            segments,
+        }) = self.large
+        {
+            let large = large.max(1.0);
+            writeln!(
+                f,
+                "{TUN_LARGE}: segments of {WHOLE_SEGMENT} bytes, {SEGMENTS} to a packet; of the packets that the ingress read to \
+                 cut them {:.1} % had more than 32 KiB, and a packet {:.1} segments",
+                100.0 * huge / large,
+                segments / large
             )?;
         }
         Ok(())

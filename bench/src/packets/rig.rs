@@ -16,6 +16,7 @@ use jlb_packet_io::netns;
 use jlb_packet_io::process::pin_to_cpu;
 use rtnetlink::{LinkUnspec, LinkVeth};
 
+use super::large;
 use super::programs::{Counted, Counter, pass};
 use crate::error::{Doing, LabError, Result};
 use crate::netns::Namespace;
@@ -44,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub(super) struct Rig {
     pub(super) source: Namespace,
     pub(super) middle: Namespace,
-    sink: Namespace,
+    pub(super) sink: Namespace,
     counter: Option<(Counter, Link)>,
     /// Lets a cable take packets where the middle has no program of its own.
     _pass: Option<Link>,
@@ -93,11 +94,8 @@ impl Rig {
                     .put_neighbour(UNDER, Ipv4Addr::new(10, 91, 0, last).into(), WIRE)
                     .doing("set a neighbour")?;
             }
-            for key in ["all", "default", "in", UNDER] {
-                fs::write(format!("/proc/sys/net/ipv4/conf/{key}/rp_filter"), "0")
-                    .doing("set rp_filter")?;
-            }
-            fs::write("/proc/sys/net/ipv4/ip_forward", "1").doing("set ip_forward")
+            let_in(&["all", "default", "in", UNDER])?;
+            write_setting("ip_forward", "1")
         })?;
         rig.sink.run(|| {
             let netlink = Netlink::open().doing("open netlink")?;
@@ -137,6 +135,13 @@ impl Rig {
         let counter = self.counter.as_ref();
         let (counter, _) = counter.ok_or_else(|| LabError::new("nobody counts"))?;
         counter.count()
+    }
+
+    /// Packets that the kernel has counted at the end, those that came as one by their segments.
+    pub(super) fn arrived(&self) -> Result<u64> {
+        // Of the thread's namespace.
+        let read = || fs::read_to_string("/proc/thread-self/net/netstat").doing("count packets");
+        large::arrived(&self.sink.run(read)?)
     }
 
     /// The source's interface and hardware address.
@@ -266,7 +271,7 @@ impl Drop for Rig {
     }
 }
 
-fn wait_for(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
+pub(super) fn wait_for(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
     let begin = now();
     while !done()? {
         if begin.elapsed() > PATIENCE {
@@ -281,7 +286,7 @@ fn wait_for(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
     clippy::disallowed_methods,
     reason = "a benchmark measures how long something really takes"
 )]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }
 
@@ -291,6 +296,17 @@ fn now() -> Instant {
 )]
 pub(super) fn pause(span: Duration) {
     std::thread::sleep(span);
+}
+
+/// Writes a setting of IPv4 in this thread's namespace.
+pub(super) fn write_setting(name: &str, value: &str) -> Result<()> {
+    fs::write(format!("/proc/sys/net/ipv4/{name}"), value).doing("change a setting of the kernel")
+}
+
+/// Lets packets in by these interfaces whatever their sender.
+pub(super) fn let_in(interfaces: &[&str]) -> Result<()> {
+    let mut interfaces = interfaces.iter();
+    interfaces.try_for_each(|name| write_setting(&format!("conf/{name}/rp_filter"), "0"))
 }
 
 fn put(netlink: &Netlink, device: &str, address: [u8; 4]) -> Result<()> {

@@ -69,7 +69,8 @@ pub(super) fn remove(nft: &Path, namespace: &Namespace, rules: Rules) -> Result<
     namespace.run(|| nft_reads(nft, &text))
 }
 
-fn nft_reads(nft: &Path, text: &str) -> Result<()> {
+/// Gives rules to nft, in the thread's namespace.
+pub(crate) fn nft_reads(nft: &Path, text: &str) -> Result<()> {
     let mut child = Command::new(nft)
         .args(["-f", "-"])
         .stdin(Stdio::piped())

@@ -8,7 +8,7 @@ use super::to_stack::ToStack;
 use super::{Notice, ONE_CALL_EACH, Turn};
 use crate::error::Error;
 use crate::machine::Machine;
-use crate::segments::{HUGE, Heads, Intake, LARGE_PER_TURN, fill, take};
+use crate::segments::{HUGE, Intake, LARGE_PER_TURN, Outgoing, fill, take};
 use crate::underlay::BATCH;
 use jlb_ingress::Verdict;
 use jlb_packet_io::tun::{Batch, LargeBuf, Tun};
@@ -22,7 +22,7 @@ pub(super) struct Offloaded {
     large: Option<LargeBuf>,
     joined: Joined,
     to_stack: ToStack,
-    heads: Heads,
+    outgoing: Outgoing,
     pub(super) counts: Counts,
 }
 
@@ -47,7 +47,7 @@ impl Offloaded {
             large: Some(LargeBuf::default()),
             joined: Joined::default(),
             to_stack: ToStack::new(batch),
-            heads: Heads::default(),
+            outgoing: Outgoing::default(),
             counts: Counts::default(),
         }
     }
@@ -227,8 +227,8 @@ impl<M: Machine> Turn<M> {
         // What was read before goes out before.
         self.flush(now);
         let (link, underlay) = (&mut self.path.link, &mut self.path.underlay);
-        let heads = &mut self.offload.heads;
-        if let Some((to, error)) = heads.send(link, underlay, split, count, headers, to) {
+        let outgoing = &mut self.offload.outgoing;
+        if let Some((to, error)) = outgoing.send(link, underlay, split, count, headers, to) {
             self.complain(now, "send to a peer", || format!("{to}: {error}"));
         }
     }

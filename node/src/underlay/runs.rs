@@ -140,43 +140,35 @@ impl Runs {
         }
     }
 
-    /// Sends one run of datagrams of two parts each, which is not more than the kernel takes at once. Says
-    /// how many of them it took.
+    /// Sends one run of datagrams of `size` bytes each, the last perhaps shorter, which is not more than the kernel takes
+    /// at once. Says how many of them it took.
     pub(super) fn send_one(
         &mut self,
         socket: &UdpSocket,
         to: SocketAddr,
-        datagrams: &[[&[u8]; 2]],
+        datagrams: &[u8],
+        size: usize,
     ) -> (usize, Option<SendError>) {
-        let datagrams = &datagrams[..datagrams.len().min(MAX_RUN)];
-        let mut buffers = [IoSlice::new(&[]); 2 * MAX_RUN];
-        for (buffer, part) in buffers.iter_mut().zip(datagrams.as_flattened()) {
-            *buffer = IoSlice::new(part);
-        }
-        let count = 2 * datagrams.len();
-        let size = datagrams.first().map_or(0, |[a, b]| a.len() + b.len());
+        let run = |segment| Run {
+            to,
+            buffers: 1,
+            segment,
+        };
+        let size = size.max(1);
+        let count = datagrams.len().div_ceil(size);
         let segment = u16::try_from(size).unwrap_or(0);
-        if datagrams.len() > 1 && segment > 0 && self.may_join() {
-            let run = Run {
-                to,
-                buffers: count,
-                segment,
-            };
-            match socket.send_runs(&buffers[..count], &[run]).error {
-                None => return (datagrams.len(), None),
+        if count > 1 && segment > 0 && self.may_join() {
+            let whole = [IoSlice::new(datagrams)];
+            match socket.send_runs(&whole, &[run(segment)]).error {
+                None => return (count, None),
                 Some(SendError::Uncut(_)) => self.apart = CALLS_APART,
                 Some(error) => return (0, Some(error)),
             }
         }
         let mut taken = 0;
         let mut first = None;
-        for pair in buffers[..count].chunks(2) {
-            let run = Run {
-                to,
-                buffers: 2,
-                segment: 0,
-            };
-            match socket.send_runs(pair, &[run]).error {
+        for datagram in datagrams.chunks(size) {
+            match socket.send_runs(&[IoSlice::new(datagram)], &[run(0)]).error {
                 None => taken += 1,
                 Some(error) => first = first.or(Some(error)),
             }

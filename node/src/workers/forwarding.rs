@@ -6,7 +6,7 @@ use super::{Answer, Boards, Counts, HANDED, Handed, Shared, Upward};
 use crate::clock;
 use crate::data_path::{LONGEST_WAIT, NICE, SOON};
 use crate::error::Error;
-use crate::segments::{HUGE, Heads, Intake, LARGE_PER_TURN, Seals, fill, take};
+use crate::segments::{HUGE, Intake, LARGE_PER_TURN, Outgoing, Seals, fill, take};
 use crate::underlay::{BATCH, MAX_WAITING, Underlay};
 use crate::xdp::{ClientFrames, Unsent};
 use handing::Handing;
@@ -68,7 +68,7 @@ pub(crate) struct Forwarding {
     counts: Counts,
     /// `None` only while what is in it is being handled.
     large: Option<LargeBuf>,
-    heads: Heads,
+    outgoing: Outgoing,
     packets: Vec<Packet>,
     /// Room for those in frames.
     frame_packets: Vec<Packet<Frame>>,
@@ -161,7 +161,7 @@ impl Forwarding {
             waker: beginning.waker,
             counts: Counts::default(),
             large: Some(LargeBuf::default()),
-            heads: Heads::default(),
+            outgoing: Outgoing::default(),
             packets: (0..BATCH)
                 .map(|_| Packet::new(PacketBuf::new(max_inner)))
                 .collect(),
@@ -429,7 +429,7 @@ impl Forwarding {
                 self.flush();
                 let (seals, underlay) = (&mut self.seals, &mut self.underlay);
                 let _ = self
-                    .heads
+                    .outgoing
                     .send(seals, underlay, &split, alike, headers, (to, flow));
                 self.renew(renew);
                 next = alike;

@@ -7,7 +7,7 @@ use etherparse::checksum::Sum16BitWords;
 /// field holds the right value already.
 #[must_use]
 pub fn plain(bytes: &[u8]) -> u16 {
-    finish(&Sum16BitWords::new().add_slice(bytes))
+    finish(&add(Sum16BitWords::new(), bytes))
 }
 
 /// The same of 16-bit words, fewer than 2^16. Of what was just written this takes less time, since it need not be
@@ -33,7 +33,7 @@ pub fn with_pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, bytes: &[u8]) 
 pub fn of_parts(src: IpAddr, dst: IpAddr, protocol: u8, parts: [&[u8]; 2]) -> u16 {
     let [first, second] = parts;
     let sum = pseudo_header(src, dst, protocol, first.len() + second.len());
-    finish(&sum.add_slice(first).add_slice(second))
+    finish(&add(add(sum, first), second))
 }
 
 /// What a partial checksum holds: the folded sum of the pseudo-header, as of a packet with `len`
@@ -42,6 +42,33 @@ pub fn of_parts(src: IpAddr, dst: IpAddr, protocol: u8, parts: [&[u8]; 2]) -> u1
 #[inline]
 pub fn partial(src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> u16 {
     !finish(&pseudo_header(src, dst, protocol, len))
+}
+
+/// Bytes that are summed in one step.
+const STEP: usize = 32;
+/// From here on steps pay.
+const LONG: usize = 4 * STEP;
+
+/// Adds bytes, with whatever came before of an even length. Those of long slices are added side by side, as 32-bit words
+/// (RFC 1071 section 2, (C)), which processors do many of at once.
+#[inline]
+fn add(sum: Sum16BitWords, bytes: &[u8]) -> Sum16BitWords {
+    if bytes.len() < LONG {
+        return sum.add_slice(bytes);
+    }
+    let (steps, rest) = bytes.as_chunks::<STEP>();
+    let mut lanes = [0_u64; STEP / 4];
+    for step in steps {
+        for (lane, word) in lanes.iter_mut().zip(step.as_chunks::<4>().0) {
+            // Fewer than 2^32 words: there is no carry.
+            *lane += u64::from(u32::from_ne_bytes(*word));
+        }
+    }
+    let mut sum = sum;
+    for lane in lanes {
+        sum = sum.add_8bytes(lane.to_ne_bytes());
+    }
+    sum.add_slice(rest)
 }
 
 #[inline]
@@ -64,3 +91,6 @@ fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> Sum16Bit
 fn finish(sum: &Sum16BitWords) -> u16 {
     sum.ones_complement().to_be()
 }
+
+#[cfg(test)]
+mod tests;

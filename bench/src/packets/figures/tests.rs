@@ -7,7 +7,7 @@ fn ratios_are_of_the_same_turn() {
         (("tun", "bare"), vec![500.0, 500.0, 1000.0]),
         (("tun", "established"), vec![250.0, 400.0, 1000.0]),
     ]);
-    let document = Document::new(7, &rates);
+    let document = Document::new(7, &rates, None);
     let find = |way, what| {
         let mut rows = document.rows.iter();
         rows.find(|row| (row.way, row.what) == (way, what)).unwrap()

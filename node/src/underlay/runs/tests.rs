@@ -124,12 +124,11 @@ fn messages_of_equal_length_come_together_but_data_stays_as_it_was() {
 }
 
 #[test]
-fn a_run_of_two_part_datagrams_comes_as_those() {
+fn a_run_comes_as_its_datagrams() {
     let (from, receiver) = pair();
-    let bodies: Vec<Vec<u8>> = (0..10)
+    let whole: Vec<Vec<u8>> = (0..10)
         .map(|at| vec![at; if at == 9 { 3 } else { 50 }])
         .collect();
-    let parts: Vec<[&[u8]; 2]> = bodies.iter().map(|body| [&b"head"[..], body]).collect();
     let to = receiver.local_addr().unwrap();
     for mut runs in [
         Runs::default(),
@@ -138,13 +137,9 @@ fn a_run_of_two_part_datagrams_comes_as_those() {
             ..Runs::default()
         },
     ] {
-        let (taken, error) = runs.send_one(&from, to, &parts);
+        let (taken, error) = runs.send_one(&from, to, &whole.concat(), 50);
         assert_eq!(taken, 10);
         assert!(error.is_none());
-        let whole: Vec<Vec<u8>> = bodies
-            .iter()
-            .map(|body| [&b"head"[..], body].concat())
-            .collect();
         assert_eq!(received(&receiver, 10), whole);
     }
 }
