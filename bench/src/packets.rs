@@ -20,7 +20,7 @@ use clap::Args;
 
 use crate::error::{Doing, LabError, Result};
 use crate::run::{say, write_file};
-use crate::side_by_side::{Program, Programs};
+use crate::side_by_side::Program;
 use bare::{Loop, Running};
 use figures::{Document, Huge};
 use jlb_packet_io::process::{allowed_cpus, pin_to_cpu, set_thread_nice};
@@ -34,13 +34,19 @@ const RATES: [u32; 7] = [
 ];
 
 /// Large packets a second that are offered.
-const LARGE_RATES: [u32; 7] = [10_000, 15_000, 20_000, 25_000, 32_000, 45_000, 60_000];
+const LARGE_RATES: [u32; 7] = [12_000, 18_000, 24_000, 32_000, 45_000, 65_000, 90_000];
 
 /// What is on its way has come after this time, ...
 const SETTLE: Duration = Duration::from_millis(30);
 
 /// ... unless more packets than this came meanwhile.
 const FEW: f64 = 100.0;
+
+/// Nothing comes any more if so many looks one after the other say so, ...
+const QUIET_LOOKS: u32 = 7;
+
+/// ... which they have to within so many.
+const LOOKS: u32 = 300;
 
 /// The way of large packets by TUN.
 const TUN_LARGE: &str = "tun_large";
@@ -118,7 +124,7 @@ impl Station {
         middle: &str,
         options: &PacketsOptions,
         cpus: [usize; 2],
-        nft: &Path,
+        nft: Option<&Path>,
     ) -> Result<Self> {
         let whole = middle == "ingress";
         let is_large = way == TUN_LARGE;
@@ -131,11 +137,12 @@ impl Station {
             rig.source.run(|| Generator::new(out, ends, VIP, what))
         };
         let (datagrams, syns) = (generator(What::Datagram)?, generator(What::Syn)?);
+        let rules = nft.unwrap_or(Path::new("nft"));
         let mut large = None;
         let middle = match (way, whole) {
             (TUN_LARGE, true) => {
                 let started = rig.start_nodes(way, cpus);
-                let opened = started.and_then(|()| Large::of_connections(&rig, nft));
+                let opened = started.and_then(|()| Large::of_connections(&rig, rules));
                 large =
                     Some(opened.map_err(|error| LabError::new(format!("{error}{}", rig.logs())))?);
                 Middle::Ingress
@@ -161,7 +168,7 @@ impl Station {
                     _ => Loop::Udp,
                 };
                 if is_large {
-                    large = Some(Large::of_nobody(&rig, nft)?);
+                    large = Some(Large::of_nobody(&rig, rules)?);
                 }
                 Middle::Bare(Running::start(kind, &rig, cpus[1])?)
             }
@@ -195,18 +202,23 @@ impl Station {
         }
     }
 
-    /// Waits until nothing comes any more: a queue of large packets takes a while.
+    /// Waits until nothing has come for a while: a queue of large packets takes long.
     fn drain(&self) -> Result<()> {
         let mut last = self.count(false)?;
-        loop {
+        let mut quiet = 0;
+        for _ in 0..LOOKS {
             pause(SETTLE);
             let now = self.count(false)?;
             // Heartbeats come all the time.
-            if now - last < FEW {
+            quiet = if now - last < FEW { quiet + 1 } else { 0 };
+            if quiet == QUIET_LOOKS {
                 return Ok(());
             }
             last = now;
         }
+        Err(LabError::new(
+            "packets came without end, though none were sent any more",
+        ))
     }
 
     /// What the ingress read in large packets.
@@ -237,19 +249,20 @@ impl Station {
         };
         for rate in rates {
             let before = self.count(taken)?;
-            let seconds = match &self.large {
-                Some(large) => from_source(&self.rig, || large.send(rate, span))?,
-                None => offer(&self.rig, generator, rate, span, flows.clone())?,
-            };
-            if self.large.is_none() {
-                // What is on its way arrives.
-                pause(SETTLE);
+            if let Some(large) = &self.large {
+                // Its queue takes longer to empty than packets are offered: what came meanwhile counts.
+                let begin = rig::now();
+                from_source(&self.rig, || large.send(rate, span))?;
+                let through = self.count(taken)? - before;
+                best = best.max(through / begin.elapsed().as_secs_f64());
+                self.drain()?;
+                continue;
             }
+            let seconds = offer(&self.rig, generator, rate, span, flows.clone())?;
+            // What is on its way arrives.
+            pause(SETTLE);
             let through = self.count(taken)? - before;
             best = best.max(through / seconds);
-            if self.large.is_some() {
-                self.drain()?;
-            }
         }
         if row == Row::Syns {
             pause(FORGOTTEN);
@@ -312,26 +325,25 @@ pub(crate) fn run(options: &PacketsOptions) -> Result<ExitCode> {
     ];
     let is_wanted =
         |way: &str| options.only.is_empty() || options.only.iter().any(|one| one == way);
-    let (nft, missing) = match Programs::find().nft {
-        Program::Here { path, .. } => (path, None),
-        Program::Missing(words) => (PathBuf::new(), Some(words)),
-    };
-    if let Some(words) = &missing
-        && is_wanted(TUN_LARGE)
-    {
-        if !options.only.is_empty() {
+    let nft = match is_wanted(TUN_LARGE).then(Program::nft) {
+        Some(Program::Here { path, .. }) => Some(path),
+        Some(Program::Missing(words)) if !options.only.is_empty() => {
             return Err(LabError::new(format!("{TUN_LARGE} needs nft: {words}")));
         }
-        eprintln!("left out: {TUN_LARGE}, {words}");
-    }
-    let is_there = |way: &str| way != TUN_LARGE || missing.is_none();
+        Some(Program::Missing(words)) => {
+            eprintln!("left out: {TUN_LARGE}, {words}");
+            None
+        }
+        None => None,
+    };
+    let is_there = |way: &str| way != TUN_LARGE || nft.is_some();
     let plan = plan
         .into_iter()
         .filter(|(way, _)| is_wanted(way) && is_there(way));
     let mut stations = Vec::new();
     for (way, middle) in plan {
         eprintln!("building: {way}, {middle}");
-        stations.push(Station::build(way, middle, options, ends, &nft)?);
+        stations.push(Station::build(way, middle, options, ends, nft.as_deref())?);
     }
     let mut rates: BTreeMap<(&'static str, &'static str), Vec<f64>> = BTreeMap::new();
     let span = Duration::from_millis(options.milliseconds);

@@ -36,8 +36,8 @@ pub(crate) use document::{Document, KIND};
 pub(crate) use figures::Spread;
 pub(crate) use kernel::nft_reads;
 use machine::Machine;
-use row::Row;
-pub(crate) use row::{Program, Programs};
+pub(crate) use row::Program;
+use row::{Programs, Row};
 use run::Run;
 use stage::Stage;
 

@@ -25,6 +25,8 @@ use crate::error::{Doing, LabError, Result};
 
 /// Packets of a batch, as in a node.
 const BATCH: usize = 64;
+/// Bytes that an ingress puts before a client's packet, about.
+const MESSAGE_HEADERS: usize = 64;
 /// How soon a loop notices that it is to end.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -157,7 +159,9 @@ fn send_large(socket: &UdpSocket, packet: &[u8], segments: Option<Segments>, to:
         .saturating_sub(usize::from(segments.header_len));
     let count = payload.div_ceil(usize::from(segments.size.get())).max(1);
     let datagram = packet.len().div_ceil(count).max(1);
-    let together = MAX_RUN.min(MAX_RUN_BYTES / datagram).max(1);
+    // As many as a node's, which have headers of their own.
+    let message = usize::from(segments.size.get() + segments.header_len) + MESSAGE_HEADERS;
+    let together = MAX_RUN.min(MAX_RUN_BYTES / message).max(1);
     let mut parts = [IoSlice::new(&[]); BATCH];
     let mut runs = [Run {
         to,

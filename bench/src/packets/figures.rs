@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::TUN_LARGE;
-use super::large::{SEGMENTS, WHOLE_SEGMENT};
+use super::large::{CONNECTIONS, SEGMENTS, WHOLE_SEGMENT};
 
 /// The least, the middle and the largest of some values.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
@@ -143,7 +143,7 @@ impl fmt::Display for Document {
             let large = large.max(1.0);
             writeln!(
                 f,
-                "{TUN_LARGE}: segments of {WHOLE_SEGMENT} bytes, {SEGMENTS} to a packet; of the packets that the ingress read to \
+                "{TUN_LARGE}: {CONNECTIONS} connections, segments of {WHOLE_SEGMENT} bytes, {SEGMENTS} to a packet; of the packets that the ingress read to \
                  cut them {:.1} % had more than 32 KiB, and a packet {:.1} segments",
                 100.0 * huge / large,
                 segments / large

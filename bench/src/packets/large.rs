@@ -22,7 +22,7 @@ pub(super) const SEGMENTS: u16 = 48;
 /// IPv4 and TCP, both without options.
 const HEADER_LEN: u16 = 40;
 /// Connections.
-const CONNECTIONS: u16 = 64;
+pub(super) const CONNECTIONS: u16 = 64;
 /// The clients' address.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 90, 0, 1);
 const PORT: u16 = 80;

@@ -70,7 +70,8 @@ pub(super) fn tidy() -> Result<()> {
 }
 
 impl Rig {
-    /// `label` is unique in this process. `takes_itself`: the middle will have an XDP program.
+    /// `label` is unique in this process. `takes_itself`: the middle needs no program that lets a cable take packets of
+    /// other programs, since it has one of its own, or gets none of those.
     pub(super) fn build(label: &str, takes_itself: bool) -> Result<Self> {
         let name = format!("{PREFIX}{}-{label}", std::process::id());
         let make = |what| Namespace::create(&format!("{name}-{what}"));

@@ -151,6 +151,11 @@ pub(crate) enum Program {
 }
 
 impl Program {
+    /// nft, where it is.
+    pub(crate) fn nft() -> Self {
+        Self::find("nft", "--version", "apt install nftables")
+    }
+
     fn missing(&self) -> Option<String> {
         match self {
             Self::Here { .. } => None,
@@ -206,7 +211,7 @@ impl Programs {
     /// Looks for them.
     pub(crate) fn find() -> Self {
         Self {
-            nft: Program::find("nft", "--version", "apt install nftables"),
+            nft: Program::nft(),
             haproxy: Program::find("haproxy", "-v", "apt install haproxy"),
             nginx: nginx(),
             envoy: Program::find(
