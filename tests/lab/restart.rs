@@ -11,9 +11,6 @@ use jlb_bench::content;
 
 use crate::harness::{FORGOTTEN_WITHIN, Lab, Wanted, eventually, http, vips};
 
-/// How often a host tells its trackers by digests what it has (`refresh`, R9).
-const REFRESH: Duration = Duration::from_secs(15);
-
 /// Slow downloads and connections with one request after the other, over all hosts.
 const DOWNLOADS: usize = 320;
 const ASKING: usize = 160;
@@ -188,7 +185,6 @@ fn no_connection_breaks_when_a_host_agent_is_killed_and_started_again() {
             &["-sS", "--fail", "-o", "/dev/null", &http(vip, "/")],
         );
     }
-    // What a killed agent had under way may be in one tracker alone, until the next digest.
-    lab.wait_until_empty(FORGOTTEN_WITHIN + REFRESH);
+    lab.wait_until_empty(FORGOTTEN_WITHIN);
     lab.assert_books_balance();
 }
