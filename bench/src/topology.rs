@@ -264,7 +264,10 @@ fn bridge_only() {
 }
 
 /// Writes sysctls of the namespace that the calling thread is in.
-fn settings(wanted: &[(&str, &str)]) -> Result<()> {
+///
+/// # Errors
+/// Which of them cannot be written.
+pub(crate) fn settings(wanted: &[(&str, &str)]) -> Result<()> {
     for (name, value) in wanted {
         let path = format!("/proc/sys/{name}");
         fs::write(&path, value).map_err(|error| {

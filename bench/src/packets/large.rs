@@ -14,6 +14,7 @@ use jlb_protocol::packet::offload::{Offload, PartialChecksum, SegmentKind, Segme
 use super::rig::{self, Rig, VIP, wait_for};
 use crate::error::{Doing, LabError, Result};
 use crate::side_by_side::nft_reads;
+use crate::topology::settings;
 
 /// Bytes of a segment's payload: with headers it fits a node's TUN device.
 const SEGMENT: u16 = 1_336;
@@ -133,7 +134,11 @@ fn prepare(rig: &Rig, nft: &Path) -> Result<Tun> {
         netlink
             .put_route(&Route::new(clients, back))
             .doing("set a route")?;
-        rig::let_in(&["all", "default", "wire"])
+        settings(&[
+            ("net/ipv4/conf/all/rp_filter", "0"),
+            ("net/ipv4/conf/default/rp_filter", "0"),
+            ("net/ipv4/conf/wire/rp_filter", "0"),
+        ])
     })?;
     rig.source.run(|| {
         let options = tun::Options {
@@ -154,10 +159,14 @@ fn prepare(rig: &Rig, nft: &Path) -> Result<Tun> {
         netlink
             .put_route(&Route::new(Prefix::host(VIP.into()), there))
             .doing("set a route")?;
-        rig::let_in(&["all", "default", "out", DEVICE])?;
-        // What the device hands over is from an address of this namespace.
-        rig::write_setting(&format!("conf/{DEVICE}/accept_local"), "1")?;
-        rig::write_setting("ip_forward", "1")?;
+        settings(&[
+            ("net/ipv4/conf/all/rp_filter", "0"),
+            ("net/ipv4/conf/out/rp_filter", "0"),
+            ("net/ipv4/conf/gen/rp_filter", "0"),
+            // What the device hands over is from an address of this namespace.
+            ("net/ipv4/conf/gen/accept_local", "1"),
+            ("net/ipv4/ip_forward", "1"),
+        ])?;
         Ok(tun)
     })
 }

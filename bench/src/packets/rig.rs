@@ -20,6 +20,7 @@ use super::large;
 use super::programs::{Counted, Counter, pass};
 use crate::error::{Doing, LabError, Result};
 use crate::netns::Namespace;
+use crate::topology::settings;
 
 /// What the packets are for.
 pub(super) const VIP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
@@ -95,8 +96,13 @@ impl Rig {
                     .put_neighbour(UNDER, Ipv4Addr::new(10, 91, 0, last).into(), WIRE)
                     .doing("set a neighbour")?;
             }
-            let_in(&["all", "default", "in", UNDER])?;
-            write_setting("ip_forward", "1")
+            settings(&[
+                ("net/ipv4/conf/all/rp_filter", "0"),
+                ("net/ipv4/conf/default/rp_filter", "0"),
+                ("net/ipv4/conf/in/rp_filter", "0"),
+                ("net/ipv4/conf/under/rp_filter", "0"),
+                ("net/ipv4/ip_forward", "1"),
+            ])
         })?;
         rig.sink.run(|| {
             let netlink = Netlink::open().doing("open netlink")?;
@@ -297,17 +303,6 @@ pub(super) fn now() -> Instant {
 )]
 pub(super) fn pause(span: Duration) {
     std::thread::sleep(span);
-}
-
-/// Writes a setting of IPv4 in this thread's namespace.
-pub(super) fn write_setting(name: &str, value: &str) -> Result<()> {
-    fs::write(format!("/proc/sys/net/ipv4/{name}"), value).doing("change a setting of the kernel")
-}
-
-/// Lets packets in by these interfaces whatever their sender.
-pub(super) fn let_in(interfaces: &[&str]) -> Result<()> {
-    let mut interfaces = interfaces.iter();
-    interfaces.try_for_each(|name| write_setting(&format!("conf/{name}/rp_filter"), "0"))
 }
 
 fn put(netlink: &Netlink, device: &str, address: [u8; 4]) -> Result<()> {
